@@ -1,0 +1,1 @@
+//! Orrery as a production RESP server.

@@ -1,0 +1,3 @@
+//! The `orrery-server` program.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The simulated world of Orrery and its checkers.
