@@ -1,0 +1,66 @@
+//! The words of one command, borrowed from the connection's input bytes.
+
+/// Where one word lies inside the input bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// Offset of the first byte.
+    pub start: usize,
+    /// Length in bytes.
+    pub len: usize,
+}
+
+/// The words of one command; word 0 is its name.
+#[derive(Clone, Copy)]
+pub struct Args<'a> {
+    bytes: &'a [u8],
+    spans: &'a [Span],
+}
+
+impl<'a> Args<'a> {
+    /// The words that `spans` mark inside `bytes`.
+    pub fn new(bytes: &'a [u8], spans: &'a [Span]) -> Self {
+        Self { bytes, spans }
+    }
+
+    /// How many words there are, the name included.
+    #[expect(clippy::len_without_is_empty, reason = "a command always has its name")]
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Word `index`.
+    ///
+    /// # Panics
+    /// If there is no such word; the arity of the command's row says what is there.
+    pub fn at(&self, index: usize) -> &'a [u8] {
+        let span = self.spans[index];
+        &self.bytes[span.start..span.start + span.len]
+    }
+
+    /// Word `index`, or `None` past the end.
+    pub fn opt(&self, index: usize) -> Option<&'a [u8]> {
+        (index < self.spans.len()).then(|| self.at(index))
+    }
+
+    /// Whether word `index` is there and equals `word` in any case. `word` must be upper case.
+    pub fn is(&self, index: usize, word: &str) -> bool {
+        self.opt(index).is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()))
+    }
+
+    /// All words from `index` on.
+    pub fn from(&self, index: usize) -> impl ExactSizeIterator<Item = &'a [u8]> + Clone + use<'a> {
+        let (bytes, spans) = (self.bytes, &self.spans[index.min(self.spans.len())..]);
+        spans.iter().map(move |span| &bytes[span.start..span.start + span.len])
+    }
+
+    /// The command that starts at word `index` (COMMAND GETKEYS, and later EVAL and FENCE).
+    pub fn skip(&self, index: usize) -> Self {
+        Self { bytes: self.bytes, spans: &self.spans[index.min(self.spans.len())..] }
+    }
+}
+
+impl core::fmt::Debug for Args<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_list().entries(self.from(0).map(|word| word.escape_ascii().to_string())).finish()
+    }
+}

@@ -1,0 +1,115 @@
+//! What a command's function works with: the state, its client, the reply that it writes.
+
+use crate::commands::table::Row;
+use crate::effects::Effects;
+use crate::error::Error;
+use crate::keyspace::{Found, NewValue, Value};
+use crate::resp::Reply;
+use crate::session::Session;
+use crate::state::State;
+use crate::time::{Now, UnixMillis};
+
+/// The context of one command.
+pub struct Cx<'a> {
+    /// The server's state.
+    pub state: &'a mut State,
+    /// The client that runs the command.
+    pub session: &'a mut Session,
+    /// Where the reply goes.
+    pub reply: &'a mut Reply,
+    /// What the driver will have to do.
+    pub fx: &'a mut Effects,
+    /// Both clocks, sampled once for the step.
+    pub now: Now,
+    /// The command's row.
+    pub row: &'static Row,
+}
+
+impl Cx<'_> {
+    /// The index of the client's database.
+    #[inline]
+    pub fn db(&self) -> usize {
+        self.session.db
+    }
+
+    /// Key time now.
+    #[inline]
+    pub fn key_now(&self) -> UnixMillis {
+        self.state.keyspace.now()
+    }
+
+    /// Finds a key in order to change it; counts neither as hit nor as miss.
+    #[inline]
+    pub fn find(&mut self, key: &[u8]) -> Option<Found> {
+        let db = self.session.db;
+        self.state.keyspace.find(db, key)
+    }
+
+    /// Finds a key in order to read its value: counts as hit or miss, and as use of the key unless
+    /// the client said CLIENT NO-TOUCH.
+    #[inline]
+    pub fn find_read(&mut self, key: &[u8]) -> Option<Found> {
+        let db = self.session.db;
+        let Some(found) = self.state.keyspace.find(db, key) else {
+            self.state.stats.misses += 1;
+            return None;
+        };
+        self.state.stats.hits += 1;
+        if !self.session.no_touch {
+            let access = self.state.access_now();
+            self.state.keyspace.db_mut(db).set_access(found, access);
+        }
+        Some(found)
+    }
+
+    /// The value of a found key.
+    #[inline]
+    pub fn value(&self, found: Found) -> Value<'_> {
+        self.state.keyspace.db(self.session.db).value(found)
+    }
+
+    /// Replies with the string at `found`.
+    #[inline]
+    pub fn reply_string(&mut self, found: Found) -> Result<(), Error> {
+        match self.state.keyspace.db(self.session.db).value(found) {
+            Value::Bytes(bytes) => self.reply.bulk(bytes),
+            Value::Integer(value) => self.reply.bulk_integer(value),
+        }
+        Ok(())
+    }
+
+    /// When a found key expires.
+    pub fn deadline(&self, found: Found) -> Option<UnixMillis> {
+        self.state.keyspace.db(self.session.db).deadline(found)
+    }
+
+    /// Sets a key to a value and a deadline, whatever it held.
+    #[inline]
+    pub fn set(&mut self, key: &[u8], value: NewValue<'_>, deadline: Option<UnixMillis>) {
+        let access = self.state.access_now();
+        self.state.keyspace.set(self.session.db, key, value, deadline, access);
+    }
+
+    /// Gives a found key another value and deadline.
+    pub fn replace(&mut self, found: Found, value: NewValue<'_>, deadline: Option<UnixMillis>) {
+        let access = self.state.access_now();
+        self.state.keyspace.replace(self.session.db, found, value, deadline, access);
+    }
+
+    /// Changes only the deadline of a found key.
+    pub fn set_deadline(&mut self, found: Found, deadline: Option<UnixMillis>) {
+        self.state.keyspace.set_deadline(self.session.db, found, deadline);
+    }
+
+    /// Deletes a found key.
+    pub fn remove(&mut self, found: Found) {
+        self.state.keyspace.remove(self.session.db, found);
+    }
+
+    /// Says that `key` of the client's database was changed, and by what in the words of keyspace
+    /// events (`set`, `del`, `expire`...). Whoever watches keys joins here.
+    #[inline]
+    pub fn changed(&mut self, _key: &[u8], _event: &'static str) {
+        self.state.dirty += 1;
+    }
+}

@@ -1,0 +1,225 @@
+//! What a row of the command table says.
+//!
+//! A command is one row and one function in one file; everything else (COMMAND, COMMAND DOCS, key
+//! extraction, ACL categories, documentation, random generators for tests) is derived from the row.
+
+use super::Cx;
+use crate::args::Args;
+use crate::error::Error;
+
+/// The function that runs a command.
+pub type Handler = fn(&mut Cx<'_>, Args<'_>) -> Result<(), Error>;
+
+/// One command, or one subcommand (`CONFIG GET`), or the container of some (`CONFIG`).
+pub struct Command {
+    /// Upper-case name; a subcommand's has its container's before it.
+    pub name: &'static str,
+    /// The words after the name, in the notation of the Redis documentation:
+    /// `key [key ...]`, `[NX | XX]`, `[EX seconds | PX milliseconds]`.
+    pub syntax: &'static str,
+    /// Number of words, the name (and the subcommand's) included; negative: at least so many.
+    pub arity: i32,
+    /// How it behaves.
+    pub flags: Flags,
+    /// Where its keys are.
+    pub keys: &'static [KeySpec],
+    /// ACL categories beyond those that follow from group and flags, in lower case without `@`.
+    pub categories: &'static [&'static str],
+    /// The family that it is documented in.
+    pub group: Group,
+    /// The version that first had it; Valkey's own and ours say so (`valkey 9.0.0`, `orrery 0.1.0`).
+    pub since: &'static str,
+    /// The cost, as in the Redis documentation.
+    pub complexity: &'static str,
+    /// One sentence that ends with a full stop.
+    pub summary: &'static str,
+    /// The function.
+    pub run: Handler,
+}
+
+impl Command {
+    /// Defaults for the columns that many rows leave out.
+    pub const ROW: Self = Self {
+        name: "",
+        syntax: "",
+        arity: 1,
+        flags: Flags::NONE,
+        keys: &[],
+        categories: &[],
+        group: Group::Generic,
+        since: "1.0.0",
+        complexity: "O(1)",
+        summary: "",
+        run: |_, _| Err(Error::Syntax),
+    };
+
+    /// Whether the command has exactly `words` words, or as many as it may have.
+    pub fn takes(&self, words: usize) -> bool {
+        let words = i64::try_from(words).unwrap_or(i64::MAX);
+        let arity = i64::from(self.arity);
+        if arity >= 0 { words == arity } else { words >= -arity }
+    }
+}
+
+/// How a command behaves. The words are those of COMMAND.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flags(u32);
+
+impl Flags {
+    /// No flag.
+    pub const NONE: Self = Self(0);
+    /// May change data.
+    pub const WRITE: Self = Self(1);
+    /// Only reads data.
+    pub const READONLY: Self = Self(1 << 1);
+    /// Refused when memory is full.
+    pub const DENYOOM: Self = Self(1 << 2);
+    /// For administrators.
+    pub const ADMIN: Self = Self(1 << 3);
+    /// About pub/sub.
+    pub const PUBSUB: Self = Self(1 << 4);
+    /// Not from scripts.
+    pub const NOSCRIPT: Self = Self(1 << 5);
+    /// May block its client.
+    pub const BLOCKING: Self = Self(1 << 6);
+    /// Allowed while data is loaded.
+    pub const LOADING: Self = Self(1 << 7);
+    /// Allowed on a replica that lost its primary.
+    pub const STALE: Self = Self(1 << 8);
+    /// Constant or logarithmic time.
+    pub const FAST: Self = Self(1 << 9);
+    /// Allowed before authentication.
+    pub const NO_AUTH: Self = Self(1 << 10);
+    /// Not allowed while data is loaded in the background.
+    pub const NO_ASYNC_LOADING: Self = Self(1 << 11);
+    /// Not allowed inside MULTI.
+    pub const NO_MULTI: Self = Self(1 << 12);
+    /// Allowed while a script is slow.
+    pub const ALLOW_BUSY: Self = Self(1 << 13);
+    /// Needs `enable-debug-command` or `enable-module-command`.
+    pub const PROTECTED: Self = Self(1 << 14);
+    /// Touches keys that its arguments do not name.
+    pub const TOUCHES_ARBITRARY_KEYS: Self = Self(1 << 15);
+    /// May write although it is not a write (PUBLISH).
+    pub const MAY_REPLICATE: Self = Self(1 << 16);
+    /// Runs although CLIENT PAUSE holds everything.
+    pub const DURING_PAUSE: Self = Self(1 << 17);
+
+    /// Both sets of flags.
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether all of `other` is in this set.
+    #[inline]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The names that COMMAND shows, in Redis's order.
+    pub fn names(self) -> Vec<&'static str> {
+        Self::NAMES.iter().filter(|(flag, _)| self.has(*flag)).map(|&(_, name)| name).collect()
+    }
+
+    const NAMES: [(Self, &'static str); 17] = [
+        (Self::WRITE, "write"),
+        (Self::READONLY, "readonly"),
+        (Self::DENYOOM, "denyoom"),
+        (Self::ADMIN, "admin"),
+        (Self::PUBSUB, "pubsub"),
+        (Self::NOSCRIPT, "noscript"),
+        (Self::BLOCKING, "blocking"),
+        (Self::LOADING, "loading"),
+        (Self::STALE, "stale"),
+        (Self::FAST, "fast"),
+        (Self::NO_AUTH, "no_auth"),
+        (Self::MAY_REPLICATE, "may_replicate"),
+        (Self::NO_ASYNC_LOADING, "no_async_loading"),
+        (Self::NO_MULTI, "no_multi"),
+        (Self::ALLOW_BUSY, "allow_busy"),
+        (Self::PROTECTED, "protected"),
+        (Self::TOUCHES_ARBITRARY_KEYS, "touches_arbitrary_keys"),
+    ];
+}
+
+/// The family of a command. `categories` and INFO use Redis's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Group {
+    /// Any type.
+    Generic,
+    /// Strings.
+    String,
+    /// Connections.
+    Connection,
+    /// The server itself.
+    Server,
+}
+
+impl Group {
+    /// The name in COMMAND DOCS.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Generic => "generic",
+            Self::String => "string",
+            Self::Connection => "connection",
+            Self::Server => "server",
+        }
+    }
+
+    /// The ACL category that every command of the group is in, if there is one.
+    pub const fn category(self) -> Option<&'static str> {
+        match self {
+            Self::Generic => Some("keyspace"),
+            Self::String => Some("string"),
+            Self::Connection => Some("connection"),
+            Self::Server => None,
+        }
+    }
+}
+
+/// Where some of a command's keys are, and what becomes of them: Redis's key specifications.
+#[derive(Clone, Copy, Debug)]
+pub struct KeySpec {
+    /// What the command does with them, in COMMAND's words: `&["RW", "ACCESS", "UPDATE"]`.
+    pub flags: &'static [&'static str],
+    /// Where the search starts.
+    pub begin: Begin,
+    /// How to go on from there.
+    pub find: Find,
+}
+
+/// Where the keys of a specification begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// At this word; the command's name is word 0.
+    Index(usize),
+}
+
+/// Which words from the beginning on are keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Find {
+    /// Every `step`-th word up to `last`, which counts from the beginning; -1 is the last word.
+    Range {
+        /// The last key, relative to the first; negative: from the end of the command.
+        last: i32,
+        /// The distance from key to key.
+        step: usize,
+    },
+    /// A number of keys at the beginning, the keys from `first` words after it.
+    KeyNum {
+        /// The first key, relative to the number.
+        first: usize,
+        /// The distance from key to key.
+        step: usize,
+    },
+}
+
+/// One key at word 1.
+pub const fn one_key(flags: &'static [&'static str]) -> KeySpec {
+    KeySpec { flags, begin: Begin::Index(1), find: Find::Range { last: 0, step: 1 } }
+}
+
+/// Keys from word 1 to the end.
+pub const fn all_keys(flags: &'static [&'static str]) -> KeySpec {
+    KeySpec { flags, begin: Begin::Index(1), find: Find::Range { last: -1, step: 1 } }
+}

@@ -1,0 +1,90 @@
+//! What the engine asks of its driver: plain values, pushed into a reused sink.
+//!
+//! Effects are complete when `step` returns. Effects on one target are in order; across targets a
+//! driver may carry them out in any order.
+
+use crate::input::ConnId;
+use crate::time::Micros;
+
+/// One thing that the driver must do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// There is output for this connection: call `take_output` and write it.
+    Flush(ConnId),
+    /// Write what `take_output` gives, then close the connection and say `Closed`.
+    Close(ConnId),
+    /// Whole commands are left in the input: hand the same bytes in again, after others had a turn.
+    Resume(ConnId),
+    /// Stop reading from this connection until [`Effect::Resume`].
+    Pause(ConnId),
+    /// Let this much time pass before the next step (DEBUG SLEEP).
+    Stall(Micros),
+    /// Write this text to the configuration file and answer [`crate::Outcome::ConfigRewritten`].
+    RewriteConfig {
+        /// Who asked.
+        conn: ConnId,
+        /// The directives that may differ from the file, as (name, value words) in order.
+        parameters: Vec<(String, String)>,
+    },
+    /// A setting that the driver owns has changed (bind, port, log level...): read it from
+    /// `Engine::config` and carry it out, then answer [`crate::Outcome::ConfigApplied`].
+    ApplyConfig {
+        /// Who asked.
+        conn: ConnId,
+        /// The names of the parameters that changed.
+        names: Vec<&'static str>,
+    },
+    /// A line for the server's log.
+    Log(LogLevel, String),
+    /// Finish: write out what is left, close everything, end the process with this exit code.
+    Shutdown {
+        /// The process's exit code.
+        exit_code: i32,
+    },
+}
+
+/// How important a log line is; the names are Redis's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// For developers.
+    Debug,
+    /// Chatty.
+    Verbose,
+    /// What an operator wants to see.
+    Notice,
+    /// Something is wrong.
+    Warning,
+}
+
+/// The sink that `step` pushes into. The driver drains it and hands it in again.
+#[derive(Debug, Default)]
+pub struct Effects {
+    list: Vec<Effect>,
+}
+
+impl Effects {
+    /// An empty sink.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds one effect.
+    pub fn push(&mut self, effect: Effect) {
+        self.list.push(effect);
+    }
+
+    /// Takes everything out, in order, and keeps the capacity.
+    pub fn drain(&mut self) -> impl Iterator<Item = Effect> + '_ {
+        self.list.drain(..)
+    }
+
+    /// What is in the sink now.
+    pub fn as_slice(&self) -> &[Effect] {
+        &self.list
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+}

@@ -1,0 +1,367 @@
+//! The crank: one input in, its effects out.
+//!
+//! Invariants: a step does a bounded amount of work; effects are complete when it returns; at most
+//! one session is taken out of the set, and it is back when the step ends.
+
+use bytes::{Buf, BytesMut};
+
+use crate::args::{Args, Span};
+use crate::commands::Cx;
+use crate::commands::dispatch::{Ran, dispatch};
+use crate::commands::table::table;
+use crate::config::Config;
+use crate::digest::{Digest, digest};
+use crate::effects::{Effect, Effects};
+use crate::input::{ConnId, Input, Origin, Outcome};
+use crate::resp::{Limits, Parsed, Parser, Reply};
+use crate::rng::Seed;
+use crate::session::{Blocked, Session};
+use crate::state::State;
+use crate::time::{Instant, Micros, Now};
+
+/// Output buffers that grew beyond this are given back instead of kept for the next command.
+const SPARE_BYTES_MAX: usize = 1 << 20;
+/// Idle clients are looked for at this interval.
+const IDLE_CHECK_INTERVAL: Micros = Micros::from_secs(1);
+/// A step also ends when it has written this much.
+const STEP_OUTPUT_BYTES_MAX: usize = 4 << 20;
+
+/// Who asked to be woken by `Tick`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// A key expires.
+    Expiry,
+    /// Deleted things wait to be freed.
+    Free,
+    /// CLIENT PAUSE ends.
+    Pause,
+    /// Idle clients are looked for.
+    IdleClients,
+}
+
+/// One server: its whole behaviour and state.
+pub struct Engine {
+    state: State,
+    /// The reply buffer of the running command; between steps it is empty and lends its allocation.
+    reply: Reply,
+    spare_spans: Vec<Span>,
+    /// Rows of the commands that the last step ran, for `note_elapsed`.
+    ran: Vec<usize>,
+    next_idle_check: Instant,
+    now: Now,
+}
+
+impl Engine {
+    /// An empty server. The same `config`, `seed` and inputs give the same outputs.
+    pub fn new(config: Config, seed: Seed, now: Now) -> Self {
+        Self {
+            state: State::new(config, seed, now, table().rows().len()),
+            reply: Reply::default(),
+            spare_spans: Vec::new(),
+            ran: Vec::new(),
+            next_idle_check: now.mono + IDLE_CHECK_INTERVAL,
+            now,
+        }
+    }
+
+    /// Takes one input and pushes what must be done about it into `fx`.
+    ///
+    /// # Panics
+    /// If `now.mono` is before that of an earlier step, or the driver names connections wrongly.
+    pub fn step(&mut self, now: Now, input: Input<'_>, fx: &mut Effects) {
+        self.now = now;
+        self.state.clock.advance(now);
+        self.state.keyspace.set_now(self.state.clock.now());
+        self.state.stats.steps += 1;
+        self.ran.clear();
+        match input {
+            Input::Opened { conn, origin } => self.opened(conn, origin, fx),
+            Input::Received { conn, bytes } => self.received(conn, bytes, fx),
+            Input::Sent { conn, len } => self.sent(conn, len),
+            Input::Closed { conn } => drop(self.state.sessions.remove(conn)),
+            Input::Done { conn, outcome } => self.done(conn, &outcome, fx),
+            Input::Vitals(vitals) => self.state.vitals = vitals,
+            Input::Tick => self.tick(fx),
+        }
+    }
+
+    /// When to call `step` with `Tick` at the latest, and who asked; the moment may have passed.
+    pub fn deadline(&self) -> Option<(Instant, Timer)> {
+        let state = &self.state;
+        let expiry = state.active_expire.then(|| state.keyspace.next_deadline()).flatten();
+        let wants_idle_check = state.config.timeout_secs > 0 && !state.sessions.is_empty();
+        let candidates = [
+            expiry.map(|deadline| (state.clock.when(deadline), Timer::Expiry)),
+            state.keyspace.has_trash().then_some((self.now.mono, Timer::Free)),
+            state.pause.map(|pause| (pause.until, Timer::Pause)),
+            wants_idle_check.then_some((self.next_idle_check, Timer::IdleClients)),
+        ];
+        candidates.into_iter().flatten().min_by_key(|&(at, _)| at)
+    }
+
+    /// Appends the output that may leave for `conn` to `into`. The driver reports it with `Sent` when
+    /// it has left. An empty `into` costs no copy.
+    pub fn take_output(&mut self, conn: ConnId, into: &mut Vec<u8>) {
+        let Some(session) = self.state.sessions.find_mut(conn) else { return };
+        let len = session.outbox.len();
+        session.in_flight += len;
+        session.bytes_out += len as u64;
+        self.state.stats.bytes_out += len as u64;
+        if into.is_empty() {
+            core::mem::swap(into, &mut session.outbox);
+        } else {
+            into.extend_from_slice(&session.outbox);
+            session.outbox.clear();
+        }
+        let spare = core::mem::take(&mut session.outbox);
+        if self.reply.out.capacity() == 0 && spare.capacity() <= SPARE_BYTES_MAX {
+            self.reply.out = spare;
+        }
+    }
+
+    /// Tells how long the last step took, as the driver measured it: for INFO only.
+    pub fn note_elapsed(&mut self, elapsed: Micros) {
+        let stats = &mut self.state.stats;
+        stats.longest_step = stats.longest_step.max(elapsed);
+        let share = elapsed.0 / self.ran.len().max(1) as u64;
+        for &row in &self.ran {
+            stats.by_command[row].micros += share;
+        }
+    }
+
+    /// How many more bytes of the word that `conn` is sending are known to come, when `received`
+    /// bytes lie in its input: a driver can make room for them at once.
+    pub fn bytes_wanted(&self, conn: ConnId, received: usize) -> usize {
+        self.state.sessions.find(conn).map_or(0, |session| session.parser.bytes_wanted(received))
+    }
+
+    /// The settings in force.
+    pub fn config(&self) -> &Config {
+        &self.state.config
+    }
+
+    /// The state, to look at.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// An order-independent hash of the data.
+    pub fn digest(&self) -> Digest {
+        digest(&self.state.keyspace)
+    }
+
+    /// Checks every structure; for tests.
+    pub fn check_invariants(&self) {
+        self.state.keyspace.check_invariants();
+    }
+
+    fn opened(&mut self, conn: ConnId, origin: Origin, fx: &mut Effects) {
+        let refusal = self.refusal(&origin);
+        let state = &mut self.state;
+        let authenticated = state.config.requirepass.is_empty();
+        let mut session = Box::new(Session::new(conn, origin, self.now.mono, authenticated));
+        if let Some(text) = refusal {
+            state.stats.rejected_connections += 1;
+            session.closing = true;
+            session.outbox = format!("-{text}\r\n").into_bytes();
+            fx.push(Effect::Close(conn));
+        } else {
+            state.stats.connections += 1;
+        }
+        state.sessions.insert(session);
+    }
+
+    fn refusal(&self, origin: &Origin) -> Option<&'static str> {
+        let state = &self.state;
+        if state.sessions.len() >= state.config.maxclients {
+            return Some("ERR max number of clients reached");
+        }
+        let local = match origin {
+            Origin::Tcp { peer, .. } => peer.ip().to_canonical().is_loopback(),
+            Origin::Unix { .. } => true,
+        };
+        if !local && state.config.protected_mode && state.config.requirepass.is_empty() {
+            return Some(DENIED);
+        }
+        None
+    }
+
+    fn received(&mut self, conn: ConnId, bytes: &mut BytesMut, fx: &mut Effects) {
+        let Some(mut session) = self.state.sessions.take(conn) else {
+            bytes.clear();
+            return;
+        };
+        // What was not taken last time is handed in again and was counted then.
+        let arrived = bytes.len().saturating_sub(session.input_pending) as u64;
+        session.bytes_in += arrived;
+        self.state.stats.bytes_in += arrived;
+        if session.closing {
+            bytes.clear();
+        } else if session.blocked.is_none() {
+            self.run_commands(&mut session, bytes, fx);
+        }
+        session.input_pending = bytes.len();
+        if bytes.len() as u64 > self.state.config.client_query_buffer_limit && !session.closing {
+            self.state.stats.query_buffer_closed += 1;
+            session.closing = true;
+            session.outbox.clear();
+            bytes.clear();
+            fx.push(Effect::Close(conn));
+        }
+        self.state.sessions.put_back(session);
+    }
+
+    fn run_commands(&mut self, session: &mut Session, bytes: &mut BytesMut, fx: &mut Effects) {
+        session.last_active = self.now.mono;
+        let mut parser = core::mem::take(&mut session.parser);
+        parser.lend(&mut self.spare_spans);
+        if !session.outbox.is_empty() {
+            core::mem::swap(&mut session.outbox, &mut self.reply.out);
+        }
+        self.reply.protocol = session.protocol;
+        let taken = self.drain(session, &mut parser, bytes, fx);
+        bytes.advance(taken);
+        parser.give_back(&mut self.spare_spans);
+        session.parser = parser;
+        if session.closing {
+            bytes.clear();
+            fx.push(Effect::Close(session.id));
+        } else if !self.reply.out.is_empty() {
+            fx.push(Effect::Flush(session.id));
+        }
+        core::mem::swap(&mut session.outbox, &mut self.reply.out);
+    }
+
+    /// Runs commands off the front of `bytes`; returns how many bytes they took.
+    fn drain(
+        &mut self,
+        session: &mut Session,
+        parser: &mut Parser,
+        bytes: &mut BytesMut,
+        fx: &mut Effects,
+    ) -> usize {
+        let mut taken = 0;
+        let row = &table().rows()[0];
+        loop {
+            let limits = Limits {
+                bulk_bytes_max: self.state.config.proto_max_bulk_len,
+                unauthenticated: !session.authenticated,
+            };
+            match parser.parse(&mut bytes[taken..], limits) {
+                Parsed::Incomplete => return taken,
+                Parsed::Empty { consumed } => taken += consumed,
+                Parsed::Error(error) => {
+                    self.reply.error_text(&error.message());
+                    self.state.count_error("ERR");
+                    session.closing = true;
+                    return taken;
+                }
+                Parsed::Command { consumed } => {
+                    let args = Args::new(&bytes[taken..], parser.words());
+                    let mut cx = Cx {
+                        state: &mut self.state,
+                        session,
+                        reply: &mut self.reply,
+                        fx,
+                        now: self.now,
+                        row,
+                    };
+                    let ran = dispatch(&mut cx, args);
+                    self.ran.push(cx.row.index);
+                    parser.reset();
+                    if ran == Ran::Postponed {
+                        return taken;
+                    }
+                    taken += consumed;
+                    if session.closing || session.blocked.is_some() {
+                        return taken;
+                    }
+                    let full = self.reply.out.len() >= STEP_OUTPUT_BYTES_MAX;
+                    let many = self.ran.len() >= self.state.config.step_commands_max;
+                    if (full || many) && taken < bytes.len() {
+                        fx.push(Effect::Resume(session.id));
+                        return taken;
+                    }
+                }
+            }
+        }
+    }
+
+    fn sent(&mut self, conn: ConnId, len: usize) {
+        if let Some(session) = self.state.sessions.find_mut(conn) {
+            session.in_flight = session.in_flight.saturating_sub(len);
+        }
+    }
+
+    /// The driver has carried out an effect: the client that waited gets its reply and goes on.
+    fn done(&mut self, conn: ConnId, outcome: &Outcome, fx: &mut Effects) {
+        let Some(session) = self.state.sessions.find_mut(conn) else { return };
+        if session.blocked != Some(Blocked::Driver) {
+            return;
+        }
+        session.blocked = None;
+        let mut reply =
+            Reply { out: core::mem::take(&mut session.outbox), protocol: session.protocol };
+        match outcome {
+            Outcome::ConfigRewritten(Ok(())) | Outcome::ConfigApplied(Ok(())) => reply.ok(),
+            Outcome::ConfigRewritten(Err(why)) => {
+                reply.error_text(&format!("ERR Rewriting config file: {why}"));
+            }
+            Outcome::ConfigApplied(Err(why)) => reply.error_text(&format!("ERR {why}")),
+        }
+        session.outbox = reply.out;
+        fx.push(Effect::Flush(conn));
+        fx.push(Effect::Resume(conn));
+    }
+
+    fn tick(&mut self, fx: &mut Effects) {
+        if self.state.active_expire {
+            let budget = self.state.config.step_expirations_max;
+            let state = &mut self.state;
+            let mut expired = 0;
+            state.keyspace.expire_some(budget, |_, _| expired += 1);
+            state.dirty += expired;
+        }
+        self.state.keyspace.free_some();
+        if self.state.pause.is_some_and(|pause| pause.until <= self.now.mono) {
+            self.state.pause = None;
+            self.resume_paused(fx);
+        }
+        if self.state.config.timeout_secs > 0 && self.next_idle_check <= self.now.mono {
+            self.next_idle_check = self.now.mono + IDLE_CHECK_INTERVAL;
+            self.close_idle(fx);
+        }
+    }
+
+    fn resume_paused(&mut self, fx: &mut Effects) {
+        for conn in self.state.sessions.ids() {
+            if let Some(session) = self.state.sessions.find_mut(conn)
+                && session.blocked == Some(Blocked::ClientPause)
+            {
+                session.blocked = None;
+                fx.push(Effect::Resume(conn));
+            }
+        }
+    }
+
+    fn close_idle(&mut self, fx: &mut Effects) {
+        let limit = Micros::from_secs(self.state.config.timeout_secs);
+        for conn in self.state.sessions.ids() {
+            if let Some(session) = self.state.sessions.find_mut(conn)
+                && session.blocked.is_none()
+                && !session.closing
+                && self.now.mono.since(session.last_active) > limit
+            {
+                session.closing = true;
+                fx.push(Effect::Close(conn));
+            }
+        }
+    }
+}
+
+/// What a client from another machine reads in protected mode.
+const DENIED: &str = "DENIED Orrery is running in protected mode because protected mode is \
+    enabled and no password is set for the default user. In this mode connections are only accepted \
+    from the loopback interface. To connect from other machines, set a password with 'requirepass', \
+    or switch protected mode off with '--protected-mode no' or, from this machine, with \
+    'CONFIG SET protected-mode no'; do neither on a server that the internet can reach.";

@@ -1,0 +1,91 @@
+//! What a driver tells the engine.
+
+use core::net::SocketAddr;
+
+use bytes::BytesMut;
+
+/// Names one connection for its whole life; never reused. Clients see it as CLIENT ID.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub u64);
+
+/// Where a connection comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A client that connected over TCP.
+    Tcp {
+        /// The client's address.
+        peer: SocketAddr,
+        /// Our address.
+        local: SocketAddr,
+    },
+    /// A client that connected over a unix socket at this path.
+    Unix {
+        /// The path of our socket.
+        path: String,
+    },
+}
+
+/// One thing that happened. Time comes beside it, see [`crate::Engine::step`].
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A connection was accepted.
+    Opened {
+        /// Its name from now on.
+        conn: ConnId,
+        /// Where it comes from.
+        origin: Origin,
+    },
+    /// Bytes arrived. Whole commands are taken off the front; the rest stays, and the driver hands
+    /// the same buffer in again when it has appended to it.
+    Received {
+        /// From whom.
+        conn: ConnId,
+        /// Everything that was received and not yet taken.
+        bytes: &'a mut BytesMut,
+    },
+    /// Bytes that `take_output` gave out have left for the peer: lifts back-pressure.
+    Sent {
+        /// To whom.
+        conn: ConnId,
+        /// How many.
+        len: usize,
+    },
+    /// The connection is gone, in whatever way.
+    Closed {
+        /// Which.
+        conn: ConnId,
+    },
+    /// What became of something that an effect asked the driver to do.
+    Done {
+        /// For whom it was done.
+        conn: ConnId,
+        /// How it went.
+        outcome: Outcome,
+    },
+    /// The process's own figures, for INFO.
+    Vitals(Vitals),
+    /// Only time passed.
+    Tick,
+}
+
+/// What became of a request that the engine made through an effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The configuration file was rewritten, or why not.
+    ConfigRewritten(Result<(), String>),
+    /// Listening sockets or other driver-owned settings were changed, or why not.
+    ConfigApplied(Result<(), String>),
+}
+
+/// Figures of the process that only the driver can read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Vitals {
+    /// Resident set, in bytes.
+    pub resident_bytes: u64,
+    /// Memory of the machine, in bytes.
+    pub machine_bytes: u64,
+    /// CPU time spent in user mode, in microseconds.
+    pub cpu_user_us: u64,
+    /// CPU time spent in the kernel, in microseconds.
+    pub cpu_system_us: u64,
+}

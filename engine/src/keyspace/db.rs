@@ -1,0 +1,454 @@
+//! One numbered database: entries in an arena, an index over them, deadlines in a wheel.
+//!
+//! This is the raw structure: it knows nothing of time passing. Whether an entry has expired is the
+//! caller's question ([`super::Keyspace`] asks it).
+//!
+//! Invariant: index, arena, wheel and objects speak of the same entries.
+
+use core::hash::Hasher;
+
+use siphasher::sip::SipHasher13;
+
+use super::arena::{Arena, Handle};
+use super::entry::{self, Parts, Stored};
+use super::object::{Object, Objects};
+use super::table::{Position, Table};
+use super::wheel::{Turn, Wheel};
+use crate::time::UnixMillis;
+
+/// The secret key of the hash function, so that clients cannot aim at one bucket.
+pub(crate) type HashKey = (u64, u64);
+
+/// One entry that was found; valid until the database is next changed through anything else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    handle: Handle,
+    position: Position,
+    hash: u64,
+}
+
+/// A value as it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// A string.
+    Bytes(&'a [u8]),
+    /// A string that is an integer.
+    Integer(i64),
+}
+
+/// A value that is to be stored.
+#[derive(Debug)]
+pub enum NewValue<'a> {
+    /// A string; one that is an integer is stored as such.
+    String(&'a [u8]),
+    /// An integer.
+    Integer(i64),
+    /// A string made by a modification of another: never stored as an integer, encoding `raw`.
+    Modified(&'a [u8]),
+    /// An object that is already built.
+    Object(Object),
+}
+
+/// A database.
+pub struct Db {
+    pub(super) table: Table,
+    pub(super) arena: Arena,
+    pub(super) objects: Objects,
+    wheel: Wheel,
+    hash_key: HashKey,
+    /// Heap bytes of the objects.
+    object_bytes: usize,
+}
+
+impl Db {
+    pub(super) fn new(hash_key: HashKey) -> Self {
+        Self {
+            table: Table::default(),
+            arena: Arena::default(),
+            objects: Objects::default(),
+            wheel: Wheel::default(),
+            hash_key,
+            object_bytes: 0,
+        }
+    }
+
+    /// How many entries there are, expired ones that nobody has met yet included.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many entries have a TTL.
+    pub fn len_with_ttl(&self) -> usize {
+        self.wheel.len()
+    }
+
+    /// Finds the entry of a key, expired or not.
+    #[inline]
+    pub fn find(&self, key: &[u8]) -> Option<Found> {
+        let hash = self.hash(key);
+        let is_it = |handle| entry::key(self.arena.bytes(handle)) == key;
+        let (position, handle) = self.table.find(hash, is_it)?;
+        Some(Found { handle, position, hash })
+    }
+
+    /// The entry's key.
+    pub fn key(&self, found: Found) -> &[u8] {
+        entry::key(self.arena.bytes(found.handle))
+    }
+
+    /// The entry's value.
+    #[inline]
+    pub fn value(&self, found: Found) -> Value<'_> {
+        match entry::value(self.arena.bytes(found.handle)) {
+            Stored::Inline(bytes) => Value::Bytes(bytes),
+            Stored::Integer(value) => Value::Integer(value),
+            Stored::Object(index) => match self.objects.at(index) {
+                Object::Raw(bytes) => Value::Bytes(bytes),
+            },
+        }
+    }
+
+    /// The object that the entry's value is, if it is one, to change it in place. Changes of its size
+    /// are accounted by [`Self::object_changed`].
+    pub fn object_mut(&mut self, found: Found) -> Option<&mut Object> {
+        match entry::value(self.arena.bytes(found.handle)) {
+            Stored::Object(index) => Some(self.objects.at_mut(index)),
+            Stored::Inline(_) | Stored::Integer(_) => None,
+        }
+    }
+
+    /// Accounts for an object whose size was changed in place from `before` bytes.
+    pub fn object_changed(&mut self, found: Found, before: usize) {
+        if let Stored::Object(index) = entry::value(self.arena.bytes(found.handle)) {
+            let after = self.objects.at(index).memory_bytes();
+            self.object_bytes = self.object_bytes + after - before;
+        }
+    }
+
+    /// When the entry expires.
+    #[inline]
+    pub fn deadline(&self, found: Found) -> Option<UnixMillis> {
+        entry::deadline_ms(self.arena.bytes(found.handle)).map(UnixMillis)
+    }
+
+    /// Whether the string was made by a modification, so that its encoding is `raw`.
+    pub fn is_raw(&self, found: Found) -> bool {
+        entry::is_raw(self.arena.bytes(found.handle))
+    }
+
+    /// The 24 bits of last access.
+    pub fn access(&self, found: Found) -> u32 {
+        entry::access(self.arena.bytes(found.handle))
+    }
+
+    /// Sets the 24 bits of last access.
+    #[inline]
+    pub fn set_access(&mut self, found: Found, access: u32) {
+        entry::set_access(self.arena.bytes_mut(found.handle), access);
+    }
+
+    /// Bytes that the entry takes, its object and its share of the index included.
+    pub fn entry_bytes(&self, found: Found) -> usize {
+        let slot = self.arena.bytes(found.handle);
+        let object = match entry::value(slot) {
+            Stored::Object(index) => {
+                size_of::<Option<Object>>() + self.objects.at(index).memory_bytes()
+            }
+            Stored::Inline(_) | Stored::Integer(_) => 0,
+        };
+        // Six bytes and a bit of index, at the fill of 85 % or below.
+        Arena::slot_bytes(entry::len(slot)) + object + 8
+    }
+
+    /// Adds an entry for a key that has none.
+    pub(super) fn insert(
+        &mut self,
+        key: &[u8],
+        value: NewValue<'_>,
+        deadline: Option<UnixMillis>,
+        access: u32,
+    ) {
+        let hash = self.hash(key);
+        let handle = self.write_entry(key, value, deadline, access);
+        let (arena, hash_key) = (&self.arena, self.hash_key);
+        self.table.insert(hash, handle, |other| hash_entry(arena, hash_key, other));
+    }
+
+    /// Gives an entry another value and deadline; returns the object it had, for the trash.
+    pub(super) fn replace(
+        &mut self,
+        found: Found,
+        value: NewValue<'_>,
+        deadline: Option<UnixMillis>,
+        access: u32,
+    ) -> (Found, Option<Object>) {
+        if deadline == self.deadline(found) && self.overwrite(found, &value) {
+            self.set_access(found, access);
+            return (found, None);
+        }
+        let old = self.detach(found);
+        // The key is read out of the old entry while the new one is written: it must be copied, and a
+        // short one fits the stack.
+        let slot = self.arena.bytes(found.handle);
+        let key = entry::key(slot);
+        let mut short = [0; 128];
+        let handle = if let Some(buffer) = short.get_mut(..key.len()) {
+            buffer.copy_from_slice(key);
+            self.write_entry(buffer, value, deadline, access)
+        } else {
+            let key = key.to_vec();
+            self.write_entry(&key, value, deadline, access)
+        };
+        self.arena.free(found.handle);
+        self.table.replace(found.position, handle);
+        (Found { handle, ..found }, old)
+    }
+
+    /// Changes only the deadline.
+    pub(super) fn set_deadline(&mut self, found: Found, deadline: Option<UnixMillis>) -> Found {
+        let slot = self.arena.bytes(found.handle);
+        let present = entry::deadline_ms(slot).map(UnixMillis);
+        if present == deadline {
+            return found;
+        }
+        if present.is_some() {
+            self.wheel.remove(&mut self.arena, found.handle);
+        }
+        if let Some(deadline) = deadline
+            && entry::set_deadline(self.arena.bytes_mut(found.handle), deadline.0)
+        {
+            self.wheel.add(&mut self.arena, found.handle);
+            return found;
+        }
+        self.resize(found, deadline)
+    }
+
+    /// Takes an entry out; returns its object, for the trash.
+    pub(super) fn remove(&mut self, found: Found) -> Option<Object> {
+        let object = self.detach(found);
+        self.table.remove(found.hash, found.position);
+        self.arena.free(found.handle);
+        object
+    }
+
+    /// Overwrites the value of an entry that holds an integer.
+    pub fn set_integer(&mut self, found: Found, value: i64) {
+        entry::set_integer(self.arena.bytes_mut(found.handle), value);
+    }
+
+    /// Visits the entries of the next piece of hash space; returns the next cursor, 0 at the end.
+    pub fn scan(&self, cursor: u64, mut visit: impl FnMut(&[u8], Found)) -> u64 {
+        let mut handles = Vec::new();
+        let hash_of = |handle| hash_entry(&self.arena, self.hash_key, handle);
+        let next = self.table.scan(cursor, hash_of, |handle| handles.push(handle));
+        for handle in handles {
+            let key = entry::key(self.arena.bytes(handle));
+            if let Some(found) = self.find(key) {
+                visit(key, found);
+            }
+        }
+        next
+    }
+
+    /// Any entry near this position in hash space; `pick` chooses among neighbours.
+    pub fn sample(&self, position: u64, pick: u64) -> Option<Found> {
+        let handle = self.table.sample(position, pick)?;
+        self.find(entry::key(self.arena.bytes(handle)))
+    }
+
+    /// Tells an empty wheel the time, so that the first deadline is filed near.
+    #[inline]
+    pub(super) fn sync_wheel(&mut self, now: UnixMillis) {
+        self.wheel.sync(now.0);
+    }
+
+    /// One bounded piece of the wheel's work at this key time.
+    pub(super) fn turn_wheel(&mut self, now: UnixMillis) -> DbTurn {
+        match self.wheel.turn(&mut self.arena, now.0) {
+            Turn::Due(handle) => {
+                let key = entry::key(self.arena.bytes(handle));
+                DbTurn::Due(self.find(key).expect("an entry in the wheel is in the index"))
+            }
+            Turn::Moved => DbTurn::Moved,
+            Turn::Idle => DbTurn::Idle,
+        }
+    }
+
+    /// When the wheel next has work, in key time.
+    pub(super) fn next_deadline(&self) -> Option<UnixMillis> {
+        self.wheel.next_ms(&self.arena).map(UnixMillis)
+    }
+
+    /// Bytes of everything: entries, objects, index.
+    pub fn memory_bytes(&self) -> usize {
+        self.data_bytes() + self.overhead_bytes()
+    }
+
+    /// Bytes of entries and objects.
+    pub fn data_bytes(&self) -> usize {
+        self.arena.used_bytes() + self.object_bytes
+    }
+
+    /// Bytes of the index, the object table and unused room in pages.
+    pub fn overhead_bytes(&self) -> usize {
+        self.table.memory_bytes() + self.objects.memory_bytes() + self.arena.page_bytes()
+            - self.arena.used_bytes()
+    }
+
+    /// Places for entries in the index.
+    pub fn index_capacity(&self) -> usize {
+        self.table.capacity()
+    }
+
+    /// Checks that all parts agree.
+    pub fn check_invariants(&self) {
+        self.arena.check_invariants();
+        self.table.check_invariants(|handle| hash_entry(&self.arena, self.hash_key, handle));
+        let in_wheel = self.wheel.check_invariants(&self.arena);
+        let (mut with_ttl, mut objects, mut bytes, mut cursor) = (0, 0, 0, 0);
+        loop {
+            cursor = self.scan(cursor, |_, found| {
+                with_ttl += usize::from(self.deadline(found).is_some());
+                let slot = self.arena.bytes(found.handle);
+                bytes += Arena::slot_bytes(entry::len(slot));
+                objects += usize::from(matches!(entry::value(slot), Stored::Object(_)));
+            });
+            if cursor == 0 {
+                break;
+            }
+        }
+        assert_eq!(with_ttl, in_wheel, "entries with a TTL are in the wheel");
+        assert_eq!(objects, self.objects.len(), "every object has its entry");
+        assert_eq!(bytes, self.arena.used_bytes(), "every slot has its entry");
+    }
+
+    #[inline]
+    fn hash(&self, key: &[u8]) -> u64 {
+        hash(self.hash_key, key)
+    }
+
+    /// Writes a new value over the old one where both have the same shape.
+    fn overwrite(&mut self, found: Found, value: &NewValue<'_>) -> bool {
+        let slot = self.arena.bytes_mut(found.handle);
+        match (entry::value(slot), value) {
+            (Stored::Integer(_), NewValue::Integer(new)) => entry::set_integer(slot, *new),
+            (Stored::Inline(old), NewValue::String(new))
+                if old.len() == new.len() && integer_in(new).is_none() =>
+            {
+                entry::set_inline(slot, new, false);
+            }
+            (Stored::Inline(old), NewValue::Modified(new)) if old.len() == new.len() => {
+                entry::set_inline(slot, new, true);
+            }
+            (Stored::Integer(_), NewValue::String(new)) => match integer_in(new) {
+                Some(new) => entry::set_integer(slot, new),
+                None => return false,
+            },
+            _ => return false,
+        }
+        true
+    }
+
+    /// Takes an entry out of the wheel and its object out of the table.
+    fn detach(&mut self, found: Found) -> Option<Object> {
+        let slot = self.arena.bytes(found.handle);
+        let object = match entry::value(slot) {
+            Stored::Object(index) => Some(index),
+            Stored::Inline(_) | Stored::Integer(_) => None,
+        };
+        if entry::deadline_ms(slot).is_some() {
+            self.wheel.remove(&mut self.arena, found.handle);
+        }
+        let object = self.objects.remove(object?);
+        self.object_bytes -= object.memory_bytes();
+        Some(object)
+    }
+
+    fn write_entry(
+        &mut self,
+        key: &[u8],
+        value: NewValue<'_>,
+        deadline: Option<UnixMillis>,
+        access: u32,
+    ) -> Handle {
+        let raw = matches!(value, NewValue::Modified(_) | NewValue::Object(_));
+        let fits = |len| entry::fits_inline(key.len(), len, deadline.is_some());
+        let stored = match value {
+            NewValue::Integer(value) => Stored::Integer(value),
+            NewValue::String(bytes) => match integer_in(bytes) {
+                Some(value) => Stored::Integer(value),
+                None if fits(bytes.len()) => Stored::Inline(bytes),
+                None => self.store(Object::Raw(bytes.to_vec())),
+            },
+            NewValue::Modified(bytes) if fits(bytes.len()) => Stored::Inline(bytes),
+            NewValue::Modified(bytes) => self.store(Object::Raw(bytes.to_vec())),
+            NewValue::Object(object) => self.store(object),
+        };
+        let parts = Parts { key, value: stored, deadline_ms: deadline.map(|at| at.0), raw, access };
+        let handle = self.arena.alloc(parts.len());
+        parts.write(self.arena.bytes_mut(handle));
+        if deadline.is_some() {
+            self.wheel.add(&mut self.arena, handle);
+        }
+        handle
+    }
+
+    fn store(&mut self, object: Object) -> Stored<'static> {
+        self.object_bytes += object.memory_bytes();
+        Stored::Object(self.objects.insert(object))
+    }
+
+    /// Writes the entry anew because its TTL block comes, goes or changes width. It is in no bucket.
+    fn resize(&mut self, found: Found, deadline: Option<UnixMillis>) -> Found {
+        let slot = self.arena.bytes(found.handle);
+        let copy = slot[..entry::len(slot)].to_vec();
+        let parts = Parts {
+            key: entry::key(&copy),
+            value: entry::value(&copy),
+            deadline_ms: deadline.map(|at| at.0),
+            raw: entry::is_raw(&copy),
+            access: entry::access(&copy),
+        };
+        self.arena.free(found.handle);
+        let handle = self.arena.alloc(parts.len());
+        parts.write(self.arena.bytes_mut(handle));
+        if deadline.is_some() {
+            self.wheel.add(&mut self.arena, handle);
+        }
+        self.table.replace(found.position, handle);
+        Found { handle, ..found }
+    }
+}
+
+/// What one piece of the wheel's work gave.
+pub(super) enum DbTurn {
+    /// This entry's deadline has passed.
+    Due(Found),
+    /// Work was done.
+    Moved,
+    /// There is nothing to do.
+    Idle,
+}
+
+fn hash_entry(arena: &Arena, hash_key: HashKey, handle: Handle) -> u64 {
+    hash(hash_key, entry::key(arena.bytes(handle)))
+}
+
+fn hash(hash_key: HashKey, key: &[u8]) -> u64 {
+    let mut hasher = SipHasher13::new_with_keys(hash_key.0, hash_key.1);
+    hasher.write(key);
+    hasher.finish()
+}
+
+/// The integer that a string is, if it is stored as one: at most twenty bytes, as in Redis.
+fn integer_in(bytes: &[u8]) -> Option<i64> {
+    match bytes.first() {
+        Some(b'0'..=b'9' | b'-') if bytes.len() <= 20 => crate::value::number::parse_integer(bytes),
+        _ => None,
+    }
+}

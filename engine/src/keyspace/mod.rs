@@ -1,0 +1,248 @@
+//! The keyspace: numbered databases whose keys expire.
+//!
+//! Invariant: nobody above this module ever sees an entry whose deadline has passed.
+
+mod arena;
+mod db;
+mod entry;
+mod object;
+mod table;
+mod trash;
+mod wheel;
+
+pub use db::{Db, Found, NewValue, Value};
+pub use object::Object;
+
+use crate::rng::Rng;
+use crate::time::UnixMillis;
+use db::DbTurn;
+use trash::Trash;
+
+/// All databases of one server.
+pub struct Keyspace {
+    databases: Vec<Db>,
+    trash: Trash,
+    hash_keys: Rng,
+    /// Key time of the present step.
+    now: UnixMillis,
+    stats: ExpireStats,
+}
+
+/// What expiry has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExpireStats {
+    /// Keys that were deleted because their time had come.
+    pub expired_keys: u64,
+    /// How late the last deletion by the wheel was, in milliseconds.
+    pub lag_ms: u64,
+    /// The largest `lag_ms` so far.
+    pub lag_ms_max: u64,
+}
+
+impl Keyspace {
+    /// `count` empty databases; hash functions are keyed from `rng`.
+    pub fn new(count: usize, mut rng: Rng) -> Self {
+        let databases = (0..count).map(|_| Db::new(hash_key(&mut rng))).collect();
+        Self {
+            databases,
+            trash: Trash::default(),
+            hash_keys: rng,
+            now: UnixMillis(0),
+            stats: ExpireStats::default(),
+        }
+    }
+
+    /// Sets key time for the step that begins.
+    pub fn set_now(&mut self, now: UnixMillis) {
+        self.now = now;
+    }
+
+    /// Key time of the present step.
+    pub fn now(&self) -> UnixMillis {
+        self.now
+    }
+
+    /// How many databases there are.
+    pub fn count(&self) -> usize {
+        self.databases.len()
+    }
+
+    /// A database, to read figures or found entries.
+    ///
+    /// # Panics
+    /// If there is no such database.
+    pub fn db(&self, index: usize) -> &Db {
+        &self.databases[index]
+    }
+
+    /// A database, to change found entries.
+    ///
+    /// # Panics
+    /// If there is no such database.
+    pub fn db_mut(&mut self, index: usize) -> &mut Db {
+        &mut self.databases[index]
+    }
+
+    /// Finds a living entry. One whose deadline has passed is deleted on the way.
+    #[inline]
+    pub fn find(&mut self, index: usize, key: &[u8]) -> Option<Found> {
+        let found = self.databases[index].find(key)?;
+        match self.databases[index].deadline(found) {
+            Some(deadline) if deadline <= self.now => {
+                self.remove(index, found);
+                self.stats.expired_keys += 1;
+                None
+            }
+            _ => Some(found),
+        }
+    }
+
+    /// Whether an entry's deadline has passed; for walks that must not delete.
+    pub fn is_expired(&self, index: usize, found: Found) -> bool {
+        self.databases[index].deadline(found).is_some_and(|deadline| deadline <= self.now)
+    }
+
+    /// Sets a key: adds it or replaces what it held.
+    pub fn set(
+        &mut self,
+        index: usize,
+        key: &[u8],
+        value: NewValue<'_>,
+        deadline: Option<UnixMillis>,
+        access: u32,
+    ) {
+        let db = &mut self.databases[index];
+        db.sync_wheel(self.now);
+        match db.find(key) {
+            None => db.insert(key, value, deadline, access),
+            Some(found) => {
+                let (_, old) = db.replace(found, value, deadline, access);
+                self.discard(old);
+            }
+        }
+    }
+
+    /// Gives a found entry another value and deadline.
+    pub fn replace(
+        &mut self,
+        index: usize,
+        found: Found,
+        value: NewValue<'_>,
+        deadline: Option<UnixMillis>,
+        access: u32,
+    ) -> Found {
+        let db = &mut self.databases[index];
+        db.sync_wheel(self.now);
+        let (found, old) = db.replace(found, value, deadline, access);
+        self.discard(old);
+        found
+    }
+
+    /// Changes only when a found entry expires.
+    pub fn set_deadline(
+        &mut self,
+        index: usize,
+        found: Found,
+        deadline: Option<UnixMillis>,
+    ) -> Found {
+        let db = &mut self.databases[index];
+        db.sync_wheel(self.now);
+        db.set_deadline(found, deadline)
+    }
+
+    /// Deletes a found entry; a big value is freed in later steps.
+    pub fn remove(&mut self, index: usize, found: Found) {
+        let object = self.databases[index].remove(found);
+        self.discard(object);
+    }
+
+    /// Empties a database; its memory is given back in later steps. Returns how many entries it had.
+    pub fn flush(&mut self, index: usize) -> usize {
+        let empty = Db::new(hash_key(&mut self.hash_keys));
+        let db = core::mem::replace(&mut self.databases[index], empty);
+        let len = db.len();
+        self.trash.push_db(db);
+        len
+    }
+
+    /// Exchanges two databases.
+    pub fn swap(&mut self, a: usize, b: usize) {
+        self.databases.swap(a, b);
+    }
+
+    /// Deletes up to `budget` entries whose deadline has passed, in order of their deadlines, and
+    /// does up to `budget` other pieces of the wheels' work. `expired` is told of each deletion.
+    pub fn expire_some(&mut self, budget: usize, mut expired: impl FnMut(usize, &[u8])) {
+        let mut left = budget;
+        for index in 0..self.databases.len() {
+            while left > 0 {
+                match self.databases[index].turn_wheel(self.now) {
+                    DbTurn::Idle => break,
+                    DbTurn::Moved => {}
+                    DbTurn::Due(found) => {
+                        let db = &self.databases[index];
+                        expired(index, db.key(found));
+                        let deadline = db.deadline(found).unwrap_or(self.now);
+                        self.stats.lag_ms = self.now.0.saturating_sub(deadline.0);
+                        self.stats.lag_ms_max = self.stats.lag_ms_max.max(self.stats.lag_ms);
+                        self.stats.expired_keys += 1;
+                        self.remove(index, found);
+                    }
+                }
+                left -= 1;
+            }
+        }
+    }
+
+    /// The earliest key time at which `expire_some` has work; it may be in the past.
+    pub fn next_deadline(&self) -> Option<UnixMillis> {
+        self.databases.iter().filter_map(Db::next_deadline).min()
+    }
+
+    /// Whether deleted things wait to be freed.
+    pub fn has_trash(&self) -> bool {
+        !self.trash.is_empty()
+    }
+
+    /// Frees a bounded amount of what was deleted.
+    pub fn free_some(&mut self) {
+        self.trash.free_some();
+    }
+
+    /// Objects that wait to be freed, and objects freed so far.
+    pub fn lazy_free(&self) -> (usize, u64) {
+        (self.trash.pending(), self.trash.freed)
+    }
+
+    /// What expiry has done.
+    pub fn expire_stats(&self) -> ExpireStats {
+        self.stats
+    }
+
+    /// Forgets what expiry has done (CONFIG RESETSTAT).
+    pub fn reset_stats(&mut self) {
+        self.stats = ExpireStats::default();
+    }
+
+    /// Bytes of all databases.
+    pub fn memory_bytes(&self) -> usize {
+        self.databases.iter().map(Db::memory_bytes).sum()
+    }
+
+    /// Checks every database.
+    pub fn check_invariants(&self) {
+        self.databases.iter().for_each(Db::check_invariants);
+    }
+
+    fn discard(&mut self, object: Option<Object>) {
+        if let Some(object) = object
+            && object.is_big()
+        {
+            self.trash.push_object(object);
+        }
+    }
+}
+
+fn hash_key(rng: &mut Rng) -> (u64, u64) {
+    (rng.next_u64(), rng.next_u64())
+}

@@ -1,0 +1,71 @@
+//! What was deleted and is freed little by little: big values and whole databases.
+//!
+//! Invariant: `free_some` does a bounded amount of work, whatever lies in the trash.
+
+use std::collections::VecDeque;
+
+use super::db::Db;
+use super::object::Object;
+
+/// Pages of 64 KiB given back per step; the most expensive thing here is returning them to the system.
+const PAGES_PER_STEP: usize = 16;
+/// Index segments of 4 KiB given back per step.
+const SEGMENTS_PER_STEP: usize = 128;
+/// Objects of a dropped database freed per step.
+const OBJECTS_PER_STEP: usize = 256;
+
+/// Things to free.
+#[derive(Default)]
+pub(crate) struct Trash {
+    objects: VecDeque<Object>,
+    databases: VecDeque<Db>,
+    /// How many objects have been freed since start (INFO lazyfreed_objects).
+    pub(crate) freed: u64,
+}
+
+impl Trash {
+    pub(crate) fn push_object(&mut self, object: Object) {
+        self.objects.push_back(object);
+    }
+
+    pub(crate) fn push_db(&mut self, db: Db) {
+        self.databases.push_back(db);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.objects.is_empty() && self.databases.is_empty()
+    }
+
+    /// How many objects wait to be freed (INFO lazyfree_pending_objects).
+    pub(crate) fn pending(&self) -> usize {
+        self.objects.len() + self.databases.iter().map(Db::len).sum::<usize>()
+    }
+
+    /// Frees a bounded amount.
+    pub(crate) fn free_some(&mut self) {
+        if let Some(object) = self.objects.front_mut() {
+            if object.free_some() {
+                self.objects.pop_front();
+                self.freed += 1;
+            }
+            return;
+        }
+        let Some(db) = self.databases.front_mut() else { return };
+        for _ in 0..OBJECTS_PER_STEP {
+            match db.objects.take_any() {
+                Some(object) if object.is_big() => {
+                    self.objects.push_back(object);
+                    return;
+                }
+                Some(_) => self.freed += 1,
+                None => {
+                    let pages = db.arena.drop_pages(PAGES_PER_STEP);
+                    if db.table.drop_segments(SEGMENTS_PER_STEP) && pages {
+                        self.databases.pop_front();
+                    }
+                    return;
+                }
+            }
+        }
+    }
+}

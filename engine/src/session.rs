@@ -1,0 +1,214 @@
+//! One client's connection as the engine sees it, and the set of all of them.
+//!
+//! Invariant: an idle session owns no buffer: its parser and outbox borrow the engine's spare ones
+//! while a command runs.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use crate::input::{ConnId, Origin};
+use crate::resp::{Parser, Protocol};
+use crate::time::Instant;
+
+/// Which replies a client wants (CLIENT REPLY).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplyMode {
+    /// All.
+    #[default]
+    On,
+    /// None until it says so.
+    Off,
+    /// None for the next command.
+    SkipNext,
+}
+
+/// Why a session takes no commands for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    /// CLIENT PAUSE is in force for the command at the front of its input.
+    ClientPause,
+    /// The driver is carrying out an effect and will say `Done`.
+    Driver,
+}
+
+/// One client.
+#[derive(Debug)]
+pub struct Session {
+    /// The connection, which is also the client's id.
+    pub id: ConnId,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// The selected database.
+    pub db: usize,
+    /// The protocol version it speaks.
+    pub protocol: Protocol,
+    /// Whether it may run ordinary commands.
+    pub authenticated: bool,
+    /// CLIENT SETNAME; empty: none.
+    pub name: Box<[u8]>,
+    /// CLIENT SETINFO lib-name; empty: none.
+    pub lib_name: Box<[u8]>,
+    /// CLIENT SETINFO lib-ver; empty: none.
+    pub lib_ver: Box<[u8]>,
+    /// Which replies it wants.
+    pub reply_mode: ReplyMode,
+    /// CLIENT NO-EVICT.
+    pub no_evict: bool,
+    /// CLIENT NO-TOUCH: its reads do not count as use.
+    pub no_touch: bool,
+    /// Nothing more is read from it; it is closed when its output has left.
+    pub closing: bool,
+    /// Why it takes no commands.
+    pub blocked: Option<Blocked>,
+    /// When it connected.
+    pub created: Instant,
+    /// When it last sent something.
+    pub last_active: Instant,
+    /// Full name of the command that it ran last, in lower case with `|`; empty: none.
+    pub last_command: &'static str,
+    /// Commands run.
+    pub commands: u64,
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes given out by `take_output`.
+    pub bytes_out: u64,
+    /// Bytes given out and not yet reported as sent.
+    pub in_flight: usize,
+    /// Bytes of the input that are still with the driver.
+    pub input_pending: usize,
+    /// Since when its output has been over the soft limit.
+    pub over_soft_limit: Option<Instant>,
+    pub(crate) parser: Parser,
+    /// Replies that nobody has taken yet.
+    pub(crate) outbox: Vec<u8>,
+}
+
+impl Session {
+    /// A client that has just connected.
+    pub fn new(id: ConnId, origin: Origin, now: Instant, authenticated: bool) -> Self {
+        Self {
+            id,
+            origin,
+            db: 0,
+            protocol: Protocol::Resp2,
+            authenticated,
+            name: Box::default(),
+            lib_name: Box::default(),
+            lib_ver: Box::default(),
+            reply_mode: ReplyMode::On,
+            no_evict: false,
+            no_touch: false,
+            closing: false,
+            blocked: None,
+            created: now,
+            last_active: now,
+            last_command: "",
+            commands: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            in_flight: 0,
+            input_pending: 0,
+            over_soft_limit: None,
+            parser: Parser::default(),
+            outbox: Vec::new(),
+        }
+    }
+
+    /// Bytes of replies that have not left yet.
+    pub fn output_pending(&self) -> usize {
+        self.outbox.len() + self.in_flight
+    }
+
+    /// Heap bytes that the session owns, itself included.
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.name.len()
+            + self.lib_name.len()
+            + self.lib_ver.len()
+            + self.parser.memory_bytes()
+            + self.outbox.capacity()
+            + self.input_pending
+    }
+}
+
+/// All clients, by connection. The one whose command is running is taken out meanwhile.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    by_id: HashMap<ConnId, Option<Box<Session>>, BuildHasherDefault<IdHasher>>,
+}
+
+impl Sessions {
+    /// How many there are, the running one included.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// Adds a client.
+    ///
+    /// # Panics
+    /// If its id is in use: the driver names connections, each once.
+    pub fn insert(&mut self, session: Box<Session>) {
+        let previous = self.by_id.insert(session.id, Some(session));
+        assert!(previous.is_none(), "a connection was opened twice");
+    }
+
+    /// Removes a client for good.
+    pub fn remove(&mut self, conn: ConnId) -> Option<Box<Session>> {
+        self.by_id.remove(&conn).flatten()
+    }
+
+    /// Takes a client out to run its commands; `put_back` must follow.
+    pub(crate) fn take(&mut self, conn: ConnId) -> Option<Box<Session>> {
+        self.by_id.get_mut(&conn)?.take()
+    }
+
+    /// Ends what `take` began.
+    pub(crate) fn put_back(&mut self, session: Box<Session>) {
+        let place = self.by_id.get_mut(&session.id).expect("its place was kept");
+        assert!(place.is_none(), "a client is in two places");
+        *place = Some(session);
+    }
+
+    /// A client, unless it is the running one.
+    pub fn find(&self, conn: ConnId) -> Option<&Session> {
+        self.by_id.get(&conn)?.as_deref()
+    }
+
+    /// A client, to change it, unless it is the running one.
+    pub fn find_mut(&mut self, conn: ConnId) -> Option<&mut Session> {
+        self.by_id.get_mut(&conn)?.as_deref_mut()
+    }
+
+    /// The ids of all clients in ascending order, the running one included: the only way to walk
+    /// them, so that no hash order reaches an output.
+    pub fn ids(&self) -> Vec<ConnId> {
+        let mut ids: Vec<ConnId> = self.by_id.keys().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+}
+
+/// Spreads connection ids, which are mostly consecutive.
+#[derive(Debug, Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(self.0 ^ u64::from(byte));
+        }
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        self.0 = id.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(26);
+    }
+}

@@ -1,0 +1,135 @@
+//! Everything that a command may touch beside the client that runs it.
+
+use crate::config::Config;
+use crate::input::Vitals;
+use crate::keyspace::Keyspace;
+use crate::rng::{Rng, Seed};
+use crate::session::Sessions;
+use crate::time::{Instant, KeyClock, Micros, Now};
+
+/// The state of one server, without the code that turns its crank.
+pub struct State {
+    /// The settings in force.
+    pub config: Config,
+    /// The data.
+    pub keyspace: Keyspace,
+    /// Derives key time.
+    pub clock: KeyClock,
+    /// All clients but the one whose command is running.
+    pub sessions: Sessions,
+    /// Counters for INFO.
+    pub stats: Stats,
+    /// Figures of the process.
+    pub vitals: Vitals,
+    /// Random numbers for commands (RANDOMKEY, LOLWUT...).
+    pub rng: Rng,
+    /// CLIENT PAUSE: until when, and whether only writes wait.
+    pub pause: Option<Pause>,
+    /// DEBUG SET-ACTIVE-EXPIRE.
+    pub active_expire: bool,
+    /// This server's run id: forty hexadecimal digits.
+    pub run_id: String,
+    /// Both clocks at start.
+    pub started: Now,
+    /// Changes since the last save.
+    pub dirty: u64,
+}
+
+/// A CLIENT PAUSE in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// When it ends by itself.
+    pub until: Instant,
+    /// Whether commands that only read go on.
+    pub writes_only: bool,
+}
+
+/// Counters since start or CONFIG RESETSTAT.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    /// Connections accepted.
+    pub connections: u64,
+    /// Connections refused (limit, protected mode).
+    pub rejected_connections: u64,
+    /// Commands run.
+    pub commands: u64,
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes given out.
+    pub bytes_out: u64,
+    /// Reads that found their key.
+    pub hits: u64,
+    /// Reads that did not.
+    pub misses: u64,
+    /// Error replies sent.
+    pub error_replies: u64,
+    /// Error replies by code word; bounded by `ERROR_CODES_MAX`.
+    pub errors: std::collections::BTreeMap<String, u64>,
+    /// Clients closed because of their input.
+    pub query_buffer_closed: u64,
+    /// Clients closed because of their output.
+    pub output_buffer_closed: u64,
+    /// Figures of each command, in the order of the table.
+    pub by_command: Vec<CommandStats>,
+    /// The longest step and what it was, as the driver measured it.
+    pub longest_step: Micros,
+    /// Steps so far.
+    pub steps: u64,
+}
+
+/// Figures of one command.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CommandStats {
+    /// How often it ran.
+    pub calls: u64,
+    /// Microseconds that it took, as far as the driver measures them.
+    pub micros: u64,
+    /// How often it was refused before it ran.
+    pub rejected: u64,
+    /// How often it ran and failed.
+    pub failed: u64,
+}
+
+/// Distinct error codes that are counted one by one, as in Redis.
+pub const ERROR_CODES_MAX: usize = 128;
+
+impl State {
+    /// An empty server.
+    pub fn new(config: Config, seed: Seed, now: Now, commands: usize) -> Self {
+        let clock = KeyClock::new(config.ttl_clock, config.ttl_clock_slew_ppm, now);
+        let keyspace = Keyspace::new(config.databases, Rng::new(seed, "keyspace"));
+        let stats =
+            Stats { by_command: vec![CommandStats::default(); commands], ..Stats::default() };
+        Self {
+            config,
+            keyspace,
+            clock,
+            sessions: Sessions::default(),
+            stats,
+            vitals: Vitals::default(),
+            rng: Rng::new(seed, "commands"),
+            pause: None,
+            active_expire: true,
+            run_id: Rng::new(seed, "run id").hex40(),
+            started: now,
+            dirty: 0,
+        }
+    }
+
+    /// The 24 bits of "used now" for an entry: seconds of key time.
+    #[inline]
+    pub fn access_now(&self) -> u32 {
+        (self.keyspace.now().0 / 1000) as u32 & 0x00ff_ffff
+    }
+
+    /// Counts an error reply under its code word.
+    pub fn count_error(&mut self, code: &str) {
+        self.stats.error_replies += 1;
+        let errors = &mut self.stats.errors;
+        if let Some(count) = errors.get_mut(code) {
+            *count += 1;
+        } else if errors.len() < ERROR_CODES_MAX {
+            errors.insert(code.to_owned(), 1);
+        }
+    }
+}

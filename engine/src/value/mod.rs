@@ -1,0 +1,3 @@
+//! Values and the data structures that hold them. Nothing here knows a command.
+
+pub mod number;
