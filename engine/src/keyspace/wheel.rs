@@ -138,18 +138,34 @@ impl Wheel {
 
     /// The first bucket that holds something, in order of time, and when it starts.
     fn next_bucket(&self) -> Option<(usize, u64)> {
+        // A bucket above level 0 whose time has begun is being emptied into nearer ones: it comes
+        // first, or time would leave behind what is still in it.
+        for level in 1..LEVELS {
+            let digit = self.digit(level);
+            if self.occupied[level] >> digit & 1 == 1 {
+                return Some((level * BUCKETS + digit, self.start_of(level, digit)));
+            }
+        }
         for (level, &occupied) in self.occupied.iter().enumerate() {
-            let shift = DIGIT_BITS * level as u32;
-            let digit = (self.time_ms >> shift) as usize % BUCKETS;
-            // Buckets before the present one of this level are of the next round: none can be filled.
-            let ahead = occupied >> digit << digit;
+            // Buckets before the present one are of the next round: none of them can be filled.
+            let ahead = occupied >> self.digit(level) << self.digit(level);
             if ahead != 0 {
-                let found = ahead.trailing_zeros() as u64;
-                let round = self.time_ms >> shift >> DIGIT_BITS << DIGIT_BITS;
-                return Some((level * BUCKETS + found as usize, (round | found) << shift));
+                let digit = ahead.trailing_zeros() as usize;
+                return Some((level * BUCKETS + digit, self.start_of(level, digit)));
             }
         }
         None
+    }
+
+    /// The present digit of a level.
+    fn digit(&self, level: usize) -> usize {
+        (self.time_ms >> (DIGIT_BITS * level as u32)) as usize % BUCKETS
+    }
+
+    /// When a bucket of the present round of a level starts.
+    fn start_of(&self, level: usize, digit: usize) -> u64 {
+        let shift = DIGIT_BITS * level as u32;
+        (self.time_ms >> shift >> DIGIT_BITS << DIGIT_BITS | digit as u64) << shift
     }
 
     fn bucket_of(&self, deadline_ms: u64) -> usize {
