@@ -362,7 +362,7 @@ impl Engine {
 
 /// What a client from another machine reads in protected mode.
 const DENIED: &str = "DENIED Orrery is running in protected mode because protected mode is \
-    enabled and no password is set for the default user. In this mode connections are only accepted \
-    from the loopback interface. To connect from other machines, set a password with 'requirepass', \
-    or switch protected mode off with '--protected-mode no' or, from this machine, with \
-    'CONFIG SET protected-mode no'; do neither on a server that the internet can reach.";
+    enabled and no password is set for the default user. In this mode connections are only \
+    accepted from the loopback interface. To connect from other machines, set a password with \
+    'requirepass', or switch protected mode off with '--protected-mode no' or, from this machine, \
+    with 'CONFIG SET protected-mode no'; do neither on a server that the internet can reach.";
