@@ -13,6 +13,7 @@ use std::ops::Range;
 
 use rustc_hash::FxHashMap;
 
+use super::lookahead::{self, Ahead};
 use crate::model::{Model, NEVER_US, Window};
 
 /// An operation to be judged.
@@ -60,6 +61,8 @@ pub(super) struct Level {
     pub(super) observers: Range<u32>,
     /// Optional operations called so far: bits `0..optionals`.
     pub(super) optionals: u32,
+    /// See [`Plan::ahead`].
+    pub(super) ahead: Range<u32>,
 }
 
 /// The layout.
@@ -70,6 +73,8 @@ pub(super) struct Plan<O> {
     pub(super) levels: Vec<Level>,
     pub(super) open: Vec<Open>,
     pub(super) optionals: Vec<Optional>,
+    /// What is soon to be seen, for each level; `lookahead` says how it is used.
+    pub(super) ahead: Vec<Ahead>,
     /// Slots needed for required operations.
     pub(super) slots: usize,
 }
@@ -95,6 +100,25 @@ impl<O: Clone + Eq + std::hash::Hash> Plan<O> {
         (&self.entries[entry as usize].op, window)
     }
 
+    /// Takes away what [`Plan::put_ahead`] can put back: without it the search only gets stuck at
+    /// an operation that cannot answer as it did.
+    pub(super) fn take_ahead(&mut self) -> (Vec<Range<u32>>, Vec<Ahead>) {
+        let ranges = self.levels.iter_mut().map(|level| std::mem::replace(&mut level.ahead, 0..0));
+        (ranges.collect(), std::mem::take(&mut self.ahead))
+    }
+
+    pub(super) fn put_ahead(&mut self, (ranges, ahead): (Vec<Range<u32>>, Vec<Ahead>)) {
+        for (level, range) in self.levels.iter_mut().zip(ranges) {
+            level.ahead = range;
+        }
+        self.ahead = ahead;
+    }
+
+    /// When the operation of a level returned.
+    pub(super) fn return_us(&self, level: usize) -> u64 {
+        self.entries[self.levels[level].entry as usize].return_us.unwrap_or(u64::MAX)
+    }
+
     /// Lays `entries` out; `None` if more than `most_open` (a sum over levels) are open.
     pub(super) fn new<M>(model: &M, entries: Vec<Entry<O>>, most_open: usize) -> Option<Self>
     where
@@ -106,6 +130,7 @@ impl<O: Clone + Eq + std::hash::Hash> Plan<O> {
             levels: Vec::with_capacity(entries.len()),
             open: Vec::new(),
             optionals: Vec::new(),
+            ahead: Vec::new(),
             slots: 0,
             entries,
         };
@@ -150,6 +175,7 @@ impl<O: Clone + Eq + std::hash::Hash> Plan<O> {
                 }
             }
         }
+        lookahead::fill(model, &mut plan);
         Some(plan)
     }
 
@@ -197,6 +223,7 @@ impl<O: Clone + Eq + std::hash::Hash> Plan<O> {
                     observers: writers.end..writers.end,
                     writers,
                     optionals: self.optionals.len() as u32,
+                    ahead: 0..0,
                 });
             }
         }

@@ -10,6 +10,7 @@
 //! - of equal operations, the one that returns first (or, without answer, was called first) goes
 //!   first;
 //! - a node that differs from a seen one only by having used more optional operations is dropped;
+//! - a node from which something soon to be seen cannot come about is dropped (see `lookahead`);
 //! - operations that commute with everything the return depends on wait.
 //!
 //! Depth first by default, since a legal history then needs little more than its length. When
@@ -258,6 +259,9 @@ where
             node.level += 1;
         }
         let Node { level, state, required, optional, .. } = node;
+        if self.is_hopeless(&node) {
+            return None;
+        }
         match &mut self.by_level {
             None => {
                 if self.visited.insert(level, state, required, optional) {
@@ -272,6 +276,16 @@ where
             }
         }
         None
+    }
+
+    /// Whether something soon to be seen cannot come about any more.
+    fn is_hopeless(&self, node: &Node<R, O>) -> bool {
+        let ahead = &self.plan.levels[node.level as usize].ahead;
+        let ahead = &self.plan.ahead[ahead.start as usize..ahead.end as usize];
+        ahead.iter().any(|ahead| {
+            let is_done = ahead.slot != NO_SLOT && node.required.has(ahead.slot);
+            !is_done && !self.steps.may_reach(self.plan, node.state, ahead.entry)
+        })
     }
 
     fn take(&mut self, node: &mut Node<R, O>, open: &Open) {

@@ -132,6 +132,11 @@ impl<'a, M: Model> Transitions<'a, M> {
         }
     }
 
+    /// See [`Model::may_reach`].
+    pub(super) fn may_reach(&self, plan: &Plan<M::Op>, state: u32, telling: u32) -> bool {
+        self.model.may_reach(self.states.state(state), &plan.entries[telling as usize].op)
+    }
+
     /// The states a step leads to.
     pub(super) fn targets<'s>(&'s self, steps: &'s Steps) -> &'s [u32] {
         match steps.0 {

@@ -67,6 +67,26 @@ impl Model for Kv {
         matches!(op, KvOp::Get(_))
     }
 
+    fn is_telling(&self, op: &KvOp) -> bool {
+        matches!(op, KvOp::Get(_))
+    }
+
+    fn may_reach(&self, state: &u32, telling: &KvOp) -> bool {
+        // Without a suitable put, the value can only have grown.
+        match *telling {
+            KvOp::Get(seen) => self.values.is_prefix(*state, seen),
+            _ => true,
+        }
+    }
+
+    fn provides(&self, op: &KvOp, telling: &KvOp) -> bool {
+        match (*op, *telling) {
+            (KvOp::Put(value), KvOp::Get(seen)) => self.values.is_prefix(value, seen),
+            (KvOp::Append(_) | KvOp::Get(_), KvOp::Get(_)) => false,
+            _ => true,
+        }
+    }
+
     fn forget_answer(&self, op: &KvOp) -> Option<KvOp> {
         match *op {
             KvOp::Get(_) | KvOp::Impossible => None,

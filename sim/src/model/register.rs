@@ -81,9 +81,31 @@ impl Model for Register {
         }
     }
 
+    fn is_telling(&self, op: &Self::Op) -> bool {
+        matches!(op, RegisterOp::Read(_))
+    }
+
+    fn may_reach(&self, state: &Self::State, telling: &Self::Op) -> bool {
+        match *telling {
+            RegisterOp::Read(seen) => seen == *state,
+            _ => true,
+        }
+    }
+
+    fn provides(&self, op: &Self::Op, telling: &Self::Op) -> bool {
+        match (*op, *telling) {
+            (RegisterOp::Write(value), RegisterOp::Read(seen)) => Some(value) == seen,
+            (RegisterOp::Cas(_, to, _), RegisterOp::Read(seen)) => Some(to) == seen,
+            (RegisterOp::Read(_), RegisterOp::Read(_)) => false,
+            _ => true,
+        }
+    }
+
     fn forget_answer(&self, op: &Self::Op) -> Option<Self::Op> {
         match *op {
-            RegisterOp::Read(_) | RegisterOp::Impossible => None,
+            RegisterOp::Read(_) | RegisterOp::Impossible | RegisterOp::Cas(_, _, Some(false)) => {
+                None
+            }
             RegisterOp::Write(value) => Some(RegisterOp::Write(value)),
             RegisterOp::Cas(from, to, _) => Some(RegisterOp::Cas(from, to, None)),
         }

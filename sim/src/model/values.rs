@@ -47,6 +47,12 @@ impl Values {
         &self.bytes[id as usize]
     }
 
+    /// Whether the first string is the beginning of the second, or all of it.
+    #[must_use]
+    pub fn is_prefix(&self, head: u32, whole: u32) -> bool {
+        self.bytes(whole).starts_with(self.bytes(head))
+    }
+
     /// The string in words.
     #[must_use]
     pub fn describe(&self, id: u32) -> String {

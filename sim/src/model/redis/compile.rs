@@ -104,6 +104,17 @@ impl RedisOp {
         })
     }
 
+    /// For an answered GET: the key and the value that it saw (`None` for nil).
+    pub(super) fn seen(&self) -> Option<(u32, Option<u32>)> {
+        match &*self.parts {
+            [Part { key, action: Action::Get, expected: Expected::Bulk(value), .. }] => {
+                Some((*key, Some(*value)))
+            }
+            [Part { key, action: Action::Get, expected: Expected::Nil, .. }] => Some((*key, None)),
+            _ => None,
+        }
+    }
+
     pub(super) fn without_answer(&self) -> Self {
         let parts = self.parts.iter().map(|part| Part {
             expected: Expected::Anything,
