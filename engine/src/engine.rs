@@ -251,7 +251,12 @@ impl Engine {
             };
             match parser.parse(&mut bytes[taken..], limits) {
                 Parsed::Incomplete => return taken,
-                Parsed::Empty { consumed } => taken += consumed,
+                Parsed::Empty { consumed } => {
+                    // For CLIENT REPLY SKIP an empty request counts as one, as in Redis.
+                    let end = self.reply.out.len();
+                    session.end_command(&mut self.reply.out, end);
+                    taken += consumed;
+                }
                 Parsed::Error(error) => {
                     if !session.is_muted() {
                         self.reply.error_bytes(&error.message());
