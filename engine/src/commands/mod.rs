@@ -7,10 +7,12 @@ mod client_pause;
 mod connection;
 mod cx;
 pub(crate) mod dispatch;
+pub mod generate;
 mod hello;
 mod help;
 pub mod spec;
 mod string;
+pub mod syntax;
 pub mod table;
 
 pub use cx::Cx;
