@@ -1,18 +1,27 @@
 //! All commands: one file per family, each with its rows and the functions that they name.
 
 mod arguments;
+mod client;
+mod client_kill;
+mod client_list;
+mod client_pause;
 mod compare;
+mod connection;
 mod counter;
 mod cx;
 pub(crate) mod dispatch;
 mod expire;
+pub mod generate;
 mod generic;
+mod hello;
+mod help;
 mod lcs;
 mod many;
 mod scan;
 pub mod spec;
 mod string;
 mod substring;
+pub mod syntax;
 pub mod table;
 mod window;
 
@@ -31,4 +40,10 @@ const FAMILIES: &[&[Command]] = &[
     generic::COMMANDS,
     expire::COMMANDS,
     scan::COMMANDS,
+    connection::COMMANDS,
+    hello::COMMANDS,
+    client::COMMANDS,
+    client_list::COMMANDS,
+    client_kill::COMMANDS,
+    client_pause::COMMANDS,
 ];
