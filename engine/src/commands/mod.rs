@@ -1,13 +1,30 @@
 //! All commands: one file per family, each with its rows and the functions that they name.
 
+mod client;
+mod client_kill;
+mod client_list;
+mod client_pause;
+mod connection;
 mod cx;
 pub(crate) mod dispatch;
+pub mod generate;
+mod hello;
+mod help;
 pub mod spec;
 mod string;
+pub mod syntax;
 pub mod table;
 
 pub use cx::Cx;
 use spec::Command;
 
 /// The families, in the order of COMMAND.
-const FAMILIES: &[&[Command]] = &[string::COMMANDS];
+const FAMILIES: &[&[Command]] = &[
+    string::COMMANDS,
+    connection::COMMANDS,
+    hello::COMMANDS,
+    client::COMMANDS,
+    client_list::COMMANDS,
+    client_kill::COMMANDS,
+    client_pause::COMMANDS,
+];
