@@ -2,6 +2,7 @@
 //!
 //! Invariant: a setting that the engine acts on is a typed field here; text is parsed once.
 
+use crate::planted::PlantedBug;
 use crate::time::TtlClock;
 
 /// Every setting that the engine itself acts on.
@@ -29,6 +30,8 @@ pub struct Config {
     pub step_commands_max: usize,
     /// Most keys that one step expires.
     pub step_expirations_max: usize,
+    /// A bug for tests to find. Not a parameter: no configuration file or command can set it.
+    pub planted: Option<PlantedBug>,
 }
 
 impl Default for Config {
@@ -45,6 +48,7 @@ impl Default for Config {
             ttl_clock_slew_ppm: 500,
             step_commands_max: 512,
             step_expirations_max: 512,
+            planted: None,
         }
     }
 }
