@@ -28,6 +28,8 @@ struct Hypothesis<'a> {
     /// Bit by bit: was the key alive?
     choices: u32,
     asked: u32,
+    /// Deadlines known to be ahead: time stands still during one operation.
+    alive: Vec<usize>,
 }
 
 impl Hypothesis<'_> {
@@ -50,12 +52,17 @@ impl Clock for Hypothesis<'_> {
         let deadline = self.variable();
         let ttl_us = ttl_ms * 1_000;
         self.between(deadline, self.instant, ttl_us, ttl_us + self.resolution_us);
+        self.alive.push(deadline);
         deadline
     }
 
     fn is_alive(&mut self, deadline: usize) -> bool {
+        if self.alive.contains(&deadline) {
+            return true;
+        }
         let alive = self.choices >> self.asked & 1 == 0;
         self.asked += 1;
+        self.alive.extend(alive.then_some(deadline));
         let (later, earlier) =
             if alive { (self.instant, deadline) } else { (deadline, self.instant) };
         self.path.constraints.push(Constraint { later, earlier, bound_us: 0, errors: 0 });
@@ -127,6 +134,7 @@ impl Oracle<'_> {
             let mut others = rest.to_vec();
             others.remove(at);
             let mut choices = 0;
+            let mut most_asked = 0;
             loop {
                 let mut next = path.clone();
                 let (possible, asked) = self.apply(&mut next, operation, choices);
@@ -134,7 +142,8 @@ impl Oracle<'_> {
                     self.extend(&next, &others);
                 }
                 choices += 1;
-                if choices >= 1 << asked.min(8) {
+                most_asked = asked.max(most_asked);
+                if choices >= 1 << most_asked {
                     break;
                 }
             }
@@ -161,7 +170,8 @@ impl Oracle<'_> {
         };
         let mut keys = path.keys.clone();
         let resolution_us = self.resolution_us;
-        let mut clock = Hypothesis { path, instant, resolution_us, choices, asked: 0 };
+        let mut clock =
+            Hypothesis { path, instant, resolution_us, choices, asked: 0, alive: Vec::new() };
         let specification = self.history.specification;
         let reply = run(specification, &operation.command, expected, &mut keys, &mut clock);
         let asked = clock.asked;
