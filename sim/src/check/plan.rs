@@ -135,7 +135,7 @@ impl<O: Clone + Eq + std::hash::Hash> Plan<O> {
                 .map(|entry| model.forget_answer(&entry.op).is_none())
                 .collect(),
             levels: Vec::with_capacity(entries.len()),
-            open: Vec::new(),
+            open: Vec::with_capacity(4 * entries.len()),
             optionals: Vec::new(),
             ahead: Vec::new(),
             slots: 0,

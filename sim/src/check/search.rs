@@ -144,7 +144,7 @@ where
     pub(super) fn new(model: &'a mut M, plan: &'a Plan<M::Op>, limits: Limits<'a>) -> Self {
         Self {
             plan,
-            steps: Transitions::new(model),
+            steps: Transitions::new(model, plan.entries.len()),
             limits,
             visited: Visited::default(),
             stack: Vec::new(),
