@@ -216,8 +216,8 @@ impl Keyspace {
         self.set(index, key, taken.value.as_new(), deadline, access);
     }
 
-    /// Any living key of a database; expired ones that are met are deleted, a bounded number of them.
-    /// `None` if there is none.
+    /// Any living key of a database; expired ones that are met are deleted, a bounded number of
+    /// them. `None` if there is none.
     pub fn random_key(&mut self, index: usize, rng: &mut Rng) -> Option<Found> {
         for _ in 0..RANDOM_TRIES_MAX {
             if self.databases[index].is_empty() {
