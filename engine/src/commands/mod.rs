@@ -4,11 +4,22 @@ mod client;
 mod client_kill;
 mod client_list;
 mod client_pause;
+mod config;
 mod connection;
 mod cx;
+mod databases;
+mod debug;
+mod debug_digest;
+mod debug_protocol;
 pub(crate) mod dispatch;
 mod hello;
 mod help;
+pub mod info;
+mod info_memory;
+mod lolwut;
+mod memory;
+mod object;
+mod process;
 pub mod spec;
 mod string;
 pub mod table;
@@ -25,4 +36,12 @@ const FAMILIES: &[&[Command]] = &[
     client_list::COMMANDS,
     client_kill::COMMANDS,
     client_pause::COMMANDS,
+    config::COMMANDS,
+    databases::COMMANDS,
+    debug::COMMANDS,
+    info::COMMANDS,
+    lolwut::COMMANDS,
+    memory::COMMANDS,
+    object::COMMANDS,
+    process::COMMANDS,
 ];

@@ -18,6 +18,9 @@ use crate::time::UnixMillis;
 use db::DbTurn;
 use trash::Trash;
 
+/// A database up to this size is freed in the step that empties it.
+const SMALL_DB_BYTES: usize = 256 << 10;
+
 /// All databases of one server.
 pub struct Keyspace {
     databases: Vec<Db>,
@@ -162,7 +165,11 @@ impl Keyspace {
         let empty = Db::new(hash_key(&mut self.hash_keys));
         let db = core::mem::replace(&mut self.databases[index], empty);
         let len = db.len();
-        self.trash.push_db(db);
+        // A small one is freed at once, or a client that fills and empties in turn would bring more
+        // of them than steps free.
+        if db.memory_bytes() > SMALL_DB_BYTES {
+            self.trash.push_db(db);
+        }
         len
     }
 
