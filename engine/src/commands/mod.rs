@@ -6,17 +6,28 @@ mod client_kill;
 mod client_list;
 mod client_pause;
 mod compare;
+mod config;
 mod connection;
 mod counter;
 mod cx;
+mod databases;
+mod debug;
+mod debug_digest;
+mod debug_protocol;
 pub(crate) mod dispatch;
 mod expire;
 pub mod generate;
 mod generic;
 mod hello;
 mod help;
+pub mod info;
+mod info_memory;
 mod lcs;
+mod lolwut;
 mod many;
+mod memory;
+mod object;
+mod process;
 mod scan;
 pub mod spec;
 mod string;
@@ -46,4 +57,12 @@ const FAMILIES: &[&[Command]] = &[
     client_list::COMMANDS,
     client_kill::COMMANDS,
     client_pause::COMMANDS,
+    config::COMMANDS,
+    databases::COMMANDS,
+    debug::COMMANDS,
+    info::COMMANDS,
+    lolwut::COMMANDS,
+    memory::COMMANDS,
+    object::COMMANDS,
+    process::COMMANDS,
 ];

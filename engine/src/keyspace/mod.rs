@@ -23,6 +23,9 @@ use trash::Trash;
 /// How often RANDOMKEY tries its luck before it walks.
 const RANDOM_TRIES_MAX: usize = 128;
 
+/// A database up to this size is freed in the step that empties it.
+const SMALL_DB_BYTES: usize = 256 << 10;
+
 /// All databases of one server.
 pub struct Keyspace {
     databases: Vec<Db>,
@@ -254,7 +257,11 @@ impl Keyspace {
         let empty = Db::new(hash_key(&mut self.hash_keys));
         let db = core::mem::replace(&mut self.databases[index], empty);
         let len = db.len();
-        self.trash.push_db(db);
+        // A small one is freed at once, or a client that fills and empties in turn would bring more
+        // of them than steps free.
+        if db.memory_bytes() > SMALL_DB_BYTES {
+            self.trash.push_db(db);
+        }
         len
     }
 
