@@ -1,15 +1,19 @@
 //! All commands: one file per family, each with its rows and the functions that they name.
 
+pub mod categories;
 mod client;
 mod client_kill;
 mod client_list;
 mod client_pause;
+mod command;
+mod command_docs;
 mod connection;
 mod cx;
 pub(crate) mod dispatch;
 pub mod generate;
 mod hello;
 mod help;
+pub mod keys;
 pub mod spec;
 mod string;
 pub mod syntax;
@@ -27,4 +31,6 @@ const FAMILIES: &[&[Command]] = &[
     client_list::COMMANDS,
     client_kill::COMMANDS,
     client_pause::COMMANDS,
+    command::COMMANDS,
+    command_docs::COMMANDS,
 ];

@@ -23,6 +23,8 @@ pub struct Command {
     pub flags: Flags,
     /// Where its keys are.
     pub keys: &'static [KeySpec],
+    /// What becomes of the keys in one very command, where a specification says `VARIABLE_FLAGS`.
+    pub key_flags: Option<fn(Args<'_>) -> &'static [&'static str]>,
     /// Hints for clients and proxies, in the words of COMMAND (`nondeterministic_output`,
     /// `request_policy:all_shards`).
     pub tips: &'static [&'static str],
@@ -49,6 +51,7 @@ impl Command {
         arity: 1,
         flags: Flags::NONE,
         keys: &[],
+        key_flags: None,
         tips: &[],
         categories: &[],
         group: Group::Generic,
