@@ -269,6 +269,8 @@ const OTHER_ARGUMENTS: &[&str] = &[
     "client|kill",
     // Redis shows ID as a block of one.
     "client|list",
+    // With conditions on the old value.
+    "set",
     // Redis 7.0 does not document them.
     "command|getkeys",
     "command|getkeysandflags",

@@ -122,12 +122,12 @@ impl Flags {
         self.0 & other.0 == other.0
     }
 
-    /// The names that COMMAND shows, in Redis's order.
+    /// The names that COMMAND shows, in Redis's order. It does not show `TOUCHES_ARBITRARY_KEYS`.
     pub fn names(self) -> Vec<&'static str> {
         Self::NAMES.iter().filter(|(flag, _)| self.has(*flag)).map(|&(_, name)| name).collect()
     }
 
-    const NAMES: [(Self, &'static str); 17] = [
+    const NAMES: [(Self, &'static str); 16] = [
         (Self::WRITE, "write"),
         (Self::READONLY, "readonly"),
         (Self::DENYOOM, "denyoom"),
@@ -144,7 +144,6 @@ impl Flags {
         (Self::NO_MULTI, "no_multi"),
         (Self::ALLOW_BUSY, "allow_busy"),
         (Self::PROTECTED, "protected"),
-        (Self::TOUCHES_ARBITRARY_KEYS, "touches_arbitrary_keys"),
     ];
 }
 
