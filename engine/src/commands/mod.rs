@@ -1,10 +1,13 @@
 //! All commands: one file per family, each with its rows and the functions that they name.
 
 mod arguments;
+pub mod categories;
 mod client;
 mod client_kill;
 mod client_list;
 mod client_pause;
+mod command;
+mod command_docs;
 mod compare;
 mod config;
 mod connection;
@@ -22,6 +25,7 @@ mod hello;
 mod help;
 pub mod info;
 mod info_memory;
+pub mod keys;
 mod lcs;
 mod lolwut;
 mod many;
@@ -65,4 +69,6 @@ const FAMILIES: &[&[Command]] = &[
     memory::COMMANDS,
     object::COMMANDS,
     process::COMMANDS,
+    command::COMMANDS,
+    command_docs::COMMANDS,
 ];
