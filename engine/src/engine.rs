@@ -42,7 +42,8 @@ pub enum Timer {
 /// One server: its whole behaviour and state.
 pub struct Engine {
     state: State,
-    /// The reply buffer of the running command; between steps it is empty and lends its allocation.
+    /// The reply buffer of the running command; between steps it is empty and lends its
+    /// allocation.
     reply: Reply,
     spare_spans: Vec<Span>,
     /// Rows of the commands that the last step ran, for `note_elapsed`.
@@ -88,7 +89,8 @@ impl Engine {
     /// When to call `step` with `Tick` at the latest, and who asked; the moment may have passed.
     pub fn deadline(&self) -> Option<(Instant, Timer)> {
         let state = &self.state;
-        let expiry = state.active_expire.then(|| state.keyspace.next_deadline()).flatten();
+        let expires = state.active_expire && state.pause.is_none();
+        let expiry = expires.then(|| state.keyspace.next_deadline()).flatten();
         let wants_idle_check = state.config.timeout_secs > 0 && !state.sessions.is_empty();
         let candidates = [
             expiry.map(|deadline| (state.clock.when(deadline), Timer::Expiry)),
@@ -99,8 +101,8 @@ impl Engine {
         candidates.into_iter().flatten().min_by_key(|&(at, _)| at)
     }
 
-    /// Appends the output that may leave for `conn` to `into`. The driver reports it with `Sent` when
-    /// it has left. An empty `into` costs no copy.
+    /// Appends the output that may leave for `conn` to `into`. The driver reports it with `Sent`
+    /// when it has left. An empty `into` costs no copy.
     pub fn take_output(&mut self, conn: ConnId, into: &mut Vec<u8>) {
         let Some(session) = self.state.sessions.find_mut(conn) else { return };
         let len = session.outbox.len();
@@ -194,6 +196,7 @@ impl Engine {
         // What was not taken last time is handed in again and was counted then.
         let arrived = bytes.len().saturating_sub(session.input_pending) as u64;
         session.bytes_in += arrived;
+        session.input_pending = bytes.len();
         self.state.stats.bytes_in += arrived;
         if session.closing {
             bytes.clear();
@@ -206,7 +209,7 @@ impl Engine {
             session.closing = true;
             session.outbox.clear();
             bytes.clear();
-            fx.push(Effect::Close(conn));
+            fx.push(Effect::Abort(conn));
         }
         self.state.sessions.put_back(session);
     }
@@ -245,13 +248,20 @@ impl Engine {
         loop {
             let limits = Limits {
                 bulk_bytes_max: self.state.config.proto_max_bulk_len,
-                unauthenticated: !session.authenticated,
+                unauthenticated: self.state.must_authenticate(session),
             };
             match parser.parse(&mut bytes[taken..], limits) {
                 Parsed::Incomplete => return taken,
-                Parsed::Empty { consumed } => taken += consumed,
+                Parsed::Empty { consumed } => {
+                    // For CLIENT REPLY SKIP an empty request counts as one, as in Redis.
+                    let end = self.reply.out.len();
+                    session.end_command(&mut self.reply.out, end);
+                    taken += consumed;
+                }
                 Parsed::Error(error) => {
-                    self.reply.error_text(&error.message());
+                    if !session.is_muted() {
+                        self.reply.error_bytes(&error.message());
+                    }
                     self.state.count_error("ERR");
                     session.closing = true;
                     return taken;
@@ -302,6 +312,7 @@ impl Engine {
         session.blocked = None;
         let mut reply =
             Reply { out: core::mem::take(&mut session.outbox), protocol: session.protocol };
+        let start = reply.out.len();
         match outcome {
             Outcome::ConfigRewritten(Ok(())) | Outcome::ConfigApplied(Ok(())) => reply.ok(),
             Outcome::ConfigRewritten(Err(why)) => {
@@ -309,13 +320,18 @@ impl Engine {
             }
             Outcome::ConfigApplied(Err(why)) => reply.error_text(&format!("ERR {why}")),
         }
+        session.end_command(&mut reply.out, start);
         session.outbox = reply.out;
         fx.push(Effect::Flush(conn));
         fx.push(Effect::Resume(conn));
     }
 
     fn tick(&mut self, fx: &mut Effects) {
-        if self.state.active_expire {
+        if self.state.pause.is_some_and(|pause| pause.until <= self.now.mono) {
+            self.state.end_pause(fx);
+        }
+        // A pause promises that the data does not change.
+        if self.state.active_expire && self.state.pause.is_none() {
             let budget = self.state.config.step_expirations_max;
             let state = &mut self.state;
             let mut expired = 0;
@@ -323,24 +339,9 @@ impl Engine {
             state.dirty += expired;
         }
         self.state.keyspace.free_some();
-        if self.state.pause.is_some_and(|pause| pause.until <= self.now.mono) {
-            self.state.pause = None;
-            self.resume_paused(fx);
-        }
         if self.state.config.timeout_secs > 0 && self.next_idle_check <= self.now.mono {
             self.next_idle_check = self.now.mono + IDLE_CHECK_INTERVAL;
             self.close_idle(fx);
-        }
-    }
-
-    fn resume_paused(&mut self, fx: &mut Effects) {
-        for conn in self.state.sessions.ids() {
-            if let Some(session) = self.state.sessions.find_mut(conn)
-                && session.blocked == Some(Blocked::ClientPause)
-            {
-                session.blocked = None;
-                fx.push(Effect::Resume(conn));
-            }
         }
     }
 
@@ -353,7 +354,7 @@ impl Engine {
                 && self.now.mono.since(session.last_active) > limit
             {
                 session.closing = true;
-                fx.push(Effect::Close(conn));
+                fx.push(Effect::Abort(conn));
             }
         }
     }
@@ -361,7 +362,7 @@ impl Engine {
 
 /// What a client from another machine reads in protected mode.
 const DENIED: &str = "DENIED Orrery is running in protected mode because protected mode is \
-    enabled and no password is set for the default user. In this mode connections are only accepted \
-    from the loopback interface. To connect from other machines, set a password with 'requirepass', \
-    or switch protected mode off with '--protected-mode no' or, from this machine, with \
-    'CONFIG SET protected-mode no'; do neither on a server that the internet can reach.";
+    enabled and no password is set for the default user. In this mode connections are only \
+    accepted from the loopback interface. To connect from other machines, set a password with \
+    'requirepass', or switch protected mode off with '--protected-mode no' or, from this machine, \
+    with 'CONFIG SET protected-mode no'; do neither on a server that the internet can reach.";

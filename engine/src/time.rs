@@ -80,6 +80,21 @@ pub enum TtlClock {
     Wall,
 }
 
+impl TtlClock {
+    /// The word for it in the configuration.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Monotonic => "monotonic",
+            Self::Wall => "wall",
+        }
+    }
+
+    /// What a word means; anything but `wall` is the default.
+    pub fn of(word: &str) -> Self {
+        if word == "wall" { Self::Wall } else { Self::Monotonic }
+    }
+}
+
 /// Derives key time from the two clocks of the host.
 ///
 /// In `Monotonic` mode a step of the wall clock neither kills keys nor keeps them: key time follows
@@ -137,6 +152,11 @@ impl KeyClock {
     /// Changes the mode; a change to `Monotonic` starts from the present key time.
     pub fn set_mode(&mut self, mode: TtlClock) {
         self.mode = mode;
+    }
+
+    /// Changes how fast key time follows the wall clock. Above one million it is cut.
+    pub fn set_slew_ppm(&mut self, slew_ppm: u64) {
+        self.slew_ppm = slew_ppm.min(1_000_000);
     }
 
     /// Key time now, in milliseconds.

@@ -1,13 +1,13 @@
 //! Deadlines in order: a hierarchical timing wheel whose lists run through the entries themselves.
 //!
 //! Eight levels of 64 buckets; a bucket of level l covers 64^l milliseconds. An entry hangs in the
-//! bucket of the highest six-bit digit in which its deadline differs from the wheel's time, and moves
-//! down as that time comes. Setting, changing and clearing a TTL is O(1), needs no memory beyond the
-//! ten bytes of links in the entry, and leaves nothing stale behind.
+//! bucket of the highest six-bit digit in which its deadline differs from the wheel's time, and
+//! moves down as that time comes. Setting, changing and clearing a TTL is O(1), needs no memory
+//! beyond the ten bytes of links in the entry, and leaves nothing stale behind.
 //!
-//! Invariant: every entry with a TTL is in exactly one bucket; no deadline in the buckets, except in
-//! `OVERDUE`, is before the wheel's time. Source: Varghese and Lauck, "Hashed and hierarchical timing
-//! wheels" (1987).
+//! Invariant: every entry with a TTL is in exactly one bucket; no deadline in the buckets, except
+//! in `OVERDUE`, is before the wheel's time. Source: Varghese and Lauck, "Hashed and hierarchical
+//! timing wheels" (1987).
 
 use super::arena::{Arena, Handle};
 use super::entry::{self, NO_LINK};
@@ -138,18 +138,34 @@ impl Wheel {
 
     /// The first bucket that holds something, in order of time, and when it starts.
     fn next_bucket(&self) -> Option<(usize, u64)> {
+        // A bucket above level 0 whose time has begun is being emptied into nearer ones: it comes
+        // first, or time would leave behind what is still in it.
+        for level in 1..LEVELS {
+            let digit = self.digit(level);
+            if self.occupied[level] >> digit & 1 == 1 {
+                return Some((level * BUCKETS + digit, self.start_of(level, digit)));
+            }
+        }
         for (level, &occupied) in self.occupied.iter().enumerate() {
-            let shift = DIGIT_BITS * level as u32;
-            let digit = (self.time_ms >> shift) as usize % BUCKETS;
-            // Buckets before the present one of this level are of the next round: none can be filled.
-            let ahead = occupied >> digit << digit;
+            // Buckets before the present one are of the next round: none of them can be filled.
+            let ahead = occupied >> self.digit(level) << self.digit(level);
             if ahead != 0 {
-                let found = ahead.trailing_zeros() as u64;
-                let round = self.time_ms >> shift >> DIGIT_BITS << DIGIT_BITS;
-                return Some((level * BUCKETS + found as usize, (round | found) << shift));
+                let digit = ahead.trailing_zeros() as usize;
+                return Some((level * BUCKETS + digit, self.start_of(level, digit)));
             }
         }
         None
+    }
+
+    /// The present digit of a level.
+    fn digit(&self, level: usize) -> usize {
+        (self.time_ms >> (DIGIT_BITS * level as u32)) as usize % BUCKETS
+    }
+
+    /// When a bucket of the present round of a level starts.
+    fn start_of(&self, level: usize, digit: usize) -> u64 {
+        let shift = DIGIT_BITS * level as u32;
+        (self.time_ms >> shift >> DIGIT_BITS << DIGIT_BITS | digit as u64) << shift
     }
 
     fn bucket_of(&self, deadline_ms: u64) -> usize {

@@ -266,7 +266,7 @@ fn twice(arguments: &Arguments, setup: &Setup) -> ExitCode {
 }
 
 /// What a kill does to the verdict, in words.
-pub(super) fn loss_in_words(loss: Loss) -> &'static str {
+pub(crate) fn loss_in_words(loss: Loss) -> &'static str {
     match loss {
         Loss::None => "none expected",
         Loss::Seen => "expected after kill or power loss (no persistence), and seen by clients",

@@ -295,13 +295,9 @@ impl Server {
             Effect::Flush(id) => self.flush(net, id),
             Effect::Close(id) => {
                 self.flush(net, id);
-                let Some(index) = place(net, id) else { return };
-                net.post(index, Toward::Client, Kind::Fin);
-                net.conns[index as usize].at_server = End::Closed;
-                net.conns[index as usize].inbox.clear();
-                self.step(net, |_| Input::Closed { conn: id });
-                net.release(index);
+                self.close(net, id, Kind::Fin);
             }
+            Effect::Abort(id) => self.close(net, id, Kind::Rst),
             Effect::Resume(id) => {
                 let Some(index) = place(net, id) else { return };
                 net.conns[index as usize].waits = false;
@@ -330,6 +326,15 @@ impl Server {
             }
             Effect::Log(..) | Effect::Shutdown { .. } => {}
         }
+    }
+
+    fn close(&mut self, net: &mut Network, id: ConnId, kind: Kind) {
+        let Some(index) = place(net, id) else { return };
+        net.post(index, Toward::Client, kind);
+        net.conns[index as usize].at_server = End::Closed;
+        net.conns[index as usize].inbox.clear();
+        self.step(net, |_| Input::Closed { conn: id });
+        net.release(index);
     }
 
     fn flush(&mut self, net: &mut Network, id: ConnId) {
