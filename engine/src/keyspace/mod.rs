@@ -1,6 +1,7 @@
 //! The keyspace: numbered databases whose keys expire.
 //!
-//! Invariant: nobody above this module ever sees an entry whose deadline has passed.
+//! Invariant: nobody above this module ever sees an entry whose deadline has passed. A key lives
+//! through the millisecond of its deadline and dies with the next, as in Redis.
 
 mod arena;
 mod db;
@@ -99,7 +100,7 @@ impl Keyspace {
     pub fn find(&mut self, index: usize, key: &[u8]) -> Option<Found> {
         let found = self.databases[index].find(key)?;
         match self.databases[index].deadline(found) {
-            Some(deadline) if deadline <= self.now => {
+            Some(deadline) if deadline < self.now => {
                 self.remove(index, found);
                 self.stats.expired_keys += 1;
                 None
@@ -110,7 +111,7 @@ impl Keyspace {
 
     /// Whether an entry's deadline has passed; for walks that must not delete.
     pub fn is_expired(&self, index: usize, found: Found) -> bool {
-        self.databases[index].deadline(found).is_some_and(|deadline| deadline <= self.now)
+        self.databases[index].deadline(found).is_some_and(|deadline| deadline < self.now)
     }
 
     /// Sets a key: adds it or replaces what it held.
@@ -273,17 +274,18 @@ impl Keyspace {
     /// Deletes up to `budget` entries whose deadline has passed, in order of their deadlines, and
     /// does up to `budget` other pieces of the wheels' work. `expired` is told of each deletion.
     pub fn expire_some(&mut self, budget: usize, mut expired: impl FnMut(usize, &[u8])) {
+        let past = UnixMillis(self.now.0.saturating_sub(1));
         let mut left = budget;
         for index in 0..self.databases.len() {
             while left > 0 {
-                match self.databases[index].turn_wheel(self.now) {
+                match self.databases[index].turn_wheel(past) {
                     DbTurn::Idle => break,
                     DbTurn::Moved => {}
                     DbTurn::Due(found) => {
                         let db = &self.databases[index];
                         expired(index, db.key(found));
-                        let deadline = db.deadline(found).unwrap_or(self.now);
-                        self.stats.lag_ms = self.now.0.saturating_sub(deadline.0);
+                        let deadline = db.deadline(found).unwrap_or(past);
+                        self.stats.lag_ms = past.0.saturating_sub(deadline.0);
                         self.stats.lag_ms_max = self.stats.lag_ms_max.max(self.stats.lag_ms);
                         self.stats.expired_keys += 1;
                         self.remove(index, found);
@@ -296,7 +298,8 @@ impl Keyspace {
 
     /// The earliest key time at which `expire_some` has work; it may be in the past.
     pub fn next_deadline(&self) -> Option<UnixMillis> {
-        self.databases.iter().filter_map(Db::next_deadline).min()
+        let first = self.databases.iter().filter_map(Db::next_deadline).min()?;
+        Some(UnixMillis(first.0.saturating_add(1)))
     }
 
     /// Whether deleted things wait to be freed.
