@@ -121,7 +121,8 @@ impl Server {
         self.call(conn, &words(line))
     }
 
-    /// Runs the command in `line` and compares its reply, shown as `redis-cli` would, with `expected`.
+    /// Runs the command in `line` and compares its reply, shown as `redis-cli` would, with
+    /// `expected`.
     #[track_caller]
     pub fn check(&mut self, conn: ConnId, line: &str, expected: &str) {
         assert_eq!(self.line(conn, line).to_string(), expected, "after {line}");
@@ -182,7 +183,7 @@ impl Server {
     }
 
     /// The effects that concern the driver, since this was last asked: everything but `Flush`,
-    /// `Resume` and `Close`.
+    /// `Resume`, `Close` and `Abort`.
     pub fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
     }
@@ -221,6 +222,12 @@ impl Server {
                     Effect::Flush(conn) => self.flush(conn),
                     Effect::Close(conn) => {
                         self.flush(conn);
+                        if let Some(client) = self.clients.get_mut(&conn) {
+                            client.closed = true;
+                        }
+                        self.step(Input::Closed { conn });
+                    }
+                    Effect::Abort(conn) => {
                         if let Some(client) = self.clients.get_mut(&conn) {
                             client.closed = true;
                         }

@@ -214,8 +214,8 @@ fn filters_of_command_list_agree_with_the_descriptions() {
     }
 }
 
-/// The arguments of a command as COMMAND DOCS tells them, without what only Redis has (versions) and
-/// without the names, which are chosen by hand there.
+/// The arguments of a command as COMMAND DOCS tells them, without what only Redis has (versions)
+/// and without the names, which are chosen by hand there.
 fn shape(arguments: &Value) -> String {
     let shapes: Vec<String> = arguments
         .elements()
@@ -406,7 +406,8 @@ fn documentation() -> String {
         rows.sort_by_key(|row| row.command.name);
         writeln!(
             text,
-            "\n## {}\n\n| command | what it does | since | complexity | flags |\n|---|---|---|---|---|",
+            "\n## {}\n\n\
+             | command | what it does | since | complexity | flags |\n|---|---|---|---|---|",
             group.name()
         )
         .expect("a String takes everything");

@@ -44,9 +44,9 @@ fn hello(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     }
     if cx.state.must_authenticate(cx.session) {
         return Err(Error::fixed(
-            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO \
-             AUTH <user> <pass> option can be used to authenticate the client and select the RESP \
-             protocol version at the same time",
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the \
+             HELLO AUTH <user> <pass> option can be used to authenticate the client and select \
+             the RESP protocol version at the same time",
         ));
     }
     if let Some(protocol) = protocol {
