@@ -5,6 +5,7 @@ use orrery_engine::{Config, Seed};
 use orrery_tests::real_redis::RealRedis;
 use orrery_tests::server_in_process::Server;
 use proptest::prelude::*;
+use proptest::sample::Index;
 
 const END: &[u8] = b"*2\r\n$4\r\nPING\r\n$3\r\nend\r\n";
 const END_REPLY: &[u8] = b"$3\r\nend\r\n";
@@ -255,24 +256,34 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+/// Where to cut: half of the cuts are next to a line's end, where most can go wrong.
+fn cut_at(stream: &[u8], (at, at_line_end, beside): &(Index, bool, usize)) -> usize {
+    let line_ends: Vec<usize> =
+        (0..stream.len()).filter(|&at| matches!(stream[at], b'\r' | b'\n')).collect();
+    if !at_line_end || line_ends.is_empty() {
+        return at.index(stream.len() + 1);
+    }
+    (line_ends[at.index(line_ends.len())] + beside).saturating_sub(1).min(stream.len())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
     fn how_the_input_is_cut_changes_nothing(
         pieces in proptest::collection::vec(piece(), 1..12),
-        cuts in proptest::collection::vec(any::<proptest::sample::Index>(), 0..12),
-        truncate in any::<proptest::sample::Index>(),
+        cuts in proptest::collection::vec((any::<Index>(), any::<bool>(), 0_usize..3), 0..12),
+        truncate in proptest::option::weighted(0.3, any::<Index>()),
         has_password in any::<bool>(),
     ) {
         let mut stream = pieces.concat();
-        if truncate.index(3) == 0 {
-            stream.truncate(truncate.index(stream.len() + 1));
+        if let Some(end) = truncate {
+            stream.truncate(end.index(stream.len() + 1));
         }
         let requirepass = if has_password { "sesame".to_owned() } else { String::new() };
         let config = Config { requirepass, ..Config::default() };
         let whole = run(config.clone(), &[&stream]);
-        let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
+        let mut ends: Vec<usize> = cuts.iter().map(|cut| cut_at(&stream, cut)).collect();
         ends.push(stream.len());
         ends.sort_unstable();
         let mut start = 0;
@@ -293,4 +304,25 @@ proptest! {
         let bytes: Vec<&[u8]> = stream.chunks(1).collect();
         prop_assert_eq!(run(Config::default(), &bytes), run(Config::default(), &[&stream]));
     }
+}
+
+#[test]
+fn lines_about_as_long_as_the_limit_are_judged_alike_however_they_are_cut() {
+    let mut refused = 0;
+    for prefix in ["PING ", "*", "*1\r\n$", "*1\r\nx"] {
+        for len in 65_530..65_545 {
+            let mut stream = prefix.as_bytes().to_vec();
+            stream.resize(len, b'1');
+            stream.extend(b"\r\n");
+            let whole = run(Config::default(), &[&stream, END]);
+            refused += usize::from(shown(&whole.0).contains("too big"));
+            for cut in len - 3..len + 2 {
+                let (first, second) = stream.split_at(cut);
+                let cut_in_two = run(Config::default(), &[first, second, END]);
+                assert_eq!(shown(&cut_in_two.0), shown(&whole.0), "{len} bytes cut at {cut}");
+                assert_eq!(cut_in_two.1, whole.1, "{len} bytes cut at {cut}");
+            }
+        }
+    }
+    assert!(refused > 20, "only {refused} were too long");
 }
