@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use bytes::BytesMut;
 use orrery_engine::{
-    Config, ConnId, Effect, Effects, Engine, Input, Instant, Micros, Now, Origin, Seed, UnixMicros,
+    Config, ConnId, Effect, Effects, Engine, Facts, Input, Instant, Micros, Now, Origin, Seed,
+    UnixMicros,
 };
 
 use crate::resp_value::{Value, encode, words};
@@ -55,6 +56,11 @@ impl Server {
             next_conn: 1,
             effects: Vec::new(),
         }
+    }
+
+    /// Tells the engine about its process.
+    pub fn set_facts(&mut self, facts: Facts) {
+        self.engine.set_facts(facts);
     }
 
     /// The engine, to look at.
