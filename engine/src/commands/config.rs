@@ -97,7 +97,7 @@ fn rewrite(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
 }
 
 fn set(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
-    if args.len() % 2 != 0 {
+    if !args.len().is_multiple_of(2) {
         return Err(Error::Syntax);
     }
     let mut words = Vec::with_capacity(args.len());
@@ -121,9 +121,10 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     if cx.state.config_change.is_some() {
         return Err(refused(names[0], "another change is being carried out"));
     }
-    let (conn, before) = (cx.session.id, cx.state.config.clone());
+    let conn = cx.session.id;
+    let (before, after) = (cx.state.config.clone(), next.clone());
     cx.state.configure(next);
-    cx.state.config_change = Some(ConfigChange { conn, names: names.clone(), before });
+    cx.state.config_change = Some(ConfigChange { conn, names: names.clone(), before, after });
     cx.session.blocked = Some(Blocked::Driver);
     cx.fx.push(Effect::ApplyConfig { conn, names });
     Ok(())

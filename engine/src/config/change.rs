@@ -52,10 +52,13 @@ impl Config {
         PARAMETERS.iter().filter(differs).map(|parameter| parameter.name).collect()
     }
 
-    /// Takes the values of these parameters from `before`.
-    pub fn take_back(&mut self, names: &[&'static str], before: &Self) {
-        for parameter in names.iter().filter_map(|name| find(name)) {
-            self.put(parameter, before.read(parameter));
+    /// Takes back what a change from `before` to `after` did, except where a later one has been.
+    pub fn take_back(&mut self, before: &Self, after: &Self) {
+        for parameter in PARAMETERS {
+            let (old, new) = (before.read(parameter), after.read(parameter));
+            if old != new && self.read(parameter) == new {
+                self.put(parameter, old);
+            }
         }
     }
 
