@@ -271,7 +271,10 @@ const OTHER_ARGUMENTS: &[&str] = &[
     "client|list",
     // With conditions on the old value.
     "set",
+    // Redis shows the patterns as blocks of one.
+    "config|get",
     // Redis 7.0 does not document them.
+    "debug",
     "command|getkeys",
     "command|getkeysandflags",
 ];
@@ -334,8 +337,8 @@ fn every_row_is_as_the_list_of_all_commands_says() {
         }
         let ours: BTreeSet<String> =
             command.flags.names().iter().map(|&flag| flag.to_owned()).collect();
-        // Orrery is no sentinel, and Redis does not show which keys a command touches.
-        let hidden = ["sentinel", "touches_arbitrary_keys"];
+        // Orrery is no sentinel, and COMMAND does not show the others.
+        let hidden = ["sentinel", "protected", "touches_arbitrary_keys"];
         let theirs: BTreeSet<String> =
             listed.flags.iter().filter(|flag| !hidden.contains(&flag.as_str())).cloned().collect();
         let ours: BTreeSet<String> =
