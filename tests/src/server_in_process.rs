@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use bytes::BytesMut;
 use orrery_engine::{
-    Config, ConnId, Effect, Effects, Engine, Input, Instant, Micros, Now, Origin, Seed, UnixMicros,
+    Config, ConnId, Effect, Effects, Engine, Facts, Input, Instant, Micros, Now, Origin, Seed,
+    UnixMicros,
 };
 
 use crate::resp_value::{Value, encode, words};
@@ -55,6 +56,11 @@ impl Server {
             next_conn: 1,
             effects: Vec::new(),
         }
+    }
+
+    /// Tells the engine about its process.
+    pub fn set_facts(&mut self, facts: Facts) {
+        self.engine.set_facts(facts);
     }
 
     /// The engine, to look at.
@@ -183,7 +189,7 @@ impl Server {
     }
 
     /// The effects that concern the driver, since this was last asked: everything but `Flush`,
-    /// `Resume` and `Close`.
+    /// `Resume`, `Close` and `Abort`.
     pub fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
     }
@@ -222,6 +228,12 @@ impl Server {
                     Effect::Flush(conn) => self.flush(conn),
                     Effect::Close(conn) => {
                         self.flush(conn);
+                        if let Some(client) = self.clients.get_mut(&conn) {
+                            client.closed = true;
+                        }
+                        self.step(Input::Closed { conn });
+                    }
+                    Effect::Abort(conn) => {
                         if let Some(client) = self.clients.get_mut(&conn) {
                             client.closed = true;
                         }

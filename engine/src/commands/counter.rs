@@ -63,7 +63,7 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "INCRBYFLOAT",
-        syntax: "key increment",
+        syntax: "key increment:double",
         arity: 3,
         flags: FLAGS,
         keys: &[one_key(&["RW", "ACCESS", "UPDATE"])],
