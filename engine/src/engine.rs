@@ -329,8 +329,8 @@ impl Engine {
         }
     }
 
-    /// Whether the running client has more output than it may. Steps bound what one call of this
-    /// can miss: it is asked once for each of them.
+    /// Whether the running client has more output than it may. Asked once at the end of a step,
+    /// which is bounded itself.
     #[inline]
     fn exceeds_output_limit(&mut self, session: &mut Session) -> bool {
         let limit = self.state.config.output_limits.normal;

@@ -263,3 +263,15 @@ fn a_client_that_fills_and_empties_in_turn_leaves_no_rubbish() {
     assert_eq!(server.engine().state().keyspace.lazy_free().0, 0);
     assert!(!server.engine().state().keyspace.has_trash());
 }
+
+#[test]
+fn a_setting_that_nobody_acts_on_is_kept_and_logged() {
+    let mut server = Server::default();
+    let conn = server.connect();
+    server.check(conn, "CONFIG SET appendonly yes timeout 5 maxmemory 0", "OK");
+    let text = "CONFIG SET: 'appendonly' is kept but not supported: it has no effect";
+    assert_eq!(server.take_effects(), [Effect::Log(LogLevel::Warning, text.into())]);
+    server.check(conn, "CONFIG GET appendonly", "1) \"appendonly\"\n2) \"yes\"");
+    server.check(conn, "CONFIG SET appendonly no", "OK");
+    assert_eq!(server.take_effects(), []);
+}

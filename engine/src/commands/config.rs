@@ -4,8 +4,9 @@ use super::Cx;
 use super::help::help;
 use super::spec::{Command, Flags, Group};
 use crate::args::Args;
-use crate::config::Refusal;
-use crate::effects::Effect;
+use crate::config::parameter::Actor;
+use crate::config::{Config, Refusal};
+use crate::effects::{Effect, LogLevel};
 use crate::error::Error;
 use crate::session::Blocked;
 use crate::state::ConfigChange;
@@ -112,7 +113,8 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         )),
         Refusal::Value { name, why } => refused(&name, &why),
     })?;
-    let names = next.changed_for_driver(&cx.state.config);
+    warn_of_ignored(cx, &next);
+    let names = next.changed_for(Actor::Driver, &cx.state.config);
     if names.is_empty() {
         cx.state.configure(next);
         cx.reply.ok();
@@ -128,6 +130,17 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     cx.session.blocked = Some(Blocked::Driver);
     cx.fx.push(Effect::ApplyConfig { conn, names });
     Ok(())
+}
+
+/// What is set and has no effect must not go unnoticed.
+fn warn_of_ignored(cx: &mut Cx<'_>, next: &Config) {
+    let unsupported = next.unsupported();
+    for name in next.changed_for(Actor::Nobody, &cx.state.config) {
+        if unsupported.iter().any(|other| other == name) {
+            let text = format!("CONFIG SET: '{name}' is kept but not supported: it has no effect");
+            cx.fx.push(Effect::Log(LogLevel::Warning, text));
+        }
+    }
 }
 
 fn refused(name: &str, why: &str) -> Error {

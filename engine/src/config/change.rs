@@ -44,10 +44,10 @@ impl Config {
         Ok(next)
     }
 
-    /// The names of the parameters that the driver acts on and that differ from `before`.
-    pub fn changed_for_driver(&self, before: &Self) -> Vec<&'static str> {
+    /// The names of the parameters that `actor` acts on and that differ from `before`.
+    pub fn changed_for(&self, actor: Actor, before: &Self) -> Vec<&'static str> {
         let differs = |parameter: &&Parameter| {
-            parameter.actor == Actor::Driver && self.read(parameter) != before.read(parameter)
+            parameter.actor == actor && self.read(parameter) != before.read(parameter)
         };
         PARAMETERS.iter().filter(differs).map(|parameter| parameter.name).collect()
     }
