@@ -37,7 +37,8 @@ impl Model {
     /// The entry of a key.
     pub fn find_in(&self, database: usize, key: &[u8]) -> Option<&Entry> {
         let entry = self.databases.get(&database)?.get(key)?;
-        entry.1.is_none_or(|deadline| deadline > self.now).then_some(entry)
+        // A key lives through the millisecond of its deadline.
+        entry.1.is_none_or(|deadline| deadline >= self.now).then_some(entry)
     }
 
     /// The string of a key of the selected database, empty if there is none.
@@ -63,6 +64,16 @@ impl Model {
     /// Sets a key.
     pub fn set_in(&mut self, database: usize, key: &[u8], entry: Entry) {
         self.databases.entry(database).or_default().insert(key.to_vec(), entry);
+    }
+
+    /// Sets only the deadline of a key of the selected database, as EXPIRE does: one that is not in
+    /// the future removes the key.
+    pub fn expire(&mut self, key: &[u8], deadline: u64) {
+        if deadline > self.now {
+            self.set(key, self.string(key), Some(deadline));
+        } else {
+            self.remove(key);
+        }
     }
 
     /// Removes a key of the selected database; says whether it was there.

@@ -316,7 +316,7 @@ fn expire(model: &mut Model, key: &[u8], unit: Unit, span: i64, condition: Condi
         Unit::UnixSeconds => (now + span) / 1000 * 1000,
         Unit::Millis | Unit::UnixMillis => now + span,
     };
-    let Some((string, old)) = model.find(key).cloned() else { return Value::Integer(0) };
+    let Some((_, old)) = model.find(key).cloned() else { return Value::Integer(0) };
     let later = old.is_some_and(|old| new > old as i64);
     let earlier = old.is_none_or(|old| new < old as i64);
     let allowed = match condition {
@@ -327,7 +327,7 @@ fn expire(model: &mut Model, key: &[u8], unit: Unit, span: i64, condition: Condi
         Condition::Lt => earlier,
     };
     if allowed {
-        model.set(key, string, Some(new as u64));
+        model.expire(key, new as u64);
     }
     Value::Integer(allowed.into())
 }

@@ -439,7 +439,7 @@ fn apply(model: &mut Model, op: &Op) -> Value {
             let (key, old) = (name(*key), old(model, *key));
             if let Some(old) = &old {
                 match expiry {
-                    Some(expiry) => model.set(&key, old.clone(), Some(expiry.deadline(now))),
+                    Some(expiry) => model.expire(&key, expiry.deadline(now)),
                     None if *persist => model.set(&key, old.clone(), None),
                     None => {}
                 }

@@ -34,7 +34,7 @@ conversations! {
         SET k v EX 100
         SET k w KEEPTTL
         TTL k
-        @sleep 100000
+        @sleep 100001
         GET k
         SETEX k 10 v
         PSETEX k 1500 v
@@ -147,7 +147,7 @@ conversations! {
         INCREX w UBOUND 2 EX 60 ENX
         INCREX w UBOUND 2 EX 60 ENX
         TTL w
-        @sleep 30000
+        @sleep 30001
         INCREX w UBOUND 2 EX 60 ENX
         INCREX w PX 5000
         PTTL w
@@ -273,7 +273,8 @@ conversations! {
         EXPIRETIME k
         PEXPIRETIME k
         PEXPIREAT k 1767225601000
-        @sleep 999
+        # A key lives through the millisecond of its deadline
+        @sleep 1000
         EXISTS k
         @sleep 1
         EXISTS k
