@@ -127,7 +127,8 @@ impl Server {
         self.call(conn, &words(line))
     }
 
-    /// Runs the command in `line` and compares its reply, shown as `redis-cli` would, with `expected`.
+    /// Runs the command in `line` and compares its reply, shown as `redis-cli` would, with
+    /// `expected`.
     #[track_caller]
     pub fn check(&mut self, conn: ConnId, line: &str, expected: &str) {
         assert_eq!(self.line(conn, line).to_string(), expected, "after {line}");

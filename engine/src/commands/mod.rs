@@ -1,28 +1,44 @@
 //! All commands: one file per family, each with its rows and the functions that they name.
 
+mod arguments;
+pub mod categories;
 mod client;
 mod client_kill;
 mod client_list;
 mod client_pause;
+mod command;
+mod command_docs;
+mod compare;
 mod config;
 mod connection;
+mod counter;
 mod cx;
 mod databases;
 mod debug;
 mod debug_digest;
 mod debug_protocol;
 pub(crate) mod dispatch;
+mod expire;
+pub mod generate;
+mod generic;
 mod hello;
 mod help;
 pub mod info;
 mod info_memory;
+pub mod keys;
+mod lcs;
 mod lolwut;
+mod many;
 mod memory;
 mod object;
 mod process;
+mod scan;
 pub mod spec;
 mod string;
+mod substring;
+pub mod syntax;
 pub mod table;
+mod window;
 
 pub use cx::Cx;
 use spec::Command;
@@ -30,6 +46,15 @@ use spec::Command;
 /// The families, in the order of COMMAND.
 const FAMILIES: &[&[Command]] = &[
     string::COMMANDS,
+    compare::COMMANDS,
+    counter::COMMANDS,
+    window::COMMANDS,
+    substring::COMMANDS,
+    many::COMMANDS,
+    lcs::COMMANDS,
+    generic::COMMANDS,
+    expire::COMMANDS,
+    scan::COMMANDS,
     connection::COMMANDS,
     hello::COMMANDS,
     client::COMMANDS,
@@ -44,4 +69,6 @@ const FAMILIES: &[&[Command]] = &[
     memory::COMMANDS,
     object::COMMANDS,
     process::COMMANDS,
+    command::COMMANDS,
+    command_docs::COMMANDS,
 ];

@@ -1,22 +1,28 @@
 //! The keyspace: numbered databases whose keys expire.
 //!
-//! Invariant: nobody above this module ever sees an entry whose deadline has passed.
+//! Invariant: nobody above this module ever sees an entry whose deadline has passed. A key lives
+//! through the millisecond of its deadline and dies with the next, as in Redis.
 
 mod arena;
 mod db;
 mod entry;
 mod object;
+mod planted;
 mod table;
 mod trash;
 mod wheel;
 
-pub use db::{Db, Found, NewValue, Value};
+pub use db::{Db, Found, NewValue, Taken, Value};
 pub use object::Object;
 
 use crate::rng::Rng;
 use crate::time::UnixMillis;
 use db::DbTurn;
+use planted::Planted;
 use trash::Trash;
+
+/// How often RANDOMKEY tries its luck before it walks.
+const RANDOM_TRIES_MAX: usize = 128;
 
 /// A database up to this size is freed in the step that empties it.
 const SMALL_DB_BYTES: usize = 256 << 10;
@@ -29,6 +35,8 @@ pub struct Keyspace {
     /// Key time of the present step.
     now: UnixMillis,
     stats: ExpireStats,
+    /// A bug that a test has planted.
+    planted: Option<Box<Planted>>,
 }
 
 /// What expiry has done so far.
@@ -52,6 +60,7 @@ impl Keyspace {
             hash_keys: rng,
             now: UnixMillis(0),
             stats: ExpireStats::default(),
+            planted: None,
         }
     }
 
@@ -91,7 +100,7 @@ impl Keyspace {
     pub fn find(&mut self, index: usize, key: &[u8]) -> Option<Found> {
         let found = self.databases[index].find(key)?;
         match self.databases[index].deadline(found) {
-            Some(deadline) if deadline <= self.now => {
+            Some(deadline) if deadline < self.now => {
                 self.remove(index, found);
                 self.stats.expired_keys += 1;
                 None
@@ -102,11 +111,25 @@ impl Keyspace {
 
     /// Whether an entry's deadline has passed; for walks that must not delete.
     pub fn is_expired(&self, index: usize, found: Found) -> bool {
-        self.databases[index].deadline(found).is_some_and(|deadline| deadline <= self.now)
+        self.databases[index].deadline(found).is_some_and(|deadline| deadline < self.now)
     }
 
     /// Sets a key: adds it or replaces what it held.
     pub fn set(
+        &mut self,
+        index: usize,
+        key: &[u8],
+        value: NewValue<'_>,
+        deadline: Option<UnixMillis>,
+        access: u32,
+    ) {
+        if self.planted.is_some() {
+            return self.planted_set(index, key, value, deadline, access);
+        }
+        self.store(index, key, value, deadline, access);
+    }
+
+    fn store(
         &mut self,
         index: usize,
         key: &[u8],
@@ -125,15 +148,34 @@ impl Keyspace {
         }
     }
 
+    /// Adds a key that was just searched and not found.
+    pub fn add(
+        &mut self,
+        index: usize,
+        key: &[u8],
+        value: NewValue<'_>,
+        deadline: Option<UnixMillis>,
+        access: u32,
+    ) {
+        let db = &mut self.databases[index];
+        debug_assert!(db.find(key).is_none(), "the key was searched and not found");
+        db.sync_wheel(self.now);
+        db.insert(key, value, deadline, access);
+    }
+
     /// Gives a found entry another value and deadline.
     pub fn replace(
         &mut self,
         index: usize,
         found: Found,
         value: NewValue<'_>,
-        deadline: Option<UnixMillis>,
+        mut deadline: Option<UnixMillis>,
         access: u32,
     ) -> Found {
+        if self.planted.is_some() {
+            deadline = self.planted_deadline(deadline);
+            self.planted_overwrite(index, found);
+        }
         let db = &mut self.databases[index];
         db.sync_wheel(self.now);
         let (found, old) = db.replace(found, value, deadline, access);
@@ -146,8 +188,11 @@ impl Keyspace {
         &mut self,
         index: usize,
         found: Found,
-        deadline: Option<UnixMillis>,
+        mut deadline: Option<UnixMillis>,
     ) -> Found {
+        if self.planted.is_some() {
+            deadline = self.planted_deadline(deadline);
+        }
         let db = &mut self.databases[index];
         db.sync_wheel(self.now);
         db.set_deadline(found, deadline)
@@ -157,6 +202,54 @@ impl Keyspace {
     pub fn remove(&mut self, index: usize, found: Found) {
         let object = self.databases[index].remove(found);
         self.discard(object);
+    }
+
+    /// Takes a found entry out with its value and deadline, for [`Self::put`].
+    pub fn take(&mut self, index: usize, found: Found) -> Taken {
+        self.databases[index].take(found)
+    }
+
+    /// A copy of a found entry's value and deadline, for [`Self::put`].
+    pub fn copy(&self, index: usize, found: Found) -> Taken {
+        self.databases[index].copy(found)
+    }
+
+    /// Sets a key to a value that was taken or copied, with its deadline, whatever the key held.
+    pub fn put(&mut self, index: usize, key: &[u8], mut taken: Taken, access: u32) {
+        let deadline = taken.deadline;
+        self.set(index, key, taken.value.as_new(), deadline, access);
+    }
+
+    /// Any living key of a database; expired ones that are met are deleted, a bounded number of
+    /// them. `None` if there is none.
+    pub fn random_key(&mut self, index: usize, rng: &mut Rng) -> Option<Found> {
+        for _ in 0..RANDOM_TRIES_MAX {
+            if self.databases[index].is_empty() {
+                return None;
+            }
+            let Some(found) = self.databases[index].sample(rng.next_u64(), rng.next_u64()) else {
+                continue;
+            };
+            if !self.is_expired(index, found) {
+                return Some(found);
+            }
+            self.remove(index, found);
+            self.stats.expired_keys += 1;
+        }
+        // Few keys in a table that was made for many: walk to the next one.
+        let start = rng.next_u64() >> 16;
+        let (mut cursor, mut wrapped, mut living) = (start, false, None);
+        loop {
+            cursor = self.databases[index].scan(cursor, |_, found| {
+                if !self.is_expired(index, found) {
+                    living = Some(found);
+                }
+            });
+            wrapped |= cursor == 0;
+            if living.is_some() || wrapped && cursor >= start {
+                return living;
+            }
+        }
     }
 
     /// Empties a database; its memory is given back in later steps. Returns how many entries it
@@ -181,17 +274,18 @@ impl Keyspace {
     /// Deletes up to `budget` entries whose deadline has passed, in order of their deadlines, and
     /// does up to `budget` other pieces of the wheels' work. `expired` is told of each deletion.
     pub fn expire_some(&mut self, budget: usize, mut expired: impl FnMut(usize, &[u8])) {
+        let past = UnixMillis(self.now.0.saturating_sub(1));
         let mut left = budget;
         for index in 0..self.databases.len() {
             while left > 0 {
-                match self.databases[index].turn_wheel(self.now) {
+                match self.databases[index].turn_wheel(past) {
                     DbTurn::Idle => break,
                     DbTurn::Moved => {}
                     DbTurn::Due(found) => {
                         let db = &self.databases[index];
                         expired(index, db.key(found));
-                        let deadline = db.deadline(found).unwrap_or(self.now);
-                        self.stats.lag_ms = self.now.0.saturating_sub(deadline.0);
+                        let deadline = db.deadline(found).unwrap_or(past);
+                        self.stats.lag_ms = past.0.saturating_sub(deadline.0);
                         self.stats.lag_ms_max = self.stats.lag_ms_max.max(self.stats.lag_ms);
                         self.stats.expired_keys += 1;
                         self.remove(index, found);
@@ -204,7 +298,8 @@ impl Keyspace {
 
     /// The earliest key time at which `expire_some` has work; it may be in the past.
     pub fn next_deadline(&self) -> Option<UnixMillis> {
-        self.databases.iter().filter_map(Db::next_deadline).min()
+        let first = self.databases.iter().filter_map(Db::next_deadline).min()?;
+        Some(UnixMillis(first.0.saturating_add(1)))
     }
 
     /// Whether deleted things wait to be freed.
