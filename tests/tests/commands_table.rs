@@ -338,8 +338,8 @@ fn every_row_is_as_the_list_of_all_commands_says() {
         }
         let ours: BTreeSet<String> =
             command.flags.names().iter().map(|&flag| flag.to_owned()).collect();
-        // Orrery is no sentinel, and Redis 7.0 shows neither which keys a command touches nor what a
-        // setting protects.
+        // Orrery is no sentinel, and Redis 7.0 shows neither which keys a command touches nor that
+        // a setting protects it.
         let hidden = ["sentinel", "touches_arbitrary_keys", "protected"];
         let theirs: BTreeSet<String> =
             listed.flags.iter().filter(|flag| !hidden.contains(&flag.as_str())).cloned().collect();
