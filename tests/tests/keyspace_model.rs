@@ -48,10 +48,10 @@ impl Content {
 fn content() -> impl Strategy<Value = Content> {
     let len = prop_oneof![4 => 0..40_usize, 2 => 200..1100_usize, 1 => 1100..70_000_usize];
     prop_oneof![
-        3 => (len.clone(), b'a'..b'z').prop_map(|(len, fill)| Content::Bytes(len, fill)),
+        3 => (len.clone(), b'a'..=b'z').prop_map(|(len, fill)| Content::Bytes(len, fill)),
         2 => any::<i64>().prop_map(Content::Integer),
-        1 => (len.clone(), b'0'..b'9').prop_map(|(len, fill)| Content::Modified(len, fill)),
-        1 => (len, b'a'..b'z').prop_map(|(len, fill)| Content::Object(len, fill)),
+        1 => (len.clone(), b'0'..=b'9').prop_map(|(len, fill)| Content::Modified(len, fill)),
+        1 => (len, b'a'..=b'z').prop_map(|(len, fill)| Content::Object(len, fill)),
     ]
 }
 

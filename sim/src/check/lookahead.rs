@@ -26,7 +26,7 @@ const READS_PER_LEVEL: usize = 2;
 
 /// Fills in the reads for every level of a plan that is otherwise complete.
 pub(super) fn fill<M: Model>(model: &M, plan: &mut Plan<M::Op>) {
-    let mut of_level: Vec<Vec<Ahead>> = vec![Vec::new(); plan.levels.len()];
+    let mut of_level = vec![[None; READS_PER_LEVEL]; plan.levels.len()];
     let telling = |level: usize| {
         let op = &plan.entries[plan.levels[level].entry as usize].op;
         model.is_telling(op)
@@ -36,16 +36,16 @@ pub(super) fn fill<M: Model>(model: &M, plan: &mut Plan<M::Op>) {
         let start = first_usable(model, plan, read);
         let entry = plan.levels[read].entry;
         for (level, ahead) in (start..end).zip(&mut of_level[start..end]) {
-            if ahead.len() < READS_PER_LEVEL {
+            if let Some(free) = ahead.iter_mut().find(|ahead| ahead.is_none()) {
                 let is_open = plan.entries[entry as usize].call_us <= plan.return_us(level);
                 let slot = if is_open { plan.levels[read].slot } else { NO_SLOT };
-                ahead.push(Ahead { entry, slot });
+                *free = Some(Ahead { entry, slot });
             }
         }
     }
     for (level, ahead) in plan.levels.iter_mut().zip(of_level) {
         let start = plan.ahead.len() as u32;
-        plan.ahead.extend(ahead);
+        plan.ahead.extend(ahead.into_iter().flatten());
         level.ahead = start..plan.ahead.len() as u32;
     }
 }

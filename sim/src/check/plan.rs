@@ -37,6 +37,8 @@ pub(super) struct Open {
     pub(super) slot: u32,
     /// Slot of an open equal operation that may as well go first, or [`NO_SLOT`].
     pub(super) twin: u32,
+    /// Whether a history without it would only be weaker.
+    pub(super) is_droppable: bool,
 }
 
 pub(super) const NO_SLOT: u32 = u32::MAX;
@@ -70,6 +72,7 @@ pub(super) struct Level {
 pub(super) struct Plan<O> {
     pub(super) entries: Vec<Entry<O>>,
     classes: Vec<(u32, Window)>,
+    is_droppable: Vec<bool>,
     pub(super) levels: Vec<Level>,
     pub(super) open: Vec<Open>,
     pub(super) optionals: Vec<Optional>,
@@ -127,8 +130,12 @@ impl<O: Clone + Eq + std::hash::Hash> Plan<O> {
         let (class_of, same) = classes(model, &entries);
         let mut plan = Self {
             classes: Vec::new(),
+            is_droppable: entries
+                .iter()
+                .map(|entry| model.forget_answer(&entry.op).is_none())
+                .collect(),
             levels: Vec::with_capacity(entries.len()),
-            open: Vec::new(),
+            open: Vec::with_capacity(4 * entries.len()),
             optionals: Vec::new(),
             ahead: Vec::new(),
             slots: 0,
@@ -213,7 +220,9 @@ impl<O: Clone + Eq + std::hash::Hash> Plan<O> {
                     .rev()
                     .find(|other| class_of[other.entry as usize] == class)
                     .map_or(NO_SLOT, |other| other.slot);
-                self.open.push(Open { entry: open.entry, class, slot: open.slot, twin });
+                let is_droppable = self.is_droppable[open.entry as usize];
+                let (entry, slot) = (open.entry, open.slot);
+                self.open.push(Open { entry, class, slot, twin, is_droppable });
             }
             if !observers {
                 let writers = start..self.open.len() as u32;

@@ -6,7 +6,8 @@
 //! later. This explores a node for each *set* of operations that a return can force, not for each
 //! order. Further reductions, each of which keeps at least one linearization if there is any:
 //!
-//! - an operation that is possible now and leaves the state as it is takes effect at once;
+//! - a read that is possible now and leaves the state as it is takes effect at once (a write that
+//!   happens to change nothing does not: later it might);
 //! - of equal operations, the one that returns first (or, without answer, was called first) goes
 //!   first;
 //! - a node that differs from a seen one only by having used more optional operations is dropped;
@@ -78,7 +79,6 @@ struct Node<R, O> {
 type Waiting<R, O> = (Vec<Node<R, O>>, Visited<R, O>);
 
 /// Steps of all paths, each with the one before it.
-#[derive(Default)]
 struct Trail {
     steps: Vec<Step>,
     /// Length and end of the longest path to the deepest level.
@@ -94,6 +94,10 @@ struct Step {
 const START: u32 = u32::MAX;
 
 impl Trail {
+    fn new() -> Self {
+        Self { steps: Vec::new(), longest: (0, START) }
+    }
+
     fn push(&mut self, before: u32, entry: u32) -> u32 {
         let length = self.length(before) + 1;
         self.steps.push(Step { before, entry, length });
@@ -140,13 +144,13 @@ where
     pub(super) fn new(model: &'a mut M, plan: &'a Plan<M::Op>, limits: Limits<'a>) -> Self {
         Self {
             plan,
-            steps: Transitions::new(model),
+            steps: Transitions::new(model, plan.entries.len()),
             limits,
             visited: Visited::default(),
             stack: Vec::new(),
             by_level: None,
             scratch: Vec::new(),
-            trail: Trail::default(),
+            trail: Trail::new(),
             stuck: Stuck::default(),
             nodes: 0,
         }
@@ -308,7 +312,7 @@ where
                 continue;
             }
             let steps = self.steps.step(plan, node.state, open.class);
-            if steps.is_only(node.state) {
+            if open.is_droppable && steps.is_only(node.state) {
                 let mut next = node;
                 self.take(&mut next, open);
                 self.scratch = choices;

@@ -23,6 +23,14 @@ pub enum KvOp {
 }
 
 impl Kv {
+    /// A model with room for the values of about so many operations.
+    #[must_use]
+    pub fn for_operations(count: usize) -> Self {
+        let mut model = Self::default();
+        model.values.reserve(count);
+        model
+    }
+
     /// The operation to judge, or `None` if it says nothing.
     pub fn compile(&mut self, command: &Command, outcome: &Outcome) -> Option<KvOp> {
         let reply = match outcome {

@@ -15,6 +15,12 @@ pub struct Values {
 }
 
 impl Values {
+    /// Makes room for about so many strings more.
+    pub fn reserve(&mut self, count: usize) {
+        self.ids.reserve(count);
+        self.bytes.reserve(count);
+    }
+
     /// The number of `bytes`.
     ///
     /// # Panics
