@@ -218,9 +218,9 @@ pub fn totals_as_json(totals: &Totals) -> Value {
     let reports: Vec<Value> = totals
         .reports
         .iter()
-        .map(|report| {
-            json!({ "seed": report.seed, "what": report.what, "command": report.command })
-        })
+        .map(
+            |report| json!({ "seed": report.seed, "what": report.what, "command": report.command }),
+        )
         .collect();
     json!({
         "first_seed": totals.first_seed,

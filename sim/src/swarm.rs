@@ -112,8 +112,7 @@ struct Progress<'a> {
 /// Runs the swarm; `tell` hears of every finished run.
 #[must_use]
 pub fn swarm(swarm: &Swarm, tell: &(dyn Fn(&Totals) + Sync)) -> Totals {
-    let totals =
-        Totals { first_seed: swarm.first_seed, jobs: swarm.jobs, ..Totals::default() };
+    let totals = Totals { first_seed: swarm.first_seed, jobs: swarm.jobs, ..Totals::default() };
     let progress = Progress {
         swarm,
         start: Instant::now(),

@@ -128,9 +128,7 @@ fn faults(setup: &Setup, outcome: &Outcome, judged: &[Judged]) -> Vec<Fault> {
         _ => planned(*kind),
     };
     let silent = FaultKind::ALL.into_iter().filter(expected);
-    faults.extend(
-        silent.filter(|kind| outcome.fired[kind.index()] == 0).map(Fault::NeverFired),
-    );
+    faults.extend(silent.filter(|kind| outcome.fired[kind.index()] == 0).map(Fault::NeverFired));
     faults.extend(unknown);
     faults
 }
