@@ -329,7 +329,8 @@ impl Client {
         self.outbox.clear();
         let mut draw = self.commands.at(self.batches);
         self.batches += 1;
-        let round = if shared.healed_ns.is_some() { self.keys(shared) } else { self.keys(shared) * 2 };
+        let round =
+            if shared.healed_ns.is_some() { self.keys(shared) } else { self.keys(shared) * 2 };
         let left = round.saturating_sub(self.next_key);
         let count = if self.bulk { shared.knobs.pipeline.min(left).max(1) } else { 1 };
         let (now_ns, now) = (net.now_ns, self.clock.now(net.now_ns));
