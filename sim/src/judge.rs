@@ -86,10 +86,9 @@ fn judge_server(setup: &Setup, run: &Run, server: u16, ops: &[usize], explain: b
         ..Options::default()
     };
     let deaths: Vec<&Death> = run.deaths.iter().filter(|death| death.server == server).collect();
-    let seen_loss = !deaths.is_empty() && {
-        let blind = Options { explain: false, ..options.clone() };
-        matches!(check(&history, &blind).verdict, Verdict::NotLinearizable(_))
-    };
+    let blind = Options { explain: false, ..options.clone() };
+    let seen_loss = !deaths.is_empty()
+        && matches!(check(&history, &blind).verdict, Verdict::NotLinearizable(_));
     let loss = match (deaths.is_empty(), seen_loss) {
         (true, _) => Loss::None,
         (false, true) => Loss::Seen,

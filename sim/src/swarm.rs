@@ -195,7 +195,7 @@ fn one(progress: &Progress<'_>, seed: u64) {
     COMMAND.set(command.clone());
     let attempt = panic::catch_unwind(|| {
         let result = trial(&setup, &mut Watch::default(), false);
-        let again = (swarm.twice_one_in > 0 && seed % swarm.twice_one_in == 0)
+        let again = (swarm.twice_one_in > 0 && seed.is_multiple_of(swarm.twice_one_in))
             .then(|| world::run(&setup, &mut Watch::default()).digest);
         (result, again)
     });

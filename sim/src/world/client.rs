@@ -381,7 +381,7 @@ impl Client {
             let round = self.next_key / shared.knobs.bulk_keys;
             let index = self.first_key + self.next_key % shared.knobs.bulk_keys;
             self.next_key += 1;
-            if !shared.healed_ns.is_some() && self.next_key >= 2 * shared.knobs.bulk_keys {
+            if shared.healed_ns.is_none() && self.next_key >= 2 * shared.knobs.bulk_keys {
                 self.next_key = 0;
                 self.rounds += 1;
             }

@@ -174,7 +174,7 @@ impl World {
                 Server::new(host as u16, clock(host), config.clone(), seeds)
             })
             .collect();
-        servers.iter_mut().for_each(|server| server.start(&mut net));
+        servers.iter_mut().for_each(|server| server.start(&net));
         let shared = Shared::new(setup, knobs);
         let bulk = bulk_clients(setup);
         let mut clients: Vec<Client> = (0..setup.clients)

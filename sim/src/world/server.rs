@@ -75,7 +75,7 @@ impl Server {
     }
 
     /// The process starts, with nothing.
-    pub(crate) fn start(&mut self, net: &mut Network) {
+    pub(crate) fn start(&mut self, net: &Network) {
         let mut config = self.config.clone();
         config.protected_mode = false;
         let seed = Seed(self.seeds.at(self.incarnation).bits());
