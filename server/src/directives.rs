@@ -11,6 +11,7 @@ use orrery_engine::Config;
 use orrery_engine::resp::split_words_in_place;
 
 use crate::VERSION;
+use crate::platform::reason;
 
 /// Files may include files to this depth; deeper means that they include each other.
 const INCLUDE_DEPTH_MAX: usize = 16;
@@ -204,11 +205,6 @@ pub(crate) fn quote(word: &str) -> String {
     }
     quoted.push('"');
     quoted
-}
-
-/// The words of the C library for an error.
-fn reason(error: &io::Error) -> String {
-    crate::serve::reason(error)
 }
 
 fn absolute(path: &Path) -> PathBuf {

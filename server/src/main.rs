@@ -51,10 +51,7 @@ fn run(sources: &Sources) -> ExitCode {
 fn prepare(sources: &Sources) -> Result<(Config, Settings), Box<dyn Error>> {
     let config = sources.load()?;
     let settings = Settings::of(&config);
-    if let Some(directory) = &settings.directory {
-        std::env::set_current_dir(directory)
-            .map_err(|error| format!("Can't chdir to '{}': {error}", directory.display()))?;
-    }
+    settings.enter_directory()?;
     Ok((config, settings))
 }
 

@@ -238,8 +238,8 @@ impl<P: Platform> Node<P> {
                 Effect::Abort(conn) => self.post(conn, Notes::ABORT, running),
                 Effect::Stall(span) => self.stall(span),
                 Effect::Log(level, text) => self.log(level, &text),
-                Effect::RewriteConfig { conn, parameters } => {
-                    let outcome = self.rewrite_config(&parameters);
+                Effect::RewriteConfig { conn, .. } => {
+                    let outcome = self.rewrite_config();
                     done.push((conn, Outcome::ConfigRewritten(outcome)));
                 }
                 Effect::ApplyConfig { conn, names } => self.order(Order::Apply { conn, names }),
@@ -263,9 +263,9 @@ impl<P: Platform> Node<P> {
         self.order_bell.notify_one();
     }
 
-    fn rewrite_config(&self, parameters: &[(String, String)]) -> Result<(), String> {
+    fn rewrite_config(&self) -> Result<(), String> {
         let path = self.config_file.as_deref().ok_or("the server runs without a config file")?;
-        config_file::rewrite(path, parameters).map_err(|error| {
+        config_file::rewrite(path, self.engine.config()).map_err(|error| {
             self.log(LogLevel::Warning, &format!("CONFIG REWRITE failed: {error}"));
             error.to_string()
         })?;

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use orrery_engine::config::planted::PlantedBug;
+use orrery_engine::planted::PlantedBug;
 
 use crate::fault::FaultKind;
 use crate::judge::Loss;

@@ -37,9 +37,10 @@ const NAMES_WITHOUT_MEANING: [&str; 6] = ["util", "utils", "common", "misc", "ma
 
 /// The engine's modules from the bottom up; one may import from its own row and from rows before
 /// it.
-const LAYERS: [&[&str]; 6] = [
-    &["time", "rng", "args", "resp", "error", "number", "input", "effects", "config"],
+const LAYERS: [&[&str]; 7] = [
+    &["time", "rng", "args", "resp", "error", "number", "input", "effects", "planted"],
     &["value"],
+    &["config"],
     &["keyspace", "session", "log"],
     &["state", "digest", "pubsub", "block", "txn", "acl", "script", "lock", "snapshot"],
     &["commands"],

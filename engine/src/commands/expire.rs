@@ -65,6 +65,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "TTL",
         syntax: "key",
+        tips: &["nondeterministic_output"],
         arity: 2,
         flags: Flags::READONLY.and(Flags::FAST),
         keys: READ_KEYS,
@@ -75,6 +76,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "PTTL",
         syntax: "key",
+        tips: &["nondeterministic_output"],
         arity: 2,
         flags: Flags::READONLY.and(Flags::FAST),
         keys: READ_KEYS,
@@ -141,6 +143,8 @@ impl Conditions {
                 () if args.is(3 + index, "GT") => &mut conditions.greater,
                 () if args.is(3 + index, "LT") => &mut conditions.less,
                 () => {
+                    // Redis prints a C string.
+                    let word = word.split(|&byte| byte == 0).next().unwrap_or_default();
                     let word = String::from_utf8_lossy(word);
                     return Err(Error::text(format!("ERR Unsupported option {word}")));
                 }

@@ -7,7 +7,6 @@ mod change;
 mod grammar;
 pub mod memory;
 pub mod parameter;
-pub mod planted;
 mod rewrite;
 mod table;
 mod value;
@@ -17,10 +16,10 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use crate::planted::PlantedBug;
 use crate::time::TtlClock;
 pub use change::Refusal;
 use parameter::{Actor, Flags, Parameter, Source};
-use planted::PlantedBug;
 pub use table::PARAMETERS;
 pub use value::Value;
 
@@ -138,6 +137,15 @@ pub struct OutputLimit {
     pub soft_bytes: u64,
     /// How long it may be above `soft_bytes`.
     pub soft_secs: u64,
+}
+
+impl OutputLimit {
+    /// Whether so much output is worth a closer look: one comparison for most clients.
+    #[inline]
+    pub fn concerns(self, pending_bytes: u64) -> bool {
+        // Zero, no limit, wraps to the largest number, which nothing exceeds.
+        pending_bytes > self.hard_bytes.wrapping_sub(1).min(self.soft_bytes.wrapping_sub(1))
+    }
 }
 
 impl Default for OutputLimits {
