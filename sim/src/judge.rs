@@ -1,12 +1,12 @@
 //! From what clients saw to a verdict.
 //!
-//! Each server has its own data and so its own history. The death of a server without persistence is
-//! an event of the history: at that moment every key is deleted. With these events a history must be
-//! linearizable. Without them it is judged a second time: if it is not linearizable then, clients
-//! have seen the loss.
+//! Each server has its own data and so its own history. The death of a server without persistence
+//! is an event of the history: at that moment every key is deleted. With these events a history
+//! must be linearizable. Without them it is judged a second time: if it is not linearizable then,
+//! clients have seen the loss.
 //!
-//! Invariant: what is judged is what clients knew; the world adds only the deaths, and how wrong the
-//! servers' clocks can have been.
+//! Invariant: what is judged is what clients knew; the world adds only the deaths, and how wrong
+//! the servers' clocks can have been.
 
 use std::time::Duration;
 

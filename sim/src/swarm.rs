@@ -115,8 +115,8 @@ thread_local! {
     static COMMAND: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// A panic in a world is a finding like any other: it is told with the command that repeats it. Where
-/// panics abort, the process ends with the status of a failure; elsewhere the swarm goes on.
+/// A panic in a world is a finding like any other: it is told with the command that repeats it.
+/// Where panics abort, the process ends with the status of a failure; elsewhere the swarm goes on.
 fn tell_panics() {
     let previous = panic::take_hook();
     panic::set_hook(Box::new(move |info| {

@@ -1,7 +1,7 @@
 //! One run and everything that is said about it: the verdict, and why.
 //!
-//! Invariant: a trial is fine only if something happened: operations were answered, and every kind of
-//! fault that was asked for struck.
+//! Invariant: a trial is fine only if something happened: operations were answered, and every kind
+//! of fault that was asked for struck.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The simulator finds bugs that are planted in the engine, at pinned seeds, and nothing where none is.
+//! The simulator finds bugs that are planted in the engine, at pinned seeds, and nothing where
+//! none is.
 
 use orrery_engine::planted::PlantedBug;
 use orrery_sim::setup::Setup;

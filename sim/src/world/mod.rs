@@ -1,8 +1,9 @@
 //! The simulated world: servers that are real engines, clients, the network between them, their
 //! clocks, and what goes wrong.
 //!
-//! A discrete-event simulation: the next event is taken off the queue, carried out, and whatever it
-//! causes goes into the queue. Nothing happens between events and nothing takes time but what says so.
+//! A discrete-event simulation: the next event is taken off the queue, carried out, and whatever
+//! it causes goes into the queue. Nothing happens between events and nothing takes time but what
+//! says so.
 //!
 //! Invariant: a run is a function of its [`Setup`]; the same setup gives the same events, byte for
 //! byte.
