@@ -1,0 +1,133 @@
+//! Redis strings with time to live.
+//!
+//! The state of a key is its value and what is known of its deadline; `deadline` has the reasoning
+//! about time. A step can have several outcomes (an INCRBY whose answer does not tell whether the
+//! key had expired), so this model is nondeterministic. A partition in which no command can set a
+//! time to live is judged without any notion of time, which is much cheaper.
+
+use super::{Model, NEVER_US, Values, Window};
+
+mod apply;
+mod compile;
+mod deadline;
+
+pub use compile::{RedisOp, sets_deadlines};
+pub use deadline::{Clock, Deadline};
+
+use apply::Branch;
+use deadline::Moment;
+
+/// The model of the keys of one partition.
+#[derive(Clone, Debug)]
+pub struct Redis {
+    values: Values,
+    keys: usize,
+    /// `None` when no command in the partition sets a deadline.
+    clock: Option<Clock>,
+}
+
+/// What is known of one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KeyState {
+    /// Not there.
+    Absent,
+    /// There, until the deadline if it has one.
+    Present {
+        /// The value, a number from [`Values`].
+        value: u32,
+        /// When it dies.
+        deadline: Option<Deadline>,
+    },
+}
+
+/// What is known of all keys of the partition, and of time.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RedisState {
+    /// The least instant of the last operation.
+    low_us: i64,
+    keys: Box<[KeyState]>,
+}
+
+impl Redis {
+    /// A model of `keys` keys; the clock is needed if [`sets_deadlines`] holds of any command.
+    #[must_use]
+    pub fn new(keys: usize, clock: Option<Clock>) -> Self {
+        Self { values: Values::default(), keys, clock }
+    }
+
+    /// The same model for a server whose clock may err by so much.
+    #[must_use]
+    pub fn with_clock_error(&self, error_ms: u64) -> Self {
+        let slack_us = i64::try_from(error_ms.saturating_mul(1_000)).unwrap_or(NEVER_US);
+        let slack_us = slack_us.min(NEVER_US / 4);
+        Self { clock: self.clock.map(|clock| Clock { slack_us, ..clock }), ..self.clone() }
+    }
+}
+
+impl Model for Redis {
+    type Op = RedisOp;
+    type State = RedisState;
+
+    fn initial(&mut self) -> RedisState {
+        RedisState { low_us: 0, keys: vec![KeyState::Absent; self.keys].into() }
+    }
+
+    fn step(
+        &mut self,
+        state: &RedisState,
+        op: &RedisOp,
+        window: Window,
+        next: &mut Vec<RedisState>,
+    ) {
+        let moment = if self.clock.is_some() {
+            Moment { earliest_us: state.low_us.max(window.call_us), latest_us: window.return_us }
+        } else {
+            Moment { earliest_us: 0, latest_us: NEVER_US }
+        };
+        if op.is_impossible() || moment.earliest_us > moment.latest_us {
+            return;
+        }
+        let first = next.len();
+        let mut branches = vec![Branch { moment, keys: state.keys.clone(), count: 0 }];
+        for part in op.parts() {
+            let mut after = Vec::with_capacity(branches.len());
+            for branch in branches {
+                self.apply(part, branch, &mut after);
+            }
+            branches = after;
+        }
+        for branch in branches {
+            let state = branch.settle();
+            if !next[first..].contains(&state) {
+                next.push(state);
+            }
+        }
+    }
+
+    fn only_observes(&self, op: &RedisOp) -> bool {
+        self.clock.is_none() && op.only_observes()
+    }
+
+    fn is_timed(&self) -> bool {
+        self.clock.is_some()
+    }
+
+    fn forget_answer(&self, op: &RedisOp) -> Option<RedisOp> {
+        (!op.only_observes() && !op.is_impossible()).then(|| op.without_answer())
+    }
+
+    fn describe(&self, state: &RedisState) -> String {
+        let words: Vec<String> = state
+            .keys
+            .iter()
+            .map(|key| match *key {
+                KeyState::Absent => "absent".to_owned(),
+                KeyState::Present { value, deadline: None } => self.values.describe(value),
+                KeyState::Present { value, deadline: Some(deadline) } => {
+                    format!("{} ({})", self.values.describe(value), deadline.describe())
+                }
+            })
+            .collect();
+        if words.len() == 1 { words.concat() } else { format!("({})", words.join(", ")) }
+    }
+}
