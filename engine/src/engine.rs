@@ -206,7 +206,7 @@ impl Engine {
             session.closing = true;
             session.outbox.clear();
             bytes.clear();
-            fx.push(Effect::Close(conn));
+            fx.push(Effect::Abort(conn));
         }
         self.state.sessions.put_back(session);
     }
@@ -353,7 +353,7 @@ impl Engine {
                 && self.now.mono.since(session.last_active) > limit
             {
                 session.closing = true;
-                fx.push(Effect::Close(conn));
+                fx.push(Effect::Abort(conn));
             }
         }
     }
