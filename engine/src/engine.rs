@@ -42,7 +42,8 @@ pub enum Timer {
 /// One server: its whole behaviour and state.
 pub struct Engine {
     state: State,
-    /// The reply buffer of the running command; between steps it is empty and lends its allocation.
+    /// The reply buffer of the running command; between steps it is empty and lends its
+    /// allocation.
     reply: Reply,
     spare_spans: Vec<Span>,
     /// Rows of the commands that the last step ran, for `note_elapsed`.
@@ -99,8 +100,8 @@ impl Engine {
         candidates.into_iter().flatten().min_by_key(|&(at, _)| at)
     }
 
-    /// Appends the output that may leave for `conn` to `into`. The driver reports it with `Sent` when
-    /// it has left. An empty `into` costs no copy.
+    /// Appends the output that may leave for `conn` to `into`. The driver reports it with `Sent`
+    /// when it has left. An empty `into` costs no copy.
     pub fn take_output(&mut self, conn: ConnId, into: &mut Vec<u8>) {
         let Some(session) = self.state.sessions.find_mut(conn) else { return };
         let len = session.outbox.len();
@@ -361,7 +362,7 @@ impl Engine {
 
 /// What a client from another machine reads in protected mode.
 const DENIED: &str = "DENIED Orrery is running in protected mode because protected mode is \
-    enabled and no password is set for the default user. In this mode connections are only accepted \
-    from the loopback interface. To connect from other machines, set a password with 'requirepass', \
-    or switch protected mode off with '--protected-mode no' or, from this machine, with \
-    'CONFIG SET protected-mode no'; do neither on a server that the internet can reach.";
+    enabled and no password is set for the default user. In this mode connections are only \
+    accepted from the loopback interface. To connect from other machines, set a password with \
+    'requirepass', or switch protected mode off with '--protected-mode no' or, from this machine, \
+    with 'CONFIG SET protected-mode no'; do neither on a server that the internet can reach.";

@@ -27,7 +27,8 @@ pub enum Error {
     DbIndexOutOfRange,
     /// EXPIRE and friends: the time does not fit.
     InvalidExpire,
-    /// The value given for the TTL is not positive or does not fit; holds the command's lower-case name.
+    /// The value given for the TTL is not positive or does not fit; holds the command's lower-case
+    /// name.
     InvalidExpireOf(&'static str),
     /// Wrong number of words; holds the lower-case name of the command (`config|get`).
     WrongArity(&'static str),

@@ -27,7 +27,8 @@ pub struct Command {
     pub categories: &'static [&'static str],
     /// The family that it is documented in.
     pub group: Group,
-    /// The version that first had it; Valkey's own and ours say so (`valkey 9.0.0`, `orrery 0.1.0`).
+    /// The version that first had it; Valkey's own and ours say so (`valkey 9.0.0`, `orrery
+    /// 0.1.0`).
     pub since: &'static str,
     /// The cost, as in the Redis documentation.
     pub complexity: &'static str,

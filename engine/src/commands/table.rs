@@ -138,7 +138,8 @@ impl Table {
     }
 }
 
-/// A hash of a name in any case. Letters differ from their other case in one bit, which is masked out.
+/// A hash of a name in any case. Letters differ from their other case in one bit, which is masked
+/// out.
 #[inline]
 fn hash(name: &[u8]) -> u64 {
     let mut hash = name.len() as u64;

@@ -2,8 +2,8 @@
 //!
 //! Why not one `malloc` per entry: 8-byte size classes without a header per block save 16 bytes an
 //! entry, memory is accounted exactly and the same on every machine, and a whole database is given
-//! back page by page. All of it is safe code: a handle that is wrong reads wrong bytes, never memory
-//! that is not ours.
+//! back page by page. All of it is safe code: a handle that is wrong reads wrong bytes, never
+//! memory that is not ours.
 //!
 //! Invariants: a handle stays valid until `free`; slots of a page all have the page's class; a page
 //! without a live slot is released at once, except one per class.

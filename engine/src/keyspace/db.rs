@@ -113,8 +113,8 @@ impl Db {
         }
     }
 
-    /// The object that the entry's value is, if it is one, to change it in place. Changes of its size
-    /// are accounted by [`Self::object_changed`].
+    /// The object that the entry's value is, if it is one, to change it in place. Changes of its
+    /// size are accounted by [`Self::object_changed`].
     pub fn object_mut(&mut self, found: Found) -> Option<&mut Object> {
         match entry::value(self.arena.bytes(found.handle)) {
             Stored::Object(index) => Some(self.objects.at_mut(index)),
@@ -192,8 +192,8 @@ impl Db {
             return (found, None);
         }
         let old = self.detach(found);
-        // The key is read out of the old entry while the new one is written: it must be copied, and a
-        // short one fits the stack.
+        // The key is read out of the old entry while the new one is written: it must be copied, and
+        // a short one fits the stack.
         let slot = self.arena.bytes(found.handle);
         let key = entry::key(slot);
         let mut short = [0; 128];
@@ -403,7 +403,8 @@ impl Db {
         Stored::Object(self.objects.insert(object))
     }
 
-    /// Writes the entry anew because its TTL block comes, goes or changes width. It is in no bucket.
+    /// Writes the entry anew because its TTL block comes, goes or changes width. It is in no
+    /// bucket.
     fn resize(&mut self, found: Found, deadline: Option<UnixMillis>) -> Found {
         let slot = self.arena.bytes(found.handle);
         let copy = slot[..entry::len(slot)].to_vec();

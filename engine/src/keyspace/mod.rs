@@ -156,7 +156,8 @@ impl Keyspace {
         self.discard(object);
     }
 
-    /// Empties a database; its memory is given back in later steps. Returns how many entries it had.
+    /// Empties a database; its memory is given back in later steps. Returns how many entries it
+    /// had.
     pub fn flush(&mut self, index: usize) -> usize {
         let empty = Db::new(hash_key(&mut self.hash_keys));
         let db = core::mem::replace(&mut self.databases[index], empty);

@@ -1,19 +1,21 @@
 //! The index of one database: an extendible hash table from hashes to handles.
 //!
-//! The leading bits of a hash choose a segment through the directory; the next six choose one of its
-//! 64 buckets; a bucket is one cache line with ten one-byte tags and ten five-byte handles. When a
-//! segment is full enough, it alone is split in two by one more bit. So the most that one insertion
-//! ever moves is one segment (some 540 handles) and, rarely, the directory of four-byte indexes.
+//! The leading bits of a hash choose a segment through the directory; the next six choose one of
+//! its 64 buckets; a bucket is one cache line with ten one-byte tags and ten five-byte handles.
+//! When a segment is full enough, it alone is split in two by one more bit. So the most that one
+//! insertion ever moves is one segment (some 540 handles) and, rarely, the directory of four-byte
+//! indexes.
 //!
-//! Buckets that overflow count how many entries went past them, so removal needs no tombstones and a
-//! search ends at the first bucket that nothing went past.
+//! Buckets that overflow count how many entries went past them, so removal needs no tombstones and
+//! a search ends at the first bucket that nothing went past.
 //!
-//! A position in hash space (the leading bits of a hash) orders all buckets of all segments, whatever
-//! is split meanwhile: that is what a SCAN cursor is.
+//! A position in hash space (the leading bits of a hash) orders all buckets of all segments,
+//! whatever is split meanwhile: that is what a SCAN cursor is.
 //!
-//! Invariants: an entry lies in its home bucket or, with every bucket between counted as overflowed,
-//! in a later one of the same segment; a segment of depth d is referred to by 2^(D-d) neighbouring
-//! directory places. Sources: Fagin et al., "Extendible hashing" (1979); F14 (overflow counts).
+//! Invariants: an entry lies in its home bucket or, with every bucket between counted as
+//! overflowed, in a later one of the same segment; a segment of depth d is referred to by 2^(D-d)
+//! neighbouring directory places. Sources: Fagin et al., "Extendible hashing" (1979); F14 (overflow
+//! counts).
 
 use super::arena::Handle;
 
@@ -199,8 +201,8 @@ impl Table {
         self.segments.len() * BUCKETS * SLOTS
     }
 
-    /// Drops up to `segments` segments, whatever they hold; true when none is left. For a table that
-    /// is no longer in use.
+    /// Drops up to `segments` segments, whatever they hold; true when none is left. For a table
+    /// that is no longer in use.
     pub(crate) fn drop_segments(&mut self, segments: usize) -> bool {
         self.directory = Vec::new();
         let keep = self.segments.len().saturating_sub(segments);
@@ -235,7 +237,8 @@ impl Table {
         self.segments[index as usize] = low;
         let added = self.segments.len() as u32;
         self.segments.push(high);
-        // The places that refer to the old segment are neighbours; their upper half now means the new.
+        // The places that refer to the old segment are neighbours; their upper half now means the
+        // new.
         let places = 1 << (self.depth - old_depth);
         let first = self.place(hash) & !(places - 1);
         self.directory[first + places / 2..first + places].fill(added);

@@ -7,7 +7,8 @@ use std::collections::VecDeque;
 use super::db::Db;
 use super::object::Object;
 
-/// Pages of 64 KiB given back per step; the most expensive thing here is returning them to the system.
+/// Pages of 64 KiB given back per step; the most expensive thing here is returning them to the
+/// system.
 const PAGES_PER_STEP: usize = 16;
 /// Index segments of 4 KiB given back per step.
 const SEGMENTS_PER_STEP: usize = 128;

@@ -1,13 +1,13 @@
 //! Deadlines in order: a hierarchical timing wheel whose lists run through the entries themselves.
 //!
 //! Eight levels of 64 buckets; a bucket of level l covers 64^l milliseconds. An entry hangs in the
-//! bucket of the highest six-bit digit in which its deadline differs from the wheel's time, and moves
-//! down as that time comes. Setting, changing and clearing a TTL is O(1), needs no memory beyond the
-//! ten bytes of links in the entry, and leaves nothing stale behind.
+//! bucket of the highest six-bit digit in which its deadline differs from the wheel's time, and
+//! moves down as that time comes. Setting, changing and clearing a TTL is O(1), needs no memory
+//! beyond the ten bytes of links in the entry, and leaves nothing stale behind.
 //!
-//! Invariant: every entry with a TTL is in exactly one bucket; no deadline in the buckets, except in
-//! `OVERDUE`, is before the wheel's time. Source: Varghese and Lauck, "Hashed and hierarchical timing
-//! wheels" (1987).
+//! Invariant: every entry with a TTL is in exactly one bucket; no deadline in the buckets, except
+//! in `OVERDUE`, is before the wheel's time. Source: Varghese and Lauck, "Hashed and hierarchical
+//! timing wheels" (1987).
 
 use super::arena::{Arena, Handle};
 use super::entry::{self, NO_LINK};

@@ -80,7 +80,8 @@ impl ProtocolError {
             Self::UnauthenticatedMultibulkLength => "unauthenticated multibulk length",
             Self::BulkLineTooLong => "too big bulk count string",
             Self::ExpectedDollar(byte) => {
-                // Redis prints the byte as it is; a line end inside a reply would break the framing.
+                // Redis prints the byte as it is; a line end inside a reply would break the
+                // framing.
                 let shown = if byte.is_ascii_control() { ' ' } else { char::from(byte) };
                 return format!("ERR Protocol error: expected '$', got '{shown}'");
             }

@@ -10,8 +10,8 @@ use crate::args::Span;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnbalancedQuotes;
 
-/// Splits `line` into words, unescaping inside `line` itself: an unescaped word is never longer than
-/// its text. The words are appended to `spans`.
+/// Splits `line` into words, unescaping inside `line` itself: an unescaped word is never longer
+/// than its text. The words are appended to `spans`.
 pub fn split_words_in_place(
     line: &mut [u8],
     spans: &mut Vec<Span>,
