@@ -13,6 +13,8 @@ pub enum Effect {
     Flush(ConnId),
     /// Write what `take_output` gives, then close the connection and say `Closed`.
     Close(ConnId),
+    /// Close the connection now, whatever is unwritten, and say `Closed`: its peer may never read.
+    Abort(ConnId),
     /// Whole commands are left in the input: hand the same bytes in again, after others had a turn.
     Resume(ConnId),
     /// Stop reading from this connection until [`Effect::Resume`].

@@ -207,7 +207,7 @@ impl Engine {
             session.closing = true;
             session.outbox.clear();
             bytes.clear();
-            fx.push(Effect::Close(conn));
+            fx.push(Effect::Abort(conn));
         }
         self.state.sessions.put_back(session);
     }
@@ -354,7 +354,7 @@ impl Engine {
                 && self.now.mono.since(session.last_active) > limit
             {
                 session.closing = true;
-                fx.push(Effect::Close(conn));
+                fx.push(Effect::Abort(conn));
             }
         }
     }

@@ -80,6 +80,21 @@ pub enum TtlClock {
     Wall,
 }
 
+impl TtlClock {
+    /// The word for it in the configuration.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Monotonic => "monotonic",
+            Self::Wall => "wall",
+        }
+    }
+
+    /// What a word means; anything but `wall` is the default.
+    pub fn of(word: &str) -> Self {
+        if word == "wall" { Self::Wall } else { Self::Monotonic }
+    }
+}
+
 /// Derives key time from the two clocks of the host.
 ///
 /// In `Monotonic` mode a step of the wall clock neither kills keys nor keeps them: key time follows

@@ -1,1 +1,28 @@
-//! Orrery as a production RESP server.
+//! Orrery as a production RESP server: drives one engine with sockets and clocks.
+//!
+//! [`serve`] runs a server until it is told to stop. It is generic over a [`Platform`], which owns
+//! everything that touches the world: `OsPlatform` is the real one, a simulator brings its own. The
+//! choice is a type, not a Cargo feature, because features unify across a build.
+//!
+//! Invariant: all tasks of a server run on one thread; nobody holds the node across an `await`.
+
+mod accept;
+mod clock;
+pub mod config_file;
+mod connection;
+mod log;
+mod mailbox;
+mod node;
+mod os;
+pub mod platform;
+mod serve;
+mod settings;
+
+pub use log::Log;
+pub use os::OsPlatform;
+pub use platform::{Endpoint, Platform};
+pub use serve::{Launch, Refusal, Server, serve};
+pub use settings::Settings;
+
+/// The version that the server reports.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,11 +1,26 @@
 //! The server's configuration: typed settings, and the table of parameters that names them.
 //!
-//! Invariant: a setting that the engine acts on is a typed field here; text is parsed once.
+//! Invariants: a setting that the engine acts on is a typed field here; text is parsed once; every
+//! directive of Redis 7.0 has a row.
+
+mod grammar;
+pub mod memory;
+pub mod parameter;
+mod table;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
 
 use crate::time::TtlClock;
+use parameter::{Actor, Flags, Parameter, Source};
+pub use table::PARAMETERS;
+pub use value::Value;
 
-/// Every setting that the engine itself acts on.
-#[derive(Clone, Debug)]
+/// Every setting. Those that the engine itself acts on are typed fields.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Number of databases.
     pub databases: usize,
@@ -21,6 +36,12 @@ pub struct Config {
     pub requirepass: String,
     /// Refuse clients from other machines while there is no password.
     pub protected_mode: bool,
+    /// How much output may wait for a client.
+    pub output_limits: OutputLimits,
+    /// Who may use DEBUG.
+    pub debug_command: Access,
+    /// Who may change protected parameters with CONFIG SET.
+    pub protected_configs: Access,
     /// Which clock decides when keys expire.
     pub ttl_clock: TtlClock,
     /// How fast key time follows a wall clock that was set, in microseconds per second.
@@ -29,6 +50,8 @@ pub struct Config {
     pub step_commands_max: usize,
     /// Most keys that one step expires.
     pub step_expirations_max: usize,
+    /// What was set of the parameters that have no typed field.
+    pub kept: Kept,
 }
 
 impl Default for Config {
@@ -41,10 +64,164 @@ impl Default for Config {
             timeout_secs: 0,
             requirepass: String::new(),
             protected_mode: true,
+            output_limits: OutputLimits::default(),
+            debug_command: Access::No,
+            protected_configs: Access::No,
             ttl_clock: TtlClock::Monotonic,
             ttl_clock_slew_ppm: 500,
             step_commands_max: 512,
             step_expirations_max: 512,
+            kept: Kept::default(),
         }
     }
+}
+
+/// Values of parameters without a typed field, by name; absent: the default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept(BTreeMap<&'static str, Value>);
+
+/// Who may use something that is off by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Access {
+    /// Nobody.
+    #[default]
+    No,
+    /// Everybody.
+    Yes,
+    /// Clients on this machine.
+    Local,
+}
+
+impl Access {
+    fn of(value: &Value) -> Self {
+        match value.text() {
+            "yes" => Self::Yes,
+            "local" => Self::Local,
+            _ => Self::No,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::Yes => "yes",
+            Self::Local => "local",
+        }
+    }
+}
+
+/// How much output may wait for the clients of each class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputLimits {
+    /// Ordinary clients.
+    pub normal: OutputLimit,
+    /// Replicas.
+    pub replica: OutputLimit,
+    /// Clients that subscribed to something.
+    pub pubsub: OutputLimit,
+}
+
+/// A class's limits; zero means none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutputLimit {
+    /// Above this the client is closed at once, in bytes.
+    pub hard_bytes: u64,
+    /// Above this for `soft_secs` the client is closed, in bytes.
+    pub soft_bytes: u64,
+    /// How long it may be above `soft_bytes`.
+    pub soft_secs: u64,
+}
+
+impl Default for OutputLimits {
+    fn default() -> Self {
+        let limit = |hard_mb: u64, soft_mb: u64, soft_secs| OutputLimit {
+            hard_bytes: hard_mb << 20,
+            soft_bytes: soft_mb << 20,
+            soft_secs,
+        };
+        Self {
+            normal: OutputLimit::default(),
+            replica: limit(256, 64, 60),
+            pubsub: limit(32, 8, 60),
+        }
+    }
+}
+
+impl OutputLimits {
+    fn of_class(&mut self, name: &str) -> Option<&mut OutputLimit> {
+        let is = |class: &str| name.eq_ignore_ascii_case(class);
+        if is("normal") {
+            Some(&mut self.normal)
+        } else if is("replica") || is("slave") {
+            Some(&mut self.replica)
+        } else if is("pubsub") {
+            Some(&mut self.pubsub)
+        } else {
+            None
+        }
+    }
+}
+
+impl Config {
+    /// Takes one directive of a file or of the command line: its name in any case, its words.
+    /// The error is Redis's text; an unknown name is an error too. `include` is known but must be
+    /// followed by whoever reads the file.
+    pub fn set(&mut self, name: &str, words: &[&str]) -> Result<(), String> {
+        let unknown = || "Bad directive or wrong number of arguments".to_owned();
+        let parameter = find(name).ok_or_else(unknown)?;
+        if parameter.flags.has(Flags::DIRECTIVE) && words.is_empty() {
+            return Err(unknown());
+        }
+        let value = parameter.parse(self.set_value(parameter).as_ref(), words, Source::Start)?;
+        self.put(parameter, value);
+        Ok(())
+    }
+
+    /// The text that CONFIG GET gives for a parameter, by any of its names in any case.
+    pub fn value(&self, name: &str) -> Option<String> {
+        let parameter = find(name)?;
+        Some(parameter.kind.spell(&self.read(parameter)))
+    }
+
+    /// A parameter's value: for a driver that acts on it.
+    pub fn parsed(&self, name: &str) -> Option<Value> {
+        Some(self.read(find(name)?))
+    }
+
+    /// The names of the parameters that were set to something that nobody acts on, in order.
+    pub fn unsupported(&self) -> Vec<String> {
+        let ignored = |parameter: &&Parameter| {
+            parameter.actor == Actor::Nobody && !self.is_default(parameter)
+        };
+        PARAMETERS.iter().filter(ignored).map(|parameter| parameter.name.to_owned()).collect()
+    }
+
+    /// Whether a parameter has its default.
+    pub fn is_default(&self, parameter: &Parameter) -> bool {
+        parameter.kind.spell(&self.read(parameter)) == parameter.default
+    }
+
+    /// A row's value.
+    pub fn read(&self, parameter: &Parameter) -> Value {
+        self.set_value(parameter).unwrap_or_else(|| parameter.default_value())
+    }
+
+    fn set_value(&self, parameter: &Parameter) -> Option<Value> {
+        match parameter.field {
+            Some(field) => Some((field.read)(self)),
+            None => self.kept.0.get(parameter.name).cloned(),
+        }
+    }
+
+    fn put(&mut self, parameter: &Parameter, value: Value) {
+        match parameter.field {
+            Some(field) => (field.write)(self, &value),
+            None => drop(self.kept.0.insert(parameter.name, value)),
+        }
+    }
+}
+
+/// The row of a parameter, by any of its names in any case.
+pub fn find(name: &str) -> Option<&'static Parameter> {
+    PARAMETERS.iter().find(|parameter| parameter.is_called(name))
 }

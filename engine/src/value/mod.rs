@@ -1,3 +1,4 @@
 //! Values and the data structures that hold them. Nothing here knows a command.
 
+pub mod glob;
 pub mod number;

@@ -1,0 +1,275 @@
+//! One engine and what surrounds it: samples the clocks, turns the crank, carries out the effects.
+//!
+//! Invariants: a step's effects are carried out before the next step begins; no step begins while
+//! the node is stalled; buffers that live here are empty between the turns of connections.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use orrery_engine::{
+    ConnId, Effect, Effects, Engine, Input, Instant, LogLevel, Micros, Now, Origin, Outcome,
+};
+use tokio::sync::Notify;
+
+use crate::config_file;
+use crate::mailbox::{Mailbox, Notes};
+use crate::platform::Platform;
+
+/// How old the figures of the process may be while clients are connected.
+const VITALS_INTERVAL: Micros = Micros::from_secs(1);
+/// An output buffer that grew beyond this is not kept for the next connection.
+const OUTPUT_KEPT_BYTES_MAX: usize = 1 << 20;
+
+/// How tasks share a node.
+pub(crate) type NodeRef<P> = Rc<RefCell<Node<P>>>;
+
+/// Something that only the task which started the server can do.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Put changed settings into force and answer.
+    Apply { conn: ConnId, names: Vec<&'static str> },
+    /// End the server.
+    Shutdown { exit_code: i32 },
+}
+
+/// What the clock task is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// There is more to do, after others had a turn.
+    Again,
+    /// Nothing before this moment.
+    At(Instant),
+    /// Nothing until the bell rings.
+    Never,
+}
+
+/// One server's engine, its connections' mailboxes and its shared buffers.
+pub(crate) struct Node<P> {
+    pub(crate) platform: Rc<P>,
+    pub(crate) engine: Engine,
+    /// What connections read into; see `connection`.
+    pub(crate) input: BytesMut,
+    /// What connections write from.
+    pub(crate) output: Vec<u8>,
+    /// Rings when the clock task must look again.
+    pub(crate) clock_bell: Rc<Notify>,
+    /// Rings when there are orders.
+    pub(crate) order_bell: Rc<Notify>,
+    pub(crate) orders: Vec<Order>,
+    /// Connections write what they have and end.
+    pub(crate) stopping: bool,
+    /// How often to probe silent peers of new connections.
+    pub(crate) keepalive: Option<Duration>,
+    config_file: Option<PathBuf>,
+    effects: Effects,
+    mailboxes: BTreeMap<ConnId, Rc<Mailbox>>,
+    last_conn: ConnId,
+    /// The sample of the last step.
+    now: Now,
+    /// When the clock task wakes by itself.
+    armed: Instant,
+    stalled_until: Option<Instant>,
+    next_vitals: Instant,
+}
+
+impl<P: Platform> Node<P> {
+    pub(crate) fn new(platform: Rc<P>, engine: Engine, config_file: Option<PathBuf>) -> Self {
+        let now = platform.now();
+        Self {
+            platform,
+            engine,
+            input: BytesMut::new(),
+            output: Vec::new(),
+            clock_bell: Rc::default(),
+            order_bell: Rc::default(),
+            orders: Vec::new(),
+            stopping: false,
+            keepalive: None,
+            config_file,
+            effects: Effects::new(),
+            mailboxes: BTreeMap::new(),
+            last_conn: ConnId(0),
+            now,
+            armed: Instant(0),
+            stalled_until: None,
+            next_vitals: now.mono,
+        }
+    }
+
+    /// Lets a connection in.
+    pub(crate) fn open(&mut self, origin: Origin) -> Rc<Mailbox> {
+        self.last_conn = ConnId(self.last_conn.0 + 1);
+        let conn = self.last_conn;
+        let mailbox = Rc::new(Mailbox::new(conn));
+        self.mailboxes.insert(conn, Rc::clone(&mailbox));
+        self.step(Input::Opened { conn, origin }, Some(&mailbox));
+        // The figures of the process were not kept up while nobody was there to ask.
+        self.ring_clock_at(self.next_vitals);
+        mailbox
+    }
+
+    /// Forgets a connection.
+    pub(crate) fn close(&mut self, conn: ConnId) {
+        self.mailboxes.remove(&conn);
+        self.step(Input::Closed { conn }, None);
+        if self.stopping && self.mailboxes.is_empty() {
+            self.order_bell.notify_one();
+        }
+    }
+
+    /// How many connections there are.
+    pub(crate) fn connections(&self) -> usize {
+        self.mailboxes.len()
+    }
+
+    /// Runs one step. `running` is the mailbox of the connection whose task is running.
+    #[inline]
+    pub(crate) fn step(&mut self, input: Input<'_>, running: Option<&Mailbox>) {
+        self.now = self.platform.now();
+        self.engine.step(self.now, input, &mut self.effects);
+        self.engine.note_elapsed(self.platform.mono().since(self.now.mono));
+        if !self.effects.is_empty() {
+            self.carry_out(running);
+        }
+        if let Some((deadline, _)) = self.engine.deadline() {
+            self.ring_clock_at(deadline);
+        }
+    }
+
+    /// Tells the engine that output has left. No time passes for it.
+    #[inline]
+    pub(crate) fn sent(&mut self, conn: ConnId, len: usize) {
+        self.engine.step(self.now, Input::Sent { conn, len }, &mut self.effects);
+        if !self.effects.is_empty() {
+            self.carry_out(None);
+        }
+    }
+
+    /// Until when steps must wait, if they must.
+    pub(crate) fn stalled_until(&self) -> Option<Instant> {
+        self.stalled_until
+    }
+
+    /// Makes the connections write what they have and end.
+    pub(crate) fn stop(&mut self) {
+        self.stopping = true;
+        self.wake_all();
+    }
+
+    /// Gives the shared output buffer back after use.
+    pub(crate) fn recycle_output(&mut self) {
+        self.output.clear();
+        if self.output.capacity() > OUTPUT_KEPT_BYTES_MAX {
+            self.output = Vec::new();
+        }
+    }
+
+    /// Does what is due by the clock, in a bounded step, and says what comes next.
+    pub(crate) fn clock_turn(&mut self) -> Next {
+        let mono = self.platform.mono();
+        if let Some(until) = self.stalled_until {
+            if mono < until {
+                self.armed = until;
+                return Next::At(until);
+            }
+            self.stalled_until = None;
+            self.wake_all();
+        }
+        // While this task is busy, nobody needs to ring for it.
+        self.armed = Instant(0);
+        let watched = !self.mailboxes.is_empty();
+        if watched && self.next_vitals <= mono {
+            self.next_vitals = mono + VITALS_INTERVAL;
+            if let Some(vitals) = self.platform.vitals() {
+                self.step(Input::Vitals(vitals), None);
+            }
+        }
+        if self.engine.deadline().is_some_and(|(deadline, _)| deadline <= mono) {
+            self.step(Input::Tick, None);
+            return Next::Again;
+        }
+        let deadline = self.engine.deadline().map(|(deadline, _)| deadline);
+        let next = deadline.into_iter().chain(watched.then_some(self.next_vitals)).min();
+        self.armed = next.unwrap_or(Instant(u64::MAX));
+        next.map_or(Next::Never, Next::At)
+    }
+
+    /// Writes to the log.
+    pub(crate) fn log(&self, level: LogLevel, text: &str) {
+        self.platform.log(level, text);
+    }
+
+    fn ring_clock_at(&mut self, deadline: Instant) {
+        if deadline < self.armed {
+            self.armed = deadline;
+            self.clock_bell.notify_one();
+        }
+    }
+
+    fn wake_all(&self) {
+        self.mailboxes.values().for_each(|mailbox| mailbox.wake());
+    }
+
+    fn post(&self, conn: ConnId, notes: Notes, running: Option<&Mailbox>) {
+        match running {
+            Some(mailbox) if mailbox.conn == conn => mailbox.post(notes),
+            _ => {
+                if let Some(mailbox) = self.mailboxes.get(&conn) {
+                    mailbox.post(notes);
+                    mailbox.wake();
+                }
+            }
+        }
+    }
+
+    fn carry_out(&mut self, running: Option<&Mailbox>) {
+        let mut effects = core::mem::take(&mut self.effects);
+        let mut done = Vec::new();
+        for effect in effects.drain() {
+            match effect {
+                Effect::Flush(conn) => self.post(conn, Notes::OUTPUT, running),
+                Effect::Resume(conn) => self.post(conn, Notes::RESUME, running),
+                Effect::Pause(conn) => self.post(conn, Notes::PAUSE, running),
+                Effect::Close(conn) => self.post(conn, Notes::CLOSE, running),
+                Effect::Abort(conn) => self.post(conn, Notes::ABORT, running),
+                Effect::Stall(span) => self.stall(span),
+                Effect::Log(level, text) => self.log(level, &text),
+                Effect::RewriteConfig { conn, parameters } => {
+                    let outcome = self.rewrite_config(&parameters);
+                    done.push((conn, Outcome::ConfigRewritten(outcome)));
+                }
+                Effect::ApplyConfig { conn, names } => self.order(Order::Apply { conn, names }),
+                Effect::Shutdown { exit_code } => self.order(Order::Shutdown { exit_code }),
+            }
+        }
+        self.effects = effects;
+        for (conn, outcome) in done {
+            self.step(Input::Done { conn, outcome }, running);
+        }
+    }
+
+    fn stall(&mut self, span: Micros) {
+        let until = self.now.mono + span;
+        self.stalled_until = self.stalled_until.max(Some(until));
+        self.clock_bell.notify_one();
+    }
+
+    pub(crate) fn order(&mut self, order: Order) {
+        self.orders.push(order);
+        self.order_bell.notify_one();
+    }
+
+    fn rewrite_config(&self, parameters: &[(String, String)]) -> Result<(), String> {
+        let path = self.config_file.as_deref().ok_or("the server runs without a config file")?;
+        config_file::rewrite(path, parameters).map_err(|error| {
+            self.log(LogLevel::Warning, &format!("CONFIG REWRITE failed: {error}"));
+            error.to_string()
+        })?;
+        self.log(LogLevel::Notice, "CONFIG REWRITE executed with success.");
+        Ok(())
+    }
+}

@@ -1,0 +1,278 @@
+//! The platform of a real machine: tokio's sockets, the kernel's clocks and entropy.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use orrery_engine::{Instant, LogLevel, Micros, Now, Origin, Seed, UnixMicros, Vitals};
+use rustix::io::Errno;
+use rustix::net::sockopt;
+use rustix::time::{ClockId, Timespec, clock_gettime};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixSocket, UnixStream};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::log::Log;
+use crate::platform::{Endpoint, Platform};
+use crate::settings::Settings;
+
+/// Fewer probes than this do not tell a dead peer from a slow network.
+const KEEPALIVE_PROBES: u32 = 3;
+
+/// The machine that this process runs on.
+#[derive(Debug)]
+pub struct OsPlatform {
+    log: Log,
+    machine_bytes: u64,
+}
+
+impl OsPlatform {
+    /// The platform, with a log.
+    pub fn new(log: Log) -> Self {
+        let info = rustix::system::sysinfo();
+        let machine_bytes = (info.totalram as u64).saturating_mul(u64::from(info.mem_unit));
+        Self { log, machine_bytes }
+    }
+
+    /// The log that it writes to.
+    pub fn log_file(&self) -> &Log {
+        &self.log
+    }
+}
+
+/// A socket that listens; a unix socket's file goes with it.
+#[derive(Debug)]
+pub enum OsListener {
+    /// For TCP.
+    Tcp(TcpListener),
+    /// For a unix socket at this path.
+    Unix(UnixListener, PathBuf),
+}
+
+impl Drop for OsListener {
+    fn drop(&mut self) {
+        if let Self::Unix(_, path) = self {
+            // It may have been removed by hand.
+            drop(std::fs::remove_file(path));
+        }
+    }
+}
+
+/// A client's connection.
+#[derive(Debug)]
+pub enum OsStream {
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// Over a unix socket.
+    Unix(UnixStream),
+}
+
+impl Platform for OsPlatform {
+    type Stream = OsStream;
+    type Listener = OsListener;
+
+    #[inline]
+    fn now(&self) -> Now {
+        Now { mono: self.mono(), wall: UnixMicros(micros(clock_gettime(ClockId::Realtime))) }
+    }
+
+    #[inline]
+    fn mono(&self) -> Instant {
+        Instant(micros(clock_gettime(ClockId::Boottime)))
+    }
+
+    fn seed(&self) -> Seed {
+        Seed(getrandom::u64().expect("the kernel gives random numbers"))
+    }
+
+    fn vitals(&self) -> Option<Vitals> {
+        let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+        let (_, fields) = stat.rsplit_once(')')?;
+        let field = |index: usize| fields.split_ascii_whitespace().nth(index)?.parse::<u64>().ok();
+        let tick_us = 1_000_000 / rustix::param::clock_ticks_per_second().max(1);
+        // Fields 14, 15 and 24 of proc(5); the first here is field 3.
+        Some(Vitals {
+            resident_bytes: field(21)? * rustix::param::page_size() as u64,
+            machine_bytes: self.machine_bytes,
+            cpu_user_us: field(11)? * tick_us,
+            cpu_system_us: field(12)? * tick_us,
+        })
+    }
+
+    fn log(&self, level: LogLevel, text: &str) {
+        self.log.write(level, text);
+    }
+
+    fn settings_changed(&self, settings: &Settings) {
+        self.log.set_level(settings.log_level);
+    }
+
+    async fn bind(&self, at: &Endpoint) -> io::Result<OsListener> {
+        match at {
+            Endpoint::Tcp { host, port, backlog } => {
+                let listener = bind_tcp(host, *port, *backlog).map_err(mark_unsupported)?;
+                Ok(OsListener::Tcp(listener))
+            }
+            Endpoint::Unix { path, mode, backlog } => bind_unix(path, *mode, *backlog),
+        }
+    }
+
+    async fn accept(&self, listener: &OsListener) -> io::Result<(OsStream, Origin)> {
+        match listener {
+            OsListener::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                let local = stream.local_addr()?;
+                Ok((OsStream::Tcp(stream), Origin::Tcp { peer, local }))
+            }
+            OsListener::Unix(listener, path) => {
+                let (stream, _) = listener.accept().await?;
+                let path = path.to_string_lossy().into_owned();
+                Ok((OsStream::Unix(stream), Origin::Unix { path }))
+            }
+        }
+    }
+
+    fn keep_alive(&self, stream: &OsStream, interval: Duration) {
+        if let OsStream::Tcp(stream) = stream {
+            // As Redis does: a silent peer is given up after twice the interval. A connection whose
+            // peer is gone already may refuse the options; reading from it will tell.
+            let probe_interval = (interval / KEEPALIVE_PROBES).max(Duration::from_secs(1));
+            drop(sockopt::set_socket_keepalive(stream, true));
+            drop(sockopt::set_tcp_keepidle(stream, interval));
+            drop(sockopt::set_tcp_keepintvl(stream, probe_interval));
+            drop(sockopt::set_tcp_keepcnt(stream, KEEPALIVE_PROBES));
+        }
+    }
+
+    async fn connect(&self, peer: &str) -> io::Result<OsStream> {
+        let stream = TcpStream::connect(peer).await?;
+        stream.set_nodelay(true)?;
+        Ok(OsStream::Tcp(stream))
+    }
+
+    async fn sleep_until(&self, at: Instant) {
+        let Micros(span) = at.since(self.mono());
+        tokio::time::sleep(Duration::from_micros(span)).await;
+    }
+
+    async fn terminated(&self) -> &'static str {
+        let kinds = [(SignalKind::terminate(), "SIGTERM"), (SignalKind::interrupt(), "SIGINT")];
+        let mut signals = Vec::new();
+        for (kind, name) in kinds {
+            match signal(kind) {
+                Ok(signal) => signals.push((signal, name)),
+                Err(error) => self.log(LogLevel::Warning, &format!("Can't catch {name}: {error}")),
+            }
+        }
+        std::future::poll_fn(|cx| {
+            let mut caught = signals.iter_mut().filter(|(signal, _)| signal.poll_recv(cx).is_ready());
+            caught.next().map_or(Poll::Pending, |&mut (_, name)| Poll::Ready(name))
+        })
+        .await
+    }
+}
+
+fn micros(time: Timespec) -> u64 {
+    // A clock that is set to before 1970 counts as 1970.
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000 + time.tv_nsec as u64 / 1000
+}
+
+fn bind_tcp(host: &str, port: u16, backlog: u32) -> io::Result<TcpListener> {
+    let host = match host {
+        "*" => "0.0.0.0",
+        "::*" => "::",
+        other => other,
+    };
+    let address = (host, port).to_socket_addrs()?.next();
+    let address = address.ok_or(io::ErrorKind::AddrNotAvailable)?;
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    if address.is_ipv6() {
+        // `*` and `::*` may be in one list of addresses.
+        sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(backlog)
+}
+
+/// Gives one kind to all the ways in which a kernel lacks a family of addresses.
+fn mark_unsupported(error: io::Error) -> io::Error {
+    const LACKING: [Errno; 5] = [
+        Errno::NOPROTOOPT,
+        Errno::PROTONOSUPPORT,
+        Errno::SOCKTNOSUPPORT,
+        Errno::PFNOSUPPORT,
+        Errno::AFNOSUPPORT,
+    ];
+    match error.raw_os_error() {
+        Some(code) if LACKING.iter().any(|errno| errno.raw_os_error() == code) => {
+            io::Error::new(io::ErrorKind::Unsupported, error)
+        }
+        _ => error,
+    }
+}
+
+fn bind_unix(path: &Path, mode: Option<u32>, backlog: u32) -> io::Result<OsListener> {
+    // A socket file of an earlier run would be in the way.
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let socket = UnixSocket::new_stream()?;
+    socket.bind(path)?;
+    let listener = OsListener::Unix(socket.listen(backlog)?, path.to_owned());
+    if let Some(mode) = mode {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    }
+    Ok(listener)
+}
+
+impl AsyncRead for OsStream {
+    #[inline]
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, into),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, into),
+        }
+    }
+}
+
+impl AsyncWrite for OsStream {
+    #[inline]
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

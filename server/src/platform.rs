@@ -1,0 +1,101 @@
+//! The world as a server sees it: sockets, clocks, entropy, the log.
+//!
+//! Invariant: nothing else in this crate's generic part touches the operating system, but for the
+//! configuration file that CONFIG REWRITE writes, which exists only where one was named. Tasks are
+//! spawned with tokio, which every platform runs on.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use orrery_engine::{Instant, LogLevel, Now, Origin, Seed, Vitals};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::settings::Settings;
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A TCP port.
+    Tcp {
+        /// An address or a name; `*` means every IPv4 address, `::*` every IPv6 address.
+        host: String,
+        /// The port; 0 lets the platform choose one.
+        port: u16,
+        /// Connections that may wait to be accepted.
+        backlog: u32,
+    },
+    /// A unix socket.
+    Unix {
+        /// Its path.
+        path: PathBuf,
+        /// Its permissions, if they are not left to the umask.
+        mode: Option<u32>,
+        /// Connections that may wait to be accepted.
+        backlog: u32,
+    },
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port, .. } => write!(f, "{host}:{port}"),
+            Self::Unix { path, .. } => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// Everything that a server needs of the machine that it runs on, or seems to run on.
+pub trait Platform: 'static {
+    /// A connection. It need not be `Send`.
+    type Stream: AsyncRead + AsyncWrite + Unpin + 'static;
+    /// A socket that listens.
+    type Listener: 'static;
+
+    /// Both clocks, now. The monotonic one goes on while the machine sleeps and never goes back.
+    fn now(&self) -> Now;
+
+    /// The monotonic clock alone, where that is cheaper.
+    fn mono(&self) -> Instant {
+        self.now().mono
+    }
+
+    /// Where a server's random numbers start.
+    fn seed(&self) -> Seed;
+
+    /// Figures of the process, where there are any.
+    fn vitals(&self) -> Option<Vitals> {
+        None
+    }
+
+    /// Writes a line to the log.
+    fn log(&self, level: LogLevel, text: &str);
+
+    /// Takes notice of settings that were changed at run time.
+    fn settings_changed(&self, _settings: &Settings) {}
+
+    /// Starts to listen.
+    fn bind(&self, at: &Endpoint) -> impl Future<Output = io::Result<Self::Listener>>;
+
+    /// Waits for the next connection.
+    fn accept(
+        &self,
+        listener: &Self::Listener,
+    ) -> impl Future<Output = io::Result<(Self::Stream, Origin)>>;
+
+    /// Sets how often to probe a peer that is silent, where that is possible.
+    fn keep_alive(&self, _stream: &Self::Stream, _interval: Duration) {}
+
+    /// Connects to `host:port`.
+    fn connect(&self, peer: &str) -> impl Future<Output = io::Result<Self::Stream>>;
+
+    /// Waits until the monotonic clock reaches `at`; may end a little late, and early after a step.
+    fn sleep_until(&self, at: Instant) -> impl Future<Output = ()>;
+
+    /// Waits until somebody wants the server to end and says who, such as `SIGTERM`.
+    fn terminated(&self) -> impl Future<Output = &'static str> {
+        std::future::pending()
+    }
+}
