@@ -154,6 +154,11 @@ impl KeyClock {
         self.mode = mode;
     }
 
+    /// Changes how fast key time follows the wall clock. Above one million it is cut.
+    pub fn set_slew_ppm(&mut self, slew_ppm: u64) {
+        self.slew_ppm = slew_ppm.min(1_000_000);
+    }
+
     /// Key time now, in milliseconds.
     pub fn now(&self) -> UnixMillis {
         UnixMillis(self.key_micros / 1000)

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -26,21 +27,16 @@ const KEEPALIVE_PROBES: u32 = 3;
 /// The machine that this process runs on.
 #[derive(Debug)]
 pub struct OsPlatform {
-    log: Log,
+    log: Rc<Log>,
     machine_bytes: u64,
 }
 
 impl OsPlatform {
     /// The platform, with a log.
-    pub fn new(log: Log) -> Self {
+    pub fn new(log: Rc<Log>) -> Self {
         let info = rustix::system::sysinfo();
         let machine_bytes = (info.totalram as u64).saturating_mul(u64::from(info.mem_unit));
         Self { log, machine_bytes }
-    }
-
-    /// The log that it writes to.
-    pub fn log_file(&self) -> &Log {
-        &self.log
     }
 }
 
@@ -142,10 +138,10 @@ impl Platform for OsPlatform {
             // As Redis does: a silent peer is given up after twice the interval. A connection whose
             // peer is gone already may refuse the options; reading from it will tell.
             let probe_interval = (interval / KEEPALIVE_PROBES).max(Duration::from_secs(1));
-            drop(sockopt::set_socket_keepalive(stream, true));
-            drop(sockopt::set_tcp_keepidle(stream, interval));
-            drop(sockopt::set_tcp_keepintvl(stream, probe_interval));
-            drop(sockopt::set_tcp_keepcnt(stream, KEEPALIVE_PROBES));
+            let _ = sockopt::set_socket_keepalive(stream, true)
+                .and_then(|()| sockopt::set_tcp_keepidle(stream, interval))
+                .and_then(|()| sockopt::set_tcp_keepintvl(stream, probe_interval))
+                .and_then(|()| sockopt::set_tcp_keepcnt(stream, KEEPALIVE_PROBES));
         }
     }
 
@@ -170,8 +166,12 @@ impl Platform for OsPlatform {
             }
         }
         std::future::poll_fn(|cx| {
-            let mut caught = signals.iter_mut().filter(|(signal, _)| signal.poll_recv(cx).is_ready());
-            caught.next().map_or(Poll::Pending, |&mut (_, name)| Poll::Ready(name))
+            for (signal, name) in &mut signals {
+                if signal.poll_recv(cx).is_ready() {
+                    return Poll::Ready(*name);
+                }
+            }
+            Poll::Pending
         })
         .await
     }

@@ -97,7 +97,6 @@ impl<P: Platform> Server<P> {
         self.farewell().await;
         clock.abort();
         drop(clock.await);
-        self.platform.log(LogLevel::Warning, "Orrery is now ready to exit, bye bye...");
         exit_code
     }
 
@@ -107,7 +106,8 @@ impl<P: Platform> Server<P> {
             self.platform.log(LogLevel::Notice, "Ready to accept connections");
         }
         if let Some(path) = unix {
-            let text = format!("The server is now ready to accept connections at {}", path.display());
+            let text =
+                format!("The server is now ready to accept connections at {}", path.display());
             self.platform.log(LogLevel::Notice, &text);
         }
     }
@@ -228,7 +228,7 @@ impl<P: Platform> Server<P> {
 }
 
 /// An error in the words of the C library, without the number that Rust adds.
-fn reason(error: &io::Error) -> String {
+pub(crate) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     match text.find(" (os error") {
         Some(end) => text[..end].to_owned(),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use orrery_engine::LogLevel;
+use orrery_engine::{Config, LogLevel};
 
 use crate::platform::Endpoint;
 
@@ -28,14 +28,14 @@ pub struct Settings {
     pub log_file: Option<PathBuf>,
     /// Where the process id is written.
     pub pid_file: Option<PathBuf>,
-    /// The working directory.
-    pub directory: PathBuf,
+    /// The working directory; `None`: where the process was started.
+    pub directory: Option<PathBuf>,
 }
 
 impl Settings {
-    /// Reads the settings with `value`, which knows the text of a parameter by its name.
-    pub fn read(value: impl Fn(&str) -> Option<String>) -> Self {
-        let text = |name| value(name).unwrap_or_default();
+    /// The settings that a configuration holds.
+    pub fn of(config: &Config) -> Self {
+        let text = |name| config.value(name).unwrap_or_default();
         let path = |name| Some(text(name)).filter(|path| !path.is_empty()).map(PathBuf::from);
         let mode = u32::from_str_radix(&text("unixsocketperm"), 8).ok();
         Self {
@@ -56,7 +56,7 @@ impl Settings {
             },
             log_file: path("logfile"),
             pid_file: path("pidfile"),
-            directory: path("dir").unwrap_or_else(|| PathBuf::from(".")),
+            directory: path("dir"),
         }
     }
 

@@ -15,7 +15,7 @@ pub fn parse(text: &str) -> Option<u64> {
 /// The size as a file should say it: with the largest unit that divides it.
 pub fn spell(bytes: u64) -> String {
     const NAMED: [(&str, u64); 3] = [("gb", 1 << 30), ("mb", 1 << 20), ("kb", 1 << 10)];
-    match NAMED.iter().find(|&&(_, scale)| bytes != 0 && bytes % scale == 0) {
+    match NAMED.iter().find(|&&(_, scale)| bytes != 0 && bytes.is_multiple_of(scale)) {
         Some((name, scale)) => format!("{}{name}", bytes / scale),
         None => bytes.to_string(),
     }

@@ -3,9 +3,11 @@
 //! Invariants: a setting that the engine acts on is a typed field here; text is parsed once; every
 //! directive of Redis 7.0 has a row.
 
+mod change;
 mod grammar;
 pub mod memory;
 pub mod parameter;
+mod rewrite;
 mod table;
 mod value;
 
@@ -15,6 +17,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use crate::time::TtlClock;
+pub use change::Refusal;
 use parameter::{Actor, Flags, Parameter, Source};
 pub use table::PARAMETERS;
 pub use value::Value;

@@ -22,7 +22,7 @@ pub struct Parameter {
     /// Where a typed setting lives; without it the value is kept as it was parsed.
     pub field: Option<Field>,
     /// What a text must satisfy beyond its kind.
-    pub check: Option<fn(&str) -> Result<(), &'static str>>,
+    pub check: Option<Check>,
 }
 
 /// What a value looks like.
@@ -56,10 +56,15 @@ pub enum Kind {
     Special(&'static Grammar),
 }
 
+/// What a text must satisfy, or why it does not.
+pub type Check = fn(&str) -> Result<(), &'static str>;
+/// From what is set and the words given to the next value.
+pub type Parse = fn(set: Option<&Value>, words: &[&str], source: Source) -> Result<Value, String>;
+
 /// How a text with a grammar of its own is read and written.
 pub struct Grammar {
     /// From what is set (`None`: nothing yet) and the words to the next value.
-    pub parse: fn(set: Option<&Value>, words: &[&str], source: Source) -> Result<Value, String>,
+    pub parse: Parse,
     /// The directives that say the value in a file: the words of each.
     pub lines: fn(&Value) -> Vec<Vec<String>>,
 }
@@ -217,7 +222,7 @@ impl Parameter {
         self
     }
 
-    pub(super) const fn checked(mut self, check: fn(&str) -> Result<(), &'static str>) -> Self {
+    pub(super) const fn checked(mut self, check: Check) -> Self {
         self.check = Some(check);
         self
     }
@@ -278,6 +283,9 @@ impl Parameter {
     pub fn lines(&self, value: &Value) -> Vec<Vec<String>> {
         match self.kind {
             Kind::Special(grammar) => (grammar.lines)(value),
+            Kind::Memory { .. } | Kind::MemoryOrPercent if !matches!(value, Value::Percent(_)) => {
+                vec![vec![memory::spell(value.unsigned())]]
+            }
             _ => vec![vec![self.kind.spell(value)]],
         }
     }

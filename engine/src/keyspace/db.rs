@@ -231,9 +231,7 @@ impl Db {
     /// Takes an entry out; returns its object, for the trash.
     pub(super) fn remove(&mut self, found: Found) -> Option<Object> {
         let object = self.detach(found);
-        let (arena, hash_key) = (&self.arena, self.hash_key);
-        let hash_of = |other| hash_entry(arena, hash_key, other);
-        self.table.remove(found.hash, found.position, hash_of);
+        self.table.remove(found.hash, found.position);
         self.arena.free(found.handle);
         object
     }

@@ -1,0 +1,158 @@
+//! CONFIG SET and CONFIG GET over the table.
+//!
+//! Invariant: a change is all or nothing: it is made on a copy.
+
+use super::parameter::{Actor, Flags, Parameter, Source};
+use super::{Access, Config, PARAMETERS, find};
+use crate::value::glob;
+
+/// Why a change was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No parameter has this name.
+    Unknown(String),
+    /// The parameter does not take this value, or no value now.
+    Value {
+        /// The name as it was given.
+        name: String,
+        /// Redis's text.
+        why: String,
+    },
+}
+
+impl Config {
+    /// The configuration with these parameters changed, or why that cannot be. `local` says whether
+    /// the one who asks is on this machine.
+    pub fn changed(&self, pairs: &[(&str, &str)], local: bool) -> Result<Self, Refusal> {
+        let mut parameters: Vec<&Parameter> = Vec::with_capacity(pairs.len());
+        for (name, _) in pairs {
+            let parameter = find(name).filter(|found| !found.flags.has(Flags::DIRECTIVE));
+            let parameter = parameter.ok_or_else(|| Refusal::Unknown((*name).to_owned()))?;
+            self.admit(parameter, local)
+                .and_then(|()| match parameters.iter().any(|other| other.name == parameter.name) {
+                    true => Err("duplicate parameter"),
+                    false => Ok(()),
+                })
+                .map_err(|why| refused(name, why))?;
+            parameters.push(parameter);
+        }
+        let mut next = self.clone();
+        for (parameter, (name, value)) in parameters.into_iter().zip(pairs) {
+            let set = self.set_value(parameter);
+            let value = parameter.parse(set.as_ref(), &[value], Source::Command);
+            next.put(parameter, value.map_err(|why| refused(name, &why))?);
+        }
+        Ok(next)
+    }
+
+    /// The names of the parameters that the driver acts on and that differ from `before`.
+    pub fn changed_for_driver(&self, before: &Self) -> Vec<&'static str> {
+        let differs = |parameter: &&Parameter| {
+            parameter.actor == Actor::Driver && self.read(parameter) != before.read(parameter)
+        };
+        PARAMETERS.iter().filter(differs).map(|parameter| parameter.name).collect()
+    }
+
+    /// Takes the values of these parameters from `before`.
+    pub fn take_back(&mut self, names: &[&'static str], before: &Self) {
+        for parameter in names.iter().filter_map(|name| find(name)) {
+            self.put(parameter, before.read(parameter));
+        }
+    }
+
+    /// The names and values that CONFIG GET shows for these patterns, in the order of the table; a
+    /// name that was given exactly comes first and as it was spelled.
+    pub fn matching(&self, patterns: &[&str]) -> Vec<(String, String)> {
+        let mut shown: Vec<(String, String)> = Vec::new();
+        let mut show = |name: &str, parameter: &Parameter| {
+            if !shown.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
+                shown.push((name.to_owned(), parameter.kind.spell(&self.read(parameter))));
+            }
+        };
+        let public = |parameter: &&Parameter| !parameter.flags.has(Flags::DIRECTIVE);
+        for pattern in patterns.iter().filter(|pattern| !glob::is_pattern(pattern.as_bytes())) {
+            if let Some(parameter) = find(pattern).filter(public) {
+                show(pattern, parameter);
+            }
+        }
+        let matches = |name: &str| {
+            let takes = |pattern: &&str| {
+                glob::is_pattern(pattern.as_bytes())
+                    && glob::matches_ignoring_case(pattern.as_bytes(), name.as_bytes())
+            };
+            !name.is_empty() && patterns.iter().any(|pattern| takes(pattern))
+        };
+        let visible = |parameter: &&Parameter| !parameter.flags.has(Flags::HIDDEN);
+        for parameter in PARAMETERS.iter().filter(public).filter(visible) {
+            for name in [parameter.name, parameter.alias] {
+                if matches(name) {
+                    show(name, parameter);
+                }
+            }
+        }
+        shown
+    }
+
+    fn admit(&self, parameter: &Parameter, local: bool) -> Result<(), &'static str> {
+        let protected = match self.protected_configs {
+            Access::Yes => false,
+            Access::Local => !local,
+            Access::No => true,
+        };
+        if parameter.flags.has(Flags::IMMUTABLE) {
+            Err("can't set immutable config")
+        } else if parameter.flags.has(Flags::PROTECTED) && protected {
+            Err("can't set protected config")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+fn refused(name: &str, why: &str) -> Refusal {
+    Refusal::Value { name: name.to_owned(), why: why.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn refusal(pairs: &[(&str, &str)]) -> (String, String) {
+        match Config::default().changed(pairs, true).unwrap_err() {
+            Refusal::Unknown(name) => (name, String::new()),
+            Refusal::Value { name, why } => (name, why),
+        }
+    }
+
+    #[test]
+    fn the_first_thing_wrong_is_named_as_it_was_given() {
+        let of = |name: &str, why: &str| (name.to_owned(), why.to_owned());
+        assert_eq!(refusal(&[("HZ", "5"), ("foo", "1")]), of("foo", ""));
+        assert_eq!(refusal(&[("rename-command", "5")]), of("rename-command", ""));
+        assert_eq!(refusal(&[("DataBases", "3")]), of("DataBases", "can't set immutable config"));
+        assert_eq!(refusal(&[("dir", "/")]), of("dir", "can't set protected config"));
+        let pairs = [("slave-priority", "1"), ("replica-priority", "x")];
+        assert_eq!(refusal(&pairs), of("replica-priority", "duplicate parameter"));
+        let pairs = [("hz", "5"), ("appendonly", "maybe"), ("timeout", "x")];
+        assert_eq!(refusal(&pairs), of("appendonly", "argument must be 'yes' or 'no'"));
+    }
+
+    #[test]
+    fn patterns_show_names_and_aliases_once_and_hidden_ones_only_by_name() {
+        let config = Config::default();
+        let names = |patterns: &[&str]| -> Vec<String> {
+            config.matching(patterns).into_iter().map(|(name, _)| name).collect()
+        };
+        assert_eq!(names(&["SLAVEOF", "slaveof", "nosuch"]), ["SLAVEOF"]);
+        assert_eq!(
+            names(&["*-max-ziplist-value", "hash-max-??stpack-value"]),
+            ["hash-max-listpack-value", "hash-max-ziplist-value", "zset-max-ziplist-value"]
+        );
+        assert_eq!(names(&["watchdog*"]), [""; 0]);
+        assert_eq!(names(&["watchdog-period", "port", "p?rt"]), ["watchdog-period", "port"]);
+        assert_eq!(names(&["rename-command", "user"]), [""; 0]);
+        // 192 of Redis and four of ours.
+        assert_eq!(names(&["*"]).len(), 196);
+    }
+}
