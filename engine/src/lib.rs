@@ -31,6 +31,7 @@ mod engine;
 pub mod error;
 pub mod input;
 pub mod keyspace;
+pub mod planted;
 pub mod resp;
 pub mod rng;
 pub mod session;

@@ -97,7 +97,10 @@ impl State {
     /// An empty server.
     pub fn new(config: Config, seed: Seed, now: Now, commands: usize) -> Self {
         let clock = KeyClock::new(config.ttl_clock, config.ttl_clock_slew_ppm, now);
-        let keyspace = Keyspace::new(config.databases, Rng::new(seed, "keyspace"));
+        let mut keyspace = Keyspace::new(config.databases, Rng::new(seed, "keyspace"));
+        if let Some(bug) = config.planted {
+            keyspace.plant(bug);
+        }
         let stats =
             Stats { by_command: vec![CommandStats::default(); commands], ..Stats::default() };
         Self {

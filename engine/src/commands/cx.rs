@@ -71,6 +71,10 @@ impl Cx<'_> {
     /// Replies with the string at `found`.
     #[inline]
     pub fn reply_string(&mut self, found: Found) -> Result<(), Error> {
+        if let Some(stale) = self.state.keyspace.stale_value(self.session.db, found) {
+            self.reply.bulk(stale);
+            return Ok(());
+        }
         match self.state.keyspace.db(self.session.db).value(found) {
             Value::Bytes(bytes) => self.reply.bulk(bytes),
             Value::Integer(value) => self.reply.bulk_integer(value),

@@ -16,6 +16,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use crate::planted::PlantedBug;
 use crate::time::TtlClock;
 pub use change::Refusal;
 use parameter::{Actor, Flags, Parameter, Source};
@@ -55,6 +56,8 @@ pub struct Config {
     pub step_expirations_max: usize,
     /// What was set of the parameters that have no typed field.
     pub kept: Kept,
+    /// A bug for tests to find. Not a parameter: no configuration file or command can set it.
+    pub planted: Option<PlantedBug>,
 }
 
 impl Default for Config {
@@ -75,6 +78,7 @@ impl Default for Config {
             step_commands_max: 512,
             step_expirations_max: 512,
             kept: Kept::default(),
+            planted: None,
         }
     }
 }

@@ -6,6 +6,7 @@ mod arena;
 mod db;
 mod entry;
 mod object;
+mod planted;
 mod table;
 mod trash;
 mod wheel;
@@ -16,6 +17,7 @@ pub use object::Object;
 use crate::rng::Rng;
 use crate::time::UnixMillis;
 use db::DbTurn;
+use planted::Planted;
 use trash::Trash;
 
 /// All databases of one server.
@@ -26,6 +28,8 @@ pub struct Keyspace {
     /// Key time of the present step.
     now: UnixMillis,
     stats: ExpireStats,
+    /// A bug that a test has planted.
+    planted: Option<Box<Planted>>,
 }
 
 /// What expiry has done so far.
@@ -49,6 +53,7 @@ impl Keyspace {
             hash_keys: rng,
             now: UnixMillis(0),
             stats: ExpireStats::default(),
+            planted: None,
         }
     }
 
@@ -111,6 +116,20 @@ impl Keyspace {
         deadline: Option<UnixMillis>,
         access: u32,
     ) {
+        if self.planted.is_some() {
+            return self.planted_set(index, key, value, deadline, access);
+        }
+        self.store(index, key, value, deadline, access);
+    }
+
+    fn store(
+        &mut self,
+        index: usize,
+        key: &[u8],
+        value: NewValue<'_>,
+        deadline: Option<UnixMillis>,
+        access: u32,
+    ) {
         let db = &mut self.databases[index];
         db.sync_wheel(self.now);
         match db.find(key) {
@@ -128,9 +147,13 @@ impl Keyspace {
         index: usize,
         found: Found,
         value: NewValue<'_>,
-        deadline: Option<UnixMillis>,
+        mut deadline: Option<UnixMillis>,
         access: u32,
     ) -> Found {
+        if self.planted.is_some() {
+            deadline = self.planted_deadline(deadline);
+            self.planted_overwrite(index, found);
+        }
         let db = &mut self.databases[index];
         db.sync_wheel(self.now);
         let (found, old) = db.replace(found, value, deadline, access);
@@ -143,8 +166,11 @@ impl Keyspace {
         &mut self,
         index: usize,
         found: Found,
-        deadline: Option<UnixMillis>,
+        mut deadline: Option<UnixMillis>,
     ) -> Found {
+        if self.planted.is_some() {
+            deadline = self.planted_deadline(deadline);
+        }
         let db = &mut self.databases[index];
         db.sync_wheel(self.now);
         db.set_deadline(found, deadline)

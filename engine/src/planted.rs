@@ -1,0 +1,34 @@
+//! Bugs that a test can plant in an engine, to see whether those who look for bugs find them.
+//!
+//! Invariant: only [`crate::Config::planted`] plants one, and no configuration file, command or Cargo
+//! feature sets that field.
+
+/// A bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlantedBug {
+    /// A time to live ends after 99 % of its time.
+    ShortTtl,
+    /// An acknowledged SET is lost when the table of keys grows for it.
+    LostInsert,
+    /// Some GETs of a key that was just overwritten answer what it held before.
+    StaleRead,
+}
+
+impl PlantedBug {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::ShortTtl, Self::LostInsert, Self::StaleRead];
+
+    /// A short name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ShortTtl => "ttl",
+            Self::LostInsert => "split",
+            Self::StaleRead => "stale",
+        }
+    }
+
+    /// The bug of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|bug| bug.name() == name)
+    }
+}

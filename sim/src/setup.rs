@@ -1,0 +1,229 @@
+//! What a run is about: what the command line says, and what the seed adds to it.
+//!
+//! Invariant: a [`Setup`] determines a run completely; its command line repeats it.
+
+use orrery_engine::planted::PlantedBug;
+use orrery_engine::time::TtlClock;
+
+use crate::chance::{Chance, Stream};
+use crate::fault::FaultKind;
+use crate::plan::{Plan, Stage};
+use crate::workload::Workload;
+use crate::world::Weather;
+
+/// Most hosts in a world: a set of hosts is one word.
+pub const HOSTS_MAX: usize = 64;
+/// Longest safety phase, in seconds.
+pub const SECONDS_MAX: u64 = 600;
+
+/// One run.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Everything that is not said is drawn from this.
+    pub seed: u64,
+    /// How many servers, each with its own data.
+    pub servers: usize,
+    /// How many clients.
+    pub clients: usize,
+    /// How long the safety phase lasts, in simulated seconds.
+    pub seconds: u64,
+    /// What clients do.
+    pub workloads: Vec<Workload>,
+    /// What happens to them.
+    pub faults: Vec<FaultKind>,
+    /// Which clock the servers' keys expire by.
+    pub ttl_clock: TtlClock,
+    /// A bug that the servers are to have.
+    pub planted: Option<PlantedBug>,
+    /// The faults to carry out, if they are not to be drawn.
+    pub plan: Option<Plan>,
+    /// Places of planned faults to leave out.
+    pub without: Vec<usize>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            servers: 3,
+            clients: 10,
+            seconds: 20,
+            workloads: Workload::DEFAULT.to_vec(),
+            faults: FaultKind::ALL.to_vec(),
+            ttl_clock: TtlClock::Monotonic,
+            planted: None,
+            plan: None,
+            without: Vec::new(),
+        }
+    }
+}
+
+impl Setup {
+    /// Why this run cannot be, if so.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        let hosts = self.servers + self.clients;
+        if self.servers == 0 || self.clients == 0 || hosts > HOSTS_MAX {
+            return Some(format!("servers and clients: at least one of each, {HOSTS_MAX} in all"));
+        }
+        if self.seconds == 0 || self.seconds > SECONDS_MAX {
+            return Some(format!("seconds: from 1 to {SECONDS_MAX}"));
+        }
+        if self.workloads.is_empty() {
+            return Some("there is no workload".to_owned());
+        }
+        let bad = self.plan.iter().flat_map(|plan| &plan.faults).find(|planned| {
+            usize::from(planned.fault.host) >= hosts || planned.at_ns >= self.stage().safety_ns
+        });
+        if let Some(planned) = bad {
+            return Some(format!("the plan has a fault that this world cannot have: {planned}"));
+        }
+        let missing = self.workloads.iter().flat_map(|workload| workload.commands()).find(|name| {
+            let table = orrery_engine::commands::table::table();
+            table.rows().iter().all(|row| !row.command.name.eq_ignore_ascii_case(name))
+        });
+        missing.map(|name| format!("the engine has no command {name}, which a workload needs"))
+    }
+
+    /// The decisions of this run.
+    #[must_use]
+    pub fn chance(&self) -> Chance {
+        Chance::new(self.seed)
+    }
+
+    /// Who there is, and for how long.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        Stage {
+            servers: self.servers,
+            clients: self.clients,
+            safety_ns: self.seconds * 1_000_000_000,
+        }
+    }
+
+    /// The faults of this run.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        let plan = self.plan.clone();
+        plan.unwrap_or_else(|| Plan::draw(self.chance(), &self.stage(), &self.faults))
+            .without(&self.without)
+    }
+
+    /// The command that repeats this run.
+    #[must_use]
+    pub fn command_line(&self) -> String {
+        let workloads: Vec<&str> = self.workloads.iter().map(|workload| workload.name()).collect();
+        let faults: Vec<&str> = self.faults.iter().map(|kind| kind.name()).collect();
+        let faults = match faults.len() {
+            0 => "none".to_owned(),
+            len if len == FaultKind::ALL.len() => "all".to_owned(),
+            _ => faults.join(","),
+        };
+        let Self { seed, servers, clients, seconds, .. } = self;
+        let mut line = format!(
+            "orrery-sim run --seed {seed} --servers {servers} --clients {clients} \
+             --seconds {seconds} --workload {} --faults {faults}",
+            workloads.join(","),
+        );
+        if self.ttl_clock == TtlClock::Wall {
+            line.push_str(" --ttl-clock wall");
+        }
+        if let Some(bug) = self.planted {
+            line.push_str(&format!(" --planted {}", bug.name()));
+        }
+        for place in &self.without {
+            line.push_str(&format!(" --without {place}"));
+        }
+        line
+    }
+
+    /// A setup of the swarm: everything is drawn from the seed.
+    #[must_use]
+    pub fn drawn(seed: u64) -> Self {
+        let mut draw = Chance::new(seed).key(Stream::Swarm, 0).at(0);
+        let all = Workload::DEFAULT;
+        let mut workloads: Vec<Workload> =
+            all.into_iter().filter(|_| draw.chance(1, 2)).collect();
+        if workloads.is_empty() {
+            workloads.push(draw.pick(&all));
+        }
+        // Swarm testing: each run leaves many faults out, so that the others meet a world that
+        // still works. One run in eight has none.
+        let share = draw.pick(&[0, 1, 2, 2, 3, 4, 6, 8]);
+        let faults = FaultKind::ALL.into_iter().filter(|_| draw.chance(share, 16)).collect();
+        Self {
+            seed,
+            servers: draw.between(1, 5) as usize,
+            clients: draw.between(2, 16) as usize,
+            seconds: draw.between(5, 30),
+            workloads,
+            faults,
+            ..Self::default()
+        }
+    }
+}
+
+/// What the seed decides about a world.
+#[derive(Clone, Copy, Debug)]
+pub struct Knobs {
+    /// The links at their best.
+    pub(crate) weather: Weather,
+    /// Mean of the time that a client thinks, in nanoseconds.
+    pub(crate) think_ns: u64,
+    /// How many of 16 commands come without thinking.
+    pub(crate) hasty: u64,
+    /// How long a client waits for an answer or a connection.
+    pub(crate) patience_ns: u64,
+    /// How long a client waits before it connects again.
+    pub(crate) backoff_ns: u64,
+    /// Keys of each class, on each server.
+    pub(crate) keys: u16,
+    /// Keys of a bulk client.
+    pub(crate) bulk_keys: u16,
+    /// Commands that a bulk client sends at once.
+    pub(crate) pipeline: u16,
+    /// The shortest TTL that is asked for.
+    pub(crate) ttl_least_ms: u64,
+    /// The longest.
+    pub(crate) ttl_most_ms: u64,
+    /// How far wall clocks are off at the start, in nanoseconds.
+    pub(crate) offset_ns: u64,
+    /// How fast clocks drift at most from the start.
+    pub(crate) drift_ppm: u64,
+    /// Databases of each engine.
+    pub(crate) databases: usize,
+    /// Commands that an engine takes in one step at most.
+    pub(crate) step_commands_max: usize,
+}
+
+impl Knobs {
+    /// What the seed decides.
+    #[must_use]
+    pub fn draw(chance: Chance) -> Self {
+        let key = chance.key(Stream::Setup, 0);
+        let base_ns = key.at(0).spread(20_000, 10_000_000);
+        let most_ms = key.at(1).spread(200, 20_000);
+        Self {
+            weather: Weather {
+                base_ns,
+                jitter_ns: key.at(2).between(base_ns / 10, base_ns * 2),
+                spike_one_in: key.at(3).pick(&[64, 256, 1024, 1 << 30]),
+                loss: key.at(4).pick(&[0, 0, 0, 50, 300]),
+                cut: key.at(5).pick(&[0, 1, 8, 64]),
+            },
+            think_ns: key.at(6).between(25_000_000, 100_000_000),
+            hasty: key.at(7).pick(&[0, 2, 4]),
+            patience_ns: key.at(8).between(300_000_000, 2_000_000_000),
+            backoff_ns: key.at(9).spread(1_000_000, 500_000_000),
+            keys: key.at(10).between(1, 8) as u16,
+            bulk_keys: key.at(11).between(600, 1_500) as u16,
+            pipeline: key.at(12).spread(4, 64) as u16,
+            ttl_least_ms: key.at(13).spread(1, most_ms / 4),
+            ttl_most_ms: most_ms,
+            offset_ns: key.at(14).spread(1_000, 10_000_000_000),
+            drift_ppm: key.at(15).pick(&[0, 10, 50, 200]),
+            databases: key.at(16).pick(&[1, 16]),
+            step_commands_max: key.at(17).pick(&[1, 3, 512]),
+        }
+    }
+}
