@@ -89,7 +89,8 @@ impl Engine {
     /// When to call `step` with `Tick` at the latest, and who asked; the moment may have passed.
     pub fn deadline(&self) -> Option<(Instant, Timer)> {
         let state = &self.state;
-        let expiry = state.active_expire.then(|| state.keyspace.next_deadline()).flatten();
+        let expires = state.active_expire && state.pause.is_none();
+        let expiry = expires.then(|| state.keyspace.next_deadline()).flatten();
         let wants_idle_check = state.config.timeout_secs > 0 && !state.sessions.is_empty();
         let candidates = [
             expiry.map(|deadline| (state.clock.when(deadline), Timer::Expiry)),
@@ -195,6 +196,7 @@ impl Engine {
         // What was not taken last time is handed in again and was counted then.
         let arrived = bytes.len().saturating_sub(session.input_pending) as u64;
         session.bytes_in += arrived;
+        session.input_pending = bytes.len();
         self.state.stats.bytes_in += arrived;
         if session.closing {
             bytes.clear();
@@ -246,13 +248,20 @@ impl Engine {
         loop {
             let limits = Limits {
                 bulk_bytes_max: self.state.config.proto_max_bulk_len,
-                unauthenticated: !session.authenticated,
+                unauthenticated: self.state.must_authenticate(session),
             };
             match parser.parse(&mut bytes[taken..], limits) {
                 Parsed::Incomplete => return taken,
-                Parsed::Empty { consumed } => taken += consumed,
+                Parsed::Empty { consumed } => {
+                    // For CLIENT REPLY SKIP an empty request counts as one, as in Redis.
+                    let end = self.reply.out.len();
+                    session.end_command(&mut self.reply.out, end);
+                    taken += consumed;
+                }
                 Parsed::Error(error) => {
-                    self.reply.error_text(&error.message());
+                    if !session.is_muted() {
+                        self.reply.error_bytes(&error.message());
+                    }
                     self.state.count_error("ERR");
                     session.closing = true;
                     return taken;
@@ -303,6 +312,7 @@ impl Engine {
         session.blocked = None;
         let mut reply =
             Reply { out: core::mem::take(&mut session.outbox), protocol: session.protocol };
+        let start = reply.out.len();
         match outcome {
             Outcome::ConfigRewritten(Ok(())) | Outcome::ConfigApplied(Ok(())) => reply.ok(),
             Outcome::ConfigRewritten(Err(why)) => {
@@ -310,13 +320,18 @@ impl Engine {
             }
             Outcome::ConfigApplied(Err(why)) => reply.error_text(&format!("ERR {why}")),
         }
+        session.end_command(&mut reply.out, start);
         session.outbox = reply.out;
         fx.push(Effect::Flush(conn));
         fx.push(Effect::Resume(conn));
     }
 
     fn tick(&mut self, fx: &mut Effects) {
-        if self.state.active_expire {
+        if self.state.pause.is_some_and(|pause| pause.until <= self.now.mono) {
+            self.state.end_pause(fx);
+        }
+        // A pause promises that the data does not change.
+        if self.state.active_expire && self.state.pause.is_none() {
             let budget = self.state.config.step_expirations_max;
             let state = &mut self.state;
             let mut expired = 0;
@@ -324,24 +339,9 @@ impl Engine {
             state.dirty += expired;
         }
         self.state.keyspace.free_some();
-        if self.state.pause.is_some_and(|pause| pause.until <= self.now.mono) {
-            self.state.pause = None;
-            self.resume_paused(fx);
-        }
         if self.state.config.timeout_secs > 0 && self.next_idle_check <= self.now.mono {
             self.next_idle_check = self.now.mono + IDLE_CHECK_INTERVAL;
             self.close_idle(fx);
-        }
-    }
-
-    fn resume_paused(&mut self, fx: &mut Effects) {
-        for conn in self.state.sessions.ids() {
-            if let Some(session) = self.state.sessions.find_mut(conn)
-                && session.blocked == Some(Blocked::ClientPause)
-            {
-                session.blocked = None;
-                fx.push(Effect::Resume(conn));
-            }
         }
     }
 

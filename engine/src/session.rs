@@ -18,8 +18,10 @@ pub enum ReplyMode {
     On,
     /// None until it says so.
     Off,
-    /// None for the next command.
+    /// None for the command that comes next; set by CLIENT REPLY SKIP itself.
     SkipNext,
+    /// None for the command that is running or about to run.
+    Skip,
 }
 
 /// Why a session takes no commands for now.
@@ -111,6 +113,53 @@ impl Session {
             over_soft_limit: None,
             parser: Parser::default(),
             outbox: Vec::new(),
+        }
+    }
+
+    /// Whether what is written for this client now is thrown away (CLIENT REPLY OFF and SKIP).
+    #[inline]
+    pub fn is_muted(&self) -> bool {
+        matches!(self.reply_mode, ReplyMode::Off | ReplyMode::Skip)
+    }
+
+    /// A command has ended, with or without success: its reply in `out` starts at `start`. Throws it
+    /// away if the client did not want it, and lets a SKIP move on.
+    #[inline]
+    pub(crate) fn end_command(&mut self, out: &mut Vec<u8>, start: usize) {
+        if self.reply_mode == ReplyMode::On {
+            return;
+        }
+        if self.is_muted() {
+            out.truncate(start);
+        }
+        self.reply_mode = match self.reply_mode {
+            ReplyMode::Skip => ReplyMode::On,
+            ReplyMode::SkipNext => ReplyMode::Skip,
+            mode => mode,
+        };
+    }
+
+    /// Ends the client at once, from outside: what it was waiting for and what it has not been sent
+    /// is dropped. The driver must be told to close it.
+    pub(crate) fn kill(&mut self) {
+        self.closing = true;
+        self.blocked = None;
+        self.outbox = Vec::new();
+    }
+
+    /// The client's address as CLIENT LIST shows it.
+    pub fn address(&self) -> String {
+        match &self.origin {
+            Origin::Tcp { peer, .. } => peer.to_string(),
+            Origin::Unix { path } => format!("{path}:0"),
+        }
+    }
+
+    /// The address that the client connected to, as CLIENT LIST shows it.
+    pub fn local_address(&self) -> String {
+        match &self.origin {
+            Origin::Tcp { local, .. } => local.to_string(),
+            Origin::Unix { path } => format!("{path}:0"),
         }
     }
 

@@ -1,10 +1,11 @@
 //! Everything that a command may touch beside the client that runs it.
 
 use crate::config::Config;
+use crate::effects::{Effect, Effects};
 use crate::input::Vitals;
 use crate::keyspace::Keyspace;
 use crate::rng::{Rng, Seed};
-use crate::session::Sessions;
+use crate::session::{Blocked, Session, Sessions};
 use crate::time::{Instant, KeyClock, Micros, Now};
 
 /// The state of one server, without the code that turns its crank.
@@ -25,6 +26,8 @@ pub struct State {
     pub rng: Rng,
     /// CLIENT PAUSE: until when, and whether only writes wait.
     pub pause: Option<Pause>,
+    /// When a web request was last logged.
+    pub(crate) last_web_request: Option<Instant>,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: bool,
     /// This server's run id: forty hexadecimal digits.
@@ -112,6 +115,7 @@ impl State {
             vitals: Vitals::default(),
             rng: Rng::new(seed, "commands"),
             pause: None,
+            last_web_request: None,
             active_expire: true,
             run_id: Rng::new(seed, "run id").hex40(),
             started: now,
@@ -123,6 +127,26 @@ impl State {
     #[inline]
     pub fn access_now(&self) -> u32 {
         (self.keyspace.now().0 / 1000) as u32 & 0x00ff_ffff
+    }
+
+    /// Whether a client has to authenticate before ordinary commands: as in Redis, not while the
+    /// default user has no password.
+    #[inline]
+    pub fn must_authenticate(&self, session: &Session) -> bool {
+        !session.authenticated && !self.config.requirepass.is_empty()
+    }
+
+    /// Ends CLIENT PAUSE: the clients that it held back go on.
+    pub(crate) fn end_pause(&mut self, fx: &mut Effects) {
+        self.pause = None;
+        for conn in self.sessions.ids() {
+            if let Some(session) = self.sessions.find_mut(conn)
+                && session.blocked == Some(Blocked::ClientPause)
+            {
+                session.blocked = None;
+                fx.push(Effect::Resume(conn));
+            }
+        }
     }
 
     /// Counts an error reply under its code word.

@@ -1,6 +1,6 @@
 //! Times the linearizability checker on the public histories that other checkers use.
 //!
-//! `cargo bench -p orrery-sim --bench checker`. The data is looked for in `$ORRERY_DATA`, then in
+//! `cargo bench -p orrery-sim --bench checker [-- PART OF A LABEL]`. The data is looked for in `$ORRERY_DATA`, then in
 //! `../shared/data/porcupine` beside the repository. Parsing is not timed; a wrong verdict panics.
 
 use std::path::{Path, PathBuf};
@@ -33,6 +33,10 @@ fn judge(history: &History, options: &Options, expected: bool) {
 
 /// Best and median time of runs repeated for about a second, three at least.
 fn time(label: &str, mut run: impl FnMut()) {
+    let mut wanted = std::env::args().skip(1).filter(|argument| !argument.starts_with('-'));
+    if wanted.next().is_some_and(|wanted| !label.contains(&wanted)) {
+        return;
+    }
     let start = Instant::now();
     let mut times = Vec::new();
     while times.len() < 3 || (start.elapsed() < Duration::from_secs(1) && times.len() < 2_000) {

@@ -1,7 +1,18 @@
 //! The simulated world of Orrery and its checkers.
 //! Tests that cross crates live in `tests/tests`.
 
+pub mod chance;
 pub mod check;
 pub mod cli;
+pub mod fault;
 pub mod history;
+pub mod journal;
+pub mod judge;
 pub mod model;
+pub mod plan;
+pub mod report;
+pub mod setup;
+pub mod swarm;
+pub mod trial;
+pub mod workload;
+pub mod world;

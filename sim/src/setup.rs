@@ -217,7 +217,7 @@ impl Knobs {
             backoff_ns: key.at(9).spread(1_000_000, 500_000_000),
             keys: key.at(10).between(1, 8) as u16,
             bulk_keys: key.at(11).between(600, 1_500) as u16,
-            pipeline: key.at(12).spread(4, 64) as u16,
+            pipeline: key.at(12).spread(16, 64) as u16,
             ttl_least_ms: key.at(13).spread(1, most_ms / 4),
             ttl_most_ms: most_ms,
             offset_ns: key.at(14).spread(1_000, 10_000_000_000),

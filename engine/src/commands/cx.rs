@@ -62,6 +62,16 @@ impl Cx<'_> {
         Some(found)
     }
 
+    /// Finds a key in order to look at anything but its value: counts as hit or miss, not as use.
+    pub fn find_untouched(&mut self, key: &[u8]) -> Option<Found> {
+        let found = self.find(key);
+        match found {
+            Some(_) => self.state.stats.hits += 1,
+            None => self.state.stats.misses += 1,
+        }
+        found
+    }
+
     /// The value of a found key.
     #[inline]
     pub fn value(&self, found: Found) -> Value<'_> {
@@ -94,10 +104,25 @@ impl Cx<'_> {
         self.state.keyspace.set(self.session.db, key, value, deadline, access);
     }
 
+    /// Adds a key that was just searched and not found.
+    #[inline]
+    pub fn add(&mut self, key: &[u8], value: NewValue<'_>, deadline: Option<UnixMillis>) {
+        let access = self.state.access_now();
+        self.state.keyspace.add(self.session.db, key, value, deadline, access);
+    }
+
     /// Gives a found key another value and deadline.
+    #[inline]
     pub fn replace(&mut self, found: Found, value: NewValue<'_>, deadline: Option<UnixMillis>) {
         let access = self.state.access_now();
         self.state.keyspace.replace(self.session.db, found, value, deadline, access);
+    }
+
+    /// Gives a found key another value; its deadline stays.
+    #[inline]
+    pub fn replace_value(&mut self, found: Found, value: NewValue<'_>) {
+        let deadline = self.deadline(found);
+        self.replace(found, value, deadline);
     }
 
     /// Changes only the deadline of a found key.
@@ -113,7 +138,13 @@ impl Cx<'_> {
     /// Says that `key` of the client's database was changed, and by what in the words of keyspace
     /// events (`set`, `del`, `expire`...). Whoever watches keys joins here.
     #[inline]
-    pub fn changed(&mut self, _key: &[u8], _event: &'static str) {
+    pub fn changed(&mut self, key: &[u8], event: &'static str) {
+        self.changed_in(self.session.db, key, event);
+    }
+
+    /// Like [`Self::changed`], in any database.
+    #[inline]
+    pub fn changed_in(&mut self, _db: usize, _key: &[u8], _event: &'static str) {
         self.state.dirty += 1;
     }
 }

@@ -7,11 +7,16 @@ use super::Cx;
 use super::spec::Flags;
 use super::table::{Row, Table, Unknown, table};
 use crate::args::Args;
+use crate::effects::{Effect, LogLevel};
 use crate::error::Error;
-use crate::session::{Blocked, ReplyMode};
+use crate::session::Blocked;
+use crate::time::Micros;
 
 /// Bytes of arguments that the "unknown command" error quotes.
 const QUOTED_BYTES_MAX: usize = 128;
+
+/// Web requests are logged at most once in this time.
+const WEB_REQUEST_LOG_INTERVAL: Micros = Micros::from_secs(60);
 
 /// What became of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,32 +29,31 @@ pub(crate) enum Ran {
 
 /// Runs the command that `args` spell. `cx.row` is set to its row before any gate looks at it.
 pub(crate) fn dispatch(cx: &mut Cx<'_>, args: Args<'_>) -> Ran {
-    let table = table();
-    let row = match table.find(args) {
-        Ok(row) => row,
-        Err(unknown) => {
-            refuse(cx, None, &unknown_command(table, unknown, args));
-            return Ran::Done;
+    let start = cx.reply.out.len();
+    match table().find(args) {
+        Err(unknown) => refuse_unknown(cx, unknown, args),
+        Ok(row) => {
+            cx.row = row;
+            cx.session.last_command = row.full_name;
+            if let Err(error) = admit(cx, args) {
+                refuse(cx, row, &error);
+            } else if must_wait(cx) {
+                cx.session.blocked = Some(Blocked::ClientPause);
+                return Ran::Postponed;
+            } else {
+                run(cx, args, start);
+            }
         }
-    };
-    cx.row = row;
-    if let Err(error) = admit(cx, args) {
-        refuse(cx, Some(row), &error);
-        return Ran::Done;
     }
-    if must_wait(cx) {
-        cx.session.blocked = Some(Blocked::ClientPause);
-        return Ran::Postponed;
+    // A command that the driver is still carrying out ends when its reply is written.
+    if cx.session.blocked.is_none() {
+        cx.session.end_command(&mut cx.reply.out, start);
     }
-    run(cx, args);
     Ran::Done
 }
 
-fn run(cx: &mut Cx<'_>, args: Args<'_>) {
+fn run(cx: &mut Cx<'_>, args: Args<'_>, start: usize) {
     let row = cx.row;
-    let mode = cx.session.reply_mode;
-    let start = cx.reply.out.len();
-    cx.session.last_command = row.full_name;
     cx.session.commands += 1;
     cx.state.stats.commands += 1;
     cx.state.stats.by_command[row.index].calls += 1;
@@ -60,15 +64,6 @@ fn run(cx: &mut Cx<'_>, args: Args<'_>) {
         cx.state.count_error(&error.code());
         cx.state.stats.by_command[row.index].failed += 1;
     }
-    match mode {
-        ReplyMode::On => {}
-        ReplyMode::Off if cx.session.reply_mode == ReplyMode::On => {}
-        ReplyMode::Off => cx.reply.out.truncate(start),
-        ReplyMode::SkipNext => {
-            cx.reply.out.truncate(start);
-            cx.session.reply_mode = ReplyMode::On;
-        }
-    }
 }
 
 /// The gates, in Redis's order.
@@ -76,54 +71,91 @@ fn admit(cx: &Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     if !cx.row.command.takes(args.len()) {
         return Err(Error::WrongArity(cx.row.full_name));
     }
-    if !cx.session.authenticated && !cx.row.command.flags.has(Flags::NO_AUTH) {
+    if cx.state.must_authenticate(cx.session) && !cx.row.command.flags.has(Flags::NO_AUTH) {
         return Err(Error::fixed("NOAUTH Authentication required."));
     }
     Ok(())
 }
 
+/// Whether CLIENT PAUSE holds the command back. As in Redis no command is exempt from a pause of
+/// everything, CLIENT UNPAUSE and QUIT included; only refusals are answered at once.
 fn must_wait(cx: &Cx<'_>) -> bool {
     let flags = cx.row.command.flags;
     match cx.state.pause {
         Some(pause) if cx.now.mono < pause.until => {
-            let writes = flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE);
-            (writes || !pause.writes_only) && !flags.has(Flags::DURING_PAUSE)
+            !pause.writes_only || flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE)
         }
         _ => false,
     }
 }
 
-fn refuse(cx: &mut Cx<'_>, row: Option<&Row>, error: &Error) {
+fn refuse(cx: &mut Cx<'_>, row: &Row, error: &Error) {
     cx.reply.error(error);
     cx.state.count_error(&error.code());
-    if let Some(row) = row {
-        cx.state.stats.by_command[row.index].rejected += 1;
+    cx.state.stats.by_command[row.index].rejected += 1;
+}
+
+fn refuse_unknown(cx: &mut Cx<'_>, unknown: Unknown, args: Args<'_>) {
+    if is_web_request(args) {
+        hang_up_on_web_request(cx);
+        return;
+    }
+    cx.reply.error_bytes(&unknown_command(table(), unknown, args));
+    cx.state.count_error("ERR");
+}
+
+/// A web page can make a browser send a request here whose body holds commands. Its first words give
+/// it away, and the body must not be run.
+fn is_web_request(args: Args<'_>) -> bool {
+    args.is(0, "POST") || args.is(0, "HOST:")
+}
+
+fn hang_up_on_web_request(cx: &mut Cx<'_>) {
+    cx.session.closing = true;
+    let last = cx.state.last_web_request;
+    if last.is_none_or(|last| cx.now.mono.since(last) > WEB_REQUEST_LOG_INTERVAL) {
+        cx.state.last_web_request = Some(cx.now.mono);
+        let peer = cx.session.address();
+        let text = format!(
+            "Possible attack: {peer} sent a web request, perhaps from the browser of somebody who \
+             looks at a hostile page. The connection was closed."
+        );
+        cx.fx.push(Effect::Log(LogLevel::Warning, text));
     }
 }
 
-fn unknown_command(table: &Table, unknown: Unknown, args: Args<'_>) -> Error {
+/// The error's text. It quotes the client's bytes as they are.
+fn unknown_command(table: &Table, unknown: Unknown, args: Args<'_>) -> Vec<u8> {
+    let mut text = Vec::new();
     match unknown {
         Unknown::Command => {
-            let mut quoted = String::new();
+            text.extend_from_slice(b"ERR unknown command '");
+            text.extend_from_slice(cut(args.at(0), QUOTED_BYTES_MAX));
+            text.extend_from_slice(b"', with args beginning with: ");
+            let start = text.len();
             for word in args.from(1) {
-                if quoted.len() >= QUOTED_BYTES_MAX {
+                let quoted = text.len() - start;
+                if quoted >= QUOTED_BYTES_MAX {
                     break;
                 }
-                let room = QUOTED_BYTES_MAX - quoted.len();
-                quoted.push_str(&format!("'{}' ", lossy(word, room)));
+                text.push(b'\'');
+                text.extend_from_slice(cut(word, QUOTED_BYTES_MAX - quoted));
+                text.extend_from_slice(b"' ");
             }
-            let name = lossy(args.at(0), QUOTED_BYTES_MAX);
-            Error::text(format!("ERR unknown command '{name}', with args beginning with: {quoted}"))
         }
         Unknown::Subcommand { container } => {
-            let container = table.rows()[container].command.name;
-            let name = lossy(args.at(1), QUOTED_BYTES_MAX);
-            Error::text(format!("ERR unknown subcommand '{name}'. Try {container} HELP."))
+            text.extend_from_slice(b"ERR unknown subcommand '");
+            text.extend_from_slice(cut(args.at(1), QUOTED_BYTES_MAX));
+            let name = table.rows()[container].command.name;
+            text.extend_from_slice(format!("'. Try {name} HELP.").as_bytes());
         }
     }
+    text
 }
 
-/// The first bytes of a word as text.
-fn lossy(word: &[u8], bytes_max: usize) -> String {
-    String::from_utf8_lossy(&word[..word.len().min(bytes_max)]).into_owned()
+/// The first bytes of a word, up to a zero byte, where Redis's formatting stops.
+fn cut(word: &[u8], bytes_max: usize) -> &[u8] {
+    let word = &word[..word.len().min(bytes_max)];
+    let end = word.iter().position(|&byte| byte == 0).unwrap_or(word.len());
+    &word[..end]
 }

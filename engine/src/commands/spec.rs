@@ -23,6 +23,9 @@ pub struct Command {
     pub flags: Flags,
     /// Where its keys are.
     pub keys: &'static [KeySpec],
+    /// Hints for clients and proxies, in the words of COMMAND (`nondeterministic_output`,
+    /// `request_policy:all_shards`).
+    pub tips: &'static [&'static str],
     /// ACL categories beyond those that follow from group and flags, in lower case without `@`.
     pub categories: &'static [&'static str],
     /// The family that it is documented in.
@@ -46,6 +49,7 @@ impl Command {
         arity: 1,
         flags: Flags::NONE,
         keys: &[],
+        tips: &[],
         categories: &[],
         group: Group::Generic,
         since: "1.0.0",
@@ -103,8 +107,6 @@ impl Flags {
     pub const TOUCHES_ARBITRARY_KEYS: Self = Self(1 << 15);
     /// May write although it is not a write (PUBLISH).
     pub const MAY_REPLICATE: Self = Self(1 << 16);
-    /// Runs although CLIENT PAUSE holds everything.
-    pub const DURING_PAUSE: Self = Self(1 << 17);
 
     /// Both sets of flags.
     pub const fn and(self, other: Self) -> Self {

@@ -1,10 +1,13 @@
-//! Strings.
+//! Strings: setting and getting whole values.
 
 use super::Cx;
+use super::arguments::{Expiry, NewTtl, Unit};
+use super::compare::Comparison;
 use super::spec::{Command, Flags, Group, one_key};
 use crate::args::Args;
 use crate::error::Error;
-use crate::keyspace::NewValue;
+use crate::keyspace::{Found, NewValue};
+use crate::time::UnixMillis;
 
 /// The rows of this family.
 pub(super) const COMMANDS: &[Command] = &[
@@ -21,30 +24,284 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "SET",
-        syntax: "key value",
+        syntax: "key value [NX | XX | IFEQ ifeq-value | IFNE ifne-value | IFDEQ ifdeq-digest | \
+            IFDNE ifdne-digest] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | \
+            PXAT unix-time-milliseconds | KEEPTTL]",
         arity: -3,
         flags: Flags::WRITE.and(Flags::DENYOOM),
         keys: &[one_key(&["RW", "ACCESS", "UPDATE", "VARIABLE_FLAGS"])],
         group: Group::String,
-        summary: "Sets the string value of a key.",
+        summary: "Sets the string value of a key, whatever it held, if a condition holds.",
         run: set,
+        ..Command::ROW
+    },
+    Command {
+        name: "SETNX",
+        syntax: "key value",
+        arity: 3,
+        flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
+        keys: &[one_key(&["OW", "INSERT"])],
+        group: Group::String,
+        summary: "Sets the string value of a key that does not exist.",
+        run: setnx,
+        ..Command::ROW
+    },
+    Command {
+        name: "SETEX",
+        syntax: "key seconds value",
+        arity: 4,
+        flags: Flags::WRITE.and(Flags::DENYOOM),
+        keys: &[one_key(&["OW", "UPDATE"])],
+        group: Group::String,
+        since: "2.0.0",
+        summary: "Sets the string value of a key and its time to live in seconds.",
+        run: |cx, args| setex(cx, args, Expiry { number: args.at(2), unit: Unit::Seconds }),
+        ..Command::ROW
+    },
+    Command {
+        name: "PSETEX",
+        syntax: "key milliseconds value",
+        arity: 4,
+        flags: Flags::WRITE.and(Flags::DENYOOM),
+        keys: &[one_key(&["OW", "UPDATE"])],
+        group: Group::String,
+        since: "2.6.0",
+        summary: "Sets the string value of a key and its time to live in milliseconds.",
+        run: |cx, args| setex(cx, args, Expiry { number: args.at(2), unit: Unit::Millis }),
+        ..Command::ROW
+    },
+    Command {
+        name: "GETSET",
+        syntax: "key value",
+        arity: 3,
+        flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
+        keys: &[one_key(&["RW", "ACCESS", "UPDATE"])],
+        group: Group::String,
+        summary: "Sets the string value of a key and returns the value that it had.",
+        run: getset,
+        ..Command::ROW
+    },
+    Command {
+        name: "GETDEL",
+        syntax: "key",
+        arity: 2,
+        flags: Flags::WRITE.and(Flags::FAST),
+        keys: &[one_key(&["RW", "ACCESS", "DELETE"])],
+        group: Group::String,
+        since: "6.2.0",
+        summary: "Returns the string value of a key and deletes the key.",
+        run: getdel,
+        ..Command::ROW
+    },
+    Command {
+        name: "GETEX",
+        syntax: "key [EX seconds | PX milliseconds | EXAT unix-time-seconds | \
+            PXAT unix-time-milliseconds | PERSIST]",
+        arity: -2,
+        flags: Flags::WRITE.and(Flags::FAST),
+        keys: &[one_key(&["RW", "ACCESS", "UPDATE"])],
+        group: Group::String,
+        since: "6.2.0",
+        summary: "Returns the string value of a key and sets or removes its time to live.",
+        run: getex,
         ..Command::ROW
     },
 ];
 
+/// `GET key`
 fn get(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
-    match cx.find_read(args.at(1)) {
-        Some(found) => cx.reply_string(found),
-        None => {
-            cx.reply.null();
-            Ok(())
+    reply_value(cx, args.at(1)).map(drop)
+}
+
+/// Replies with the string at a key or null; returns where it is.
+fn reply_value(cx: &mut Cx<'_>, key: &[u8]) -> Result<Option<Found>, Error> {
+    let found = cx.find_read(key);
+    match found {
+        Some(found) => cx.reply_string(found)?,
+        None => cx.reply.null(),
+    }
+    Ok(found)
+}
+
+/// Whether SET goes ahead.
+#[derive(Clone, Copy, Debug)]
+enum Condition<'a> {
+    /// `NX`: the key does not exist.
+    Absent,
+    /// `XX`: the key exists.
+    Present,
+    /// `IFEQ` and its kin: the key exists and its value compares as asked; the negated ones hold
+    /// where no key is, too.
+    Compares(Comparison<'a>),
+}
+
+#[derive(Debug, Default)]
+struct SetOptions<'a> {
+    condition: Option<Condition<'a>>,
+    returns_old: bool,
+    ttl: NewTtl<'a>,
+}
+
+impl<'a> SetOptions<'a> {
+    fn parse(args: Args<'a>) -> Result<Self, Error> {
+        let mut options = Self::default();
+        let mut index = 3;
+        while index < args.len() {
+            index += options.option(args, index).ok_or(Error::Syntax)?;
+        }
+        Ok(options)
+    }
+
+    /// Takes the option at word `index`; returns how many words it has.
+    fn option(&mut self, args: Args<'a>, index: usize) -> Option<usize> {
+        if args.is(index, "GET") {
+            self.returns_old = true;
+            return Some(1);
+        }
+        if args.is(index, "NX") && matches!(self.condition, None | Some(Condition::Absent)) {
+            self.condition = Some(Condition::Absent);
+            return Some(1);
+        }
+        if args.is(index, "XX") && matches!(self.condition, None | Some(Condition::Present)) {
+            self.condition = Some(Condition::Present);
+            return Some(1);
+        }
+        if let Some(comparison) = Comparison::option(args, index) {
+            if self.condition.is_some() {
+                return None;
+            }
+            self.condition = Some(Condition::Compares(comparison));
+            return Some(2);
+        }
+        self.ttl.option(args, index)
+    }
+
+    fn holds(&self, cx: &Cx<'_>, found: Option<Found>) -> Result<bool, Error> {
+        match (self.condition, found) {
+            (None, _) => Ok(true),
+            (Some(Condition::Absent), _) => Ok(found.is_none()),
+            (Some(Condition::Present), _) => Ok(found.is_some()),
+            (Some(Condition::Compares(comparison)), None) => Ok(comparison.is_negated()),
+            (Some(Condition::Compares(comparison)), Some(found)) => {
+                comparison.holds(cx.value(found))
+            }
         }
     }
 }
 
+/// `SET key value [condition] [GET] [expiration]`
 fn set(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
-    cx.set(args.at(1), NewValue::String(args.at(2)), None);
+    if args.len() == 3 {
+        cx.set(args.at(1), NewValue::String(args.at(2)), None);
+        cx.changed(args.at(1), "set");
+        cx.reply.ok();
+        return Ok(());
+    }
+    let options = SetOptions::parse(args)?;
+    let (key, value) = (args.at(1), NewValue::String(args.at(2)));
+    let deadline = match options.ttl {
+        NewTtl::At(expiry) => Some(expiry.deadline(cx)?),
+        NewTtl::Keep | NewTtl::Discard => None,
+    };
+    if let Some(Condition::Compares(comparison)) = options.condition {
+        comparison.check()?;
+    }
+    let found = if options.returns_old { reply_value(cx, key)? } else { cx.find(key) };
+    if !options.holds(cx, found)? {
+        if !options.returns_old {
+            cx.reply.null();
+        }
+        return Ok(());
+    }
+    match found {
+        Some(found) if matches!(options.ttl, NewTtl::Keep) => cx.replace_value(found, value),
+        Some(found) => cx.replace(found, value, deadline),
+        None => cx.add(key, value, deadline),
+    }
+    cx.changed(key, "set");
+    if !options.returns_old {
+        cx.reply.ok();
+    }
+    Ok(())
+}
+
+/// `SETNX key value`
+fn setnx(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let key = args.at(1);
+    let absent = cx.find(key).is_none();
+    if absent {
+        cx.add(key, NewValue::String(args.at(2)), None);
+        cx.changed(key, "set");
+    }
+    cx.reply.integer(i64::from(absent));
+    Ok(())
+}
+
+/// `SETEX key seconds value`, `PSETEX key milliseconds value`
+fn setex(cx: &mut Cx<'_>, args: Args<'_>, expiry: Expiry<'_>) -> Result<(), Error> {
+    let deadline = expiry.deadline(cx)?;
+    cx.set(args.at(1), NewValue::String(args.at(3)), Some(deadline));
     cx.changed(args.at(1), "set");
     cx.reply.ok();
     Ok(())
+}
+
+/// `GETSET key value`
+fn getset(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let (key, value) = (args.at(1), NewValue::String(args.at(2)));
+    match reply_value(cx, key)? {
+        Some(found) => cx.replace(found, value, None),
+        None => cx.add(key, value, None),
+    }
+    cx.changed(key, "set");
+    Ok(())
+}
+
+/// `GETDEL key`
+fn getdel(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    if let Some(found) = reply_value(cx, args.at(1))? {
+        cx.remove(found);
+        cx.changed(args.at(1), "del");
+    }
+    Ok(())
+}
+
+/// `GETEX key [expiration]`. A moment that has passed deletes the key.
+fn getex(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let key = args.at(1);
+    let (mut expiry, mut persist): (Option<Expiry<'_>>, bool) = (None, false);
+    let mut index = 2;
+    while index < args.len() {
+        if args.is(index, "PERSIST") && expiry.is_none() {
+            persist = true;
+            index += 1;
+            continue;
+        }
+        let option = Expiry::option(args, index).filter(|_| !persist).ok_or(Error::Syntax)?;
+        if expiry.is_some_and(|earlier| earlier.unit != option.unit) {
+            return Err(Error::Syntax);
+        }
+        expiry = Some(option);
+        index += 2;
+    }
+    let Some(found) = reply_value(cx, key)? else { return Ok(()) };
+    if let Some(expiry) = expiry {
+        let deadline = expiry.deadline(cx)?;
+        expire_at(cx, key, found, deadline);
+    } else if persist && cx.deadline(found).is_some() {
+        cx.set_deadline(found, None);
+        cx.changed(key, "persist");
+    }
+    Ok(())
+}
+
+/// Sets the deadline of a found key, or deletes the key if that has passed.
+pub(super) fn expire_at(cx: &mut Cx<'_>, key: &[u8], found: Found, deadline: UnixMillis) {
+    if deadline <= cx.key_now() {
+        cx.remove(found);
+        cx.changed(key, "del");
+    } else {
+        cx.set_deadline(found, Some(deadline));
+        cx.changed(key, "expire");
+    }
 }

@@ -80,7 +80,7 @@ impl Config {
                 glob::is_pattern(pattern.as_bytes())
                     && glob::matches_ignoring_case(pattern.as_bytes(), name.as_bytes())
             };
-            !name.is_empty() && patterns.iter().any(|pattern| takes(pattern))
+            !name.is_empty() && patterns.iter().any(takes)
         };
         let visible = |parameter: &&Parameter| !parameter.flags.has(Flags::HIDDEN);
         for parameter in PARAMETERS.iter().filter(public).filter(visible) {

@@ -14,7 +14,9 @@ use super::entry::{self, Parts, Stored};
 use super::object::{Object, Objects};
 use super::table::{Position, Table};
 use super::wheel::{Turn, Wheel};
+use crate::error::Error;
 use crate::time::UnixMillis;
+use crate::value::number::parse_integer;
 
 /// The secret key of the hash function, so that clients cannot aim at one bucket.
 pub(crate) type HashKey = (u64, u64);
@@ -36,6 +38,68 @@ pub enum Value<'a> {
     Integer(i64),
 }
 
+impl<'a> Value<'a> {
+    /// The string; an integer is spelled into `buffer`. Other types than strings are an error.
+    #[inline]
+    pub fn string<'b>(self, buffer: &'b mut itoa::Buffer) -> Result<&'b [u8], Error>
+    where
+        'a: 'b,
+    {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes),
+            Self::Integer(value) => Ok(buffer.format(value).as_bytes()),
+        }
+    }
+
+    /// The integer that the string is.
+    #[inline]
+    pub fn integer(self) -> Result<i64, Error> {
+        match self {
+            Self::Integer(value) => Ok(value),
+            Self::Bytes(bytes) => parse_integer(bytes).ok_or(Error::NotAnInteger),
+        }
+    }
+
+    /// The name of the type, as TYPE gives it.
+    pub fn type_name(self) -> &'static str {
+        match self {
+            Self::Bytes(_) | Self::Integer(_) => "string",
+        }
+    }
+}
+
+/// A value that was taken out of its entry, on its way into another.
+#[derive(Debug)]
+pub struct Taken {
+    pub(super) value: TakenValue,
+    pub(super) deadline: Option<UnixMillis>,
+}
+
+/// The value of a [`Taken`].
+#[derive(Debug)]
+pub(super) enum TakenValue {
+    /// A short string and whether its encoding is `raw`.
+    Inline(Vec<u8>, bool),
+    /// A string that is an integer.
+    Integer(i64),
+    /// An object.
+    Object(Object),
+}
+
+impl TakenValue {
+    pub(super) fn as_new(&mut self) -> NewValue<'_> {
+        match self {
+            Self::Inline(bytes, false) => NewValue::Text(bytes),
+            Self::Inline(bytes, true) => NewValue::Modified(bytes),
+            Self::Integer(value) => NewValue::Integer(*value),
+            // What is left behind is dropped with `self`.
+            Self::Object(object) => {
+                NewValue::Object(core::mem::replace(object, Object::Raw(Vec::new())))
+            }
+        }
+    }
+}
+
 /// A value that is to be stored.
 #[derive(Debug)]
 pub enum NewValue<'a> {
@@ -43,6 +107,8 @@ pub enum NewValue<'a> {
     String(&'a [u8]),
     /// An integer.
     Integer(i64),
+    /// A string that is stored as it is, even if it is an integer.
+    Text(&'a [u8]),
     /// A string made by a modification of another: never stored as an integer, encoding `raw`.
     Modified(&'a [u8]),
     /// An object that is already built.
@@ -187,9 +253,11 @@ impl Db {
         deadline: Option<UnixMillis>,
         access: u32,
     ) -> (Found, Option<Object>) {
-        if deadline == self.deadline(found) && self.overwrite(found, &value) {
+        // A TTL that comes or goes changes the size of the entry; one that only changes does not.
+        let has_ttl = self.deadline(found).is_some();
+        if deadline.is_some() == has_ttl && self.overwrite(found, &value) {
             self.set_access(found, access);
-            return (found, None);
+            return (self.set_deadline(found, deadline), None);
         }
         let old = self.detach(found);
         // The key is read out of the old entry while the new one is written: it must be copied, and
@@ -234,6 +302,30 @@ impl Db {
         self.table.remove(found.hash, found.position);
         self.arena.free(found.handle);
         object
+    }
+
+    /// Takes an entry out with its value, in order to put that under another key.
+    pub(super) fn take(&mut self, found: Found) -> Taken {
+        let slot = self.arena.bytes(found.handle);
+        let deadline = entry::deadline_ms(slot).map(UnixMillis);
+        let small = match entry::value(slot) {
+            Stored::Inline(bytes) => Some(TakenValue::Inline(bytes.to_vec(), entry::is_raw(slot))),
+            Stored::Integer(value) => Some(TakenValue::Integer(value)),
+            Stored::Object(_) => None,
+        };
+        let object = self.remove(found).map(TakenValue::Object);
+        Taken { value: small.or(object).expect("an entry has a value"), deadline }
+    }
+
+    /// A copy of an entry's value and deadline.
+    pub(super) fn copy(&self, found: Found) -> Taken {
+        let slot = self.arena.bytes(found.handle);
+        let value = match entry::value(slot) {
+            Stored::Inline(bytes) => TakenValue::Inline(bytes.to_vec(), entry::is_raw(slot)),
+            Stored::Integer(value) => TakenValue::Integer(value),
+            Stored::Object(index) => TakenValue::Object(self.objects.at(index).clone()),
+        };
+        Taken { value, deadline: entry::deadline_ms(slot).map(UnixMillis) }
     }
 
     /// Overwrites the value of an entry that holds an integer.
@@ -335,6 +427,7 @@ impl Db {
     /// Writes a new value over the old one where both have the same shape.
     fn overwrite(&mut self, found: Found, value: &NewValue<'_>) -> bool {
         let slot = self.arena.bytes_mut(found.handle);
+        let (key_len, has_ttl) = (entry::key(slot).len(), entry::deadline_ms(slot).is_some());
         match (entry::value(slot), value) {
             (Stored::Integer(_), NewValue::Integer(new)) => entry::set_integer(slot, *new),
             (Stored::Inline(old), NewValue::String(new))
@@ -342,8 +435,16 @@ impl Db {
             {
                 entry::set_inline(slot, new, false);
             }
+            (Stored::Inline(old), NewValue::Text(new)) if old.len() == new.len() => {
+                entry::set_inline(slot, new, false);
+            }
             (Stored::Inline(old), NewValue::Modified(new)) if old.len() == new.len() => {
                 entry::set_inline(slot, new, true);
+            }
+            (Stored::Object(index), NewValue::String(new) | NewValue::Text(new))
+                if !entry::fits_inline(key_len, new.len(), has_ttl) =>
+            {
+                return self.objects.at_mut(index).overwrite(new);
             }
             (Stored::Integer(_), NewValue::String(new)) => match integer_in(new) {
                 Some(new) => entry::set_integer(slot, new),
@@ -385,8 +486,13 @@ impl Db {
                 None if fits(bytes.len()) => Stored::Inline(bytes),
                 None => self.store(Object::Raw(bytes.to_vec())),
             },
-            NewValue::Modified(bytes) if fits(bytes.len()) => Stored::Inline(bytes),
-            NewValue::Modified(bytes) => self.store(Object::Raw(bytes.to_vec())),
+            NewValue::Text(bytes) | NewValue::Modified(bytes) => {
+                if fits(bytes.len()) {
+                    Stored::Inline(bytes)
+                } else {
+                    self.store(Object::Raw(bytes.to_vec()))
+                }
+            }
             NewValue::Object(object) => self.store(object),
         };
         let parts = Parts { key, value: stored, deadline_ms: deadline.map(|at| at.0), raw, access };
@@ -449,7 +555,7 @@ fn hash(hash_key: HashKey, key: &[u8]) -> u64 {
 /// The integer that a string is, if it is stored as one: at most twenty bytes, as in Redis.
 fn integer_in(bytes: &[u8]) -> Option<i64> {
     match bytes.first() {
-        Some(b'0'..=b'9' | b'-') if bytes.len() <= 20 => crate::value::number::parse_integer(bytes),
+        Some(b'0'..=b'9' | b'-') if bytes.len() <= 20 => parse_integer(bytes),
         _ => None,
     }
 }

@@ -11,7 +11,7 @@ mod table;
 mod trash;
 mod wheel;
 
-pub use db::{Db, Found, NewValue, Value};
+pub use db::{Db, Found, NewValue, Taken, Value};
 pub use object::Object;
 
 use crate::rng::Rng;
@@ -19,6 +19,9 @@ use crate::time::UnixMillis;
 use db::DbTurn;
 use planted::Planted;
 use trash::Trash;
+
+/// How often RANDOMKEY tries its luck before it walks.
+const RANDOM_TRIES_MAX: usize = 128;
 
 /// All databases of one server.
 pub struct Keyspace {
@@ -141,6 +144,21 @@ impl Keyspace {
         }
     }
 
+    /// Adds a key that was just searched and not found.
+    pub fn add(
+        &mut self,
+        index: usize,
+        key: &[u8],
+        value: NewValue<'_>,
+        deadline: Option<UnixMillis>,
+        access: u32,
+    ) {
+        let db = &mut self.databases[index];
+        debug_assert!(db.find(key).is_none(), "the key was searched and not found");
+        db.sync_wheel(self.now);
+        db.insert(key, value, deadline, access);
+    }
+
     /// Gives a found entry another value and deadline.
     pub fn replace(
         &mut self,
@@ -180,6 +198,54 @@ impl Keyspace {
     pub fn remove(&mut self, index: usize, found: Found) {
         let object = self.databases[index].remove(found);
         self.discard(object);
+    }
+
+    /// Takes a found entry out with its value and deadline, for [`Self::put`].
+    pub fn take(&mut self, index: usize, found: Found) -> Taken {
+        self.databases[index].take(found)
+    }
+
+    /// A copy of a found entry's value and deadline, for [`Self::put`].
+    pub fn copy(&self, index: usize, found: Found) -> Taken {
+        self.databases[index].copy(found)
+    }
+
+    /// Sets a key to a value that was taken or copied, with its deadline, whatever the key held.
+    pub fn put(&mut self, index: usize, key: &[u8], mut taken: Taken, access: u32) {
+        let deadline = taken.deadline;
+        self.set(index, key, taken.value.as_new(), deadline, access);
+    }
+
+    /// Any living key of a database; expired ones that are met are deleted, a bounded number of them.
+    /// `None` if there is none.
+    pub fn random_key(&mut self, index: usize, rng: &mut Rng) -> Option<Found> {
+        for _ in 0..RANDOM_TRIES_MAX {
+            if self.databases[index].is_empty() {
+                return None;
+            }
+            let Some(found) = self.databases[index].sample(rng.next_u64(), rng.next_u64()) else {
+                continue;
+            };
+            if !self.is_expired(index, found) {
+                return Some(found);
+            }
+            self.remove(index, found);
+            self.stats.expired_keys += 1;
+        }
+        // Few keys in a table that was made for many: walk to the next one.
+        let start = rng.next_u64() >> 16;
+        let (mut cursor, mut wrapped, mut living) = (start, false, None);
+        loop {
+            cursor = self.databases[index].scan(cursor, |_, found| {
+                if !self.is_expired(index, found) {
+                    living = Some(found);
+                }
+            });
+            wrapped |= cursor == 0;
+            if living.is_some() || wrapped && cursor >= start {
+                return living;
+            }
+        }
     }
 
     /// Empties a database; its memory is given back in later steps. Returns how many entries it

@@ -17,6 +17,20 @@ impl Object {
         }
     }
 
+    /// Becomes a long string, in the memory that it has, if that fits well; false if it does not.
+    pub(super) fn overwrite(&mut self, new: &[u8]) -> bool {
+        match self {
+            Self::Raw(bytes) => {
+                let fits = new.len() <= bytes.capacity() && bytes.capacity() / 2 <= new.len();
+                if fits {
+                    bytes.clear();
+                    bytes.extend_from_slice(new);
+                }
+                fits
+            }
+        }
+    }
+
     /// Whether freeing it may take long, so that it should be freed in steps.
     pub fn is_big(&self) -> bool {
         self.memory_bytes() > FREE_BYTES_PER_STEP

@@ -73,24 +73,24 @@ pub enum ProtocolError {
 
 impl ProtocolError {
     /// The error reply's text, without the leading `-`.
-    pub fn message(self) -> String {
+    pub fn message(self) -> Vec<u8> {
         let what = match self {
             Self::MultibulkLineTooLong => "too big mbulk count string",
             Self::MultibulkLength => "invalid multibulk length",
             Self::UnauthenticatedMultibulkLength => "unauthenticated multibulk length",
             Self::BulkLineTooLong => "too big bulk count string",
             Self::ExpectedDollar(byte) => {
-                // Redis prints the byte as it is; a line end inside a reply would break the
-                // framing.
-                let shown = if byte.is_ascii_control() { ' ' } else { char::from(byte) };
-                return format!("ERR Protocol error: expected '$', got '{shown}'");
+                // Redis prints the byte as it is; a line end inside a reply would break the framing.
+                let shown = if byte.is_ascii_control() { b' ' } else { byte };
+                return [b"ERR Protocol error: expected '$', got '", [shown].as_slice(), b"'"]
+                    .concat();
             }
             Self::BulkLength => "invalid bulk length",
             Self::UnauthenticatedBulkLength => "unauthenticated bulk length",
             Self::InlineTooLong => "too big inline request",
             Self::UnbalancedQuotes => "unbalanced quotes in request",
         };
-        format!("ERR Protocol error: {what}")
+        format!("ERR Protocol error: {what}").into_bytes()
     }
 }
 
@@ -266,6 +266,10 @@ impl Parser {
             return Ok(None);
         };
         let end = from + found;
+        // Also when it arrived in one piece: pieces must not matter.
+        if end - start > LINE_BYTES_MAX {
+            return Err(too_long);
+        }
         if end + 2 > bytes.len() {
             self.scanned = end;
             return Ok(None);
@@ -286,6 +290,9 @@ impl Parser {
             return Parsed::Incomplete;
         };
         let newline = self.scanned + found;
+        if newline > LINE_BYTES_MAX {
+            return Parsed::Error(ProtocolError::InlineTooLong);
+        }
         let consumed = newline + 1;
         let end = if newline > 0 && bytes[newline - 1] == b'\r' { newline - 1 } else { newline };
         self.reset();

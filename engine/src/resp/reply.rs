@@ -45,9 +45,16 @@ impl Reply {
 
     /// An error from its text, code word first.
     pub fn error_text(&mut self, text: &str) {
+        self.error_bytes(text.as_bytes());
+    }
+
+    /// An error whose text quotes bytes of the client that may be anything.
+    pub fn error_bytes(&mut self, text: &[u8]) {
         self.out.push(b'-');
-        let shown =
-            text.bytes().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte });
+        let shown = text.iter().map(|&byte| match byte {
+            b'\r' | b'\n' => b' ',
+            _ => byte,
+        });
         self.out.extend(shown);
         self.out.extend_from_slice(b"\r\n");
     }

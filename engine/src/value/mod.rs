@@ -1,4 +1,6 @@
 //! Values and the data structures that hold them. Nothing here knows a command.
 
+pub mod extended;
 pub mod glob;
+mod natural;
 pub mod number;

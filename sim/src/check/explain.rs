@@ -15,7 +15,7 @@ use super::Options;
 use super::judge::{Visitor, compile, most_open, search};
 use super::partition::Partition;
 use super::plan::{Entry, Plan};
-use super::search::{Found, Limits, Stuck};
+use super::search::{Found, Limits};
 use crate::history::{History, Operation};
 use crate::model::Model;
 use crate::model::redis::Redis;
@@ -81,15 +81,25 @@ impl Visitor for Explain<'_> {
     type Output = Option<Parts>;
 
     fn visit<M: Model>(self, mut model: M, entries: Vec<Entry<M::Op>>) -> Option<Parts> {
-        let plan = Plan::new(&model, entries, most_open(self.limits))?;
-        let (Found::Stuck(stuck), states) = search::<M, true>(&mut model, &plan, self.limits)
-        else {
+        let mut plan = Plan::new(&model, entries, most_open(self.limits))?;
+        // Looking ahead gets stuck early, on account of a read that comes later. The operation
+        // that cannot answer as it did is found without, if that is not too hard.
+        let ahead = plan.take_ahead();
+        let limits = Limits { nodes: NODES_WITHOUT_LOOKAHEAD, ..self.limits };
+        let (mut found, mut states) = search::<M, true>(&mut model, &plan, limits);
+        let looked_ahead = matches!(found, Found::Unknown(_));
+        if looked_ahead {
+            plan.put_ahead(ahead);
+            (found, states) = search::<M, true>(&mut model, &plan, self.limits);
+        }
+        let Found::Stuck(stuck) = found else {
             return None;
         };
         let index = |&entry: &u32| plan.entries[entry as usize].index;
         let order = stuck.order.iter().map(index).collect();
         let stuck_index = index(&plan.levels[stuck.level as usize].entry);
-        let mut core = Core::new(&plan, &stuck, self.options, self.limits);
+        let end_us = if looked_ahead { u64::MAX } else { plan.return_us(stuck.level as usize) };
+        let mut core = Core::new(&plan, end_us, self.options, self.limits);
         core.shrink(&mut model);
         Some(Parts {
             stuck: stuck_index,
@@ -118,13 +128,14 @@ struct Core<'a, O> {
     is_minimal: bool,
 }
 
+/// Nodes for finding the stuck operation without looking ahead.
+const NODES_WITHOUT_LOOKAHEAD: u64 = 500_000;
 /// Nodes for one attempt to weaken.
 const NODES_PER_ATTEMPT: u64 = 200_000;
 
 impl<'a, O: Clone + Eq + std::hash::Hash> Core<'a, O> {
-    fn new(plan: &Plan<O>, stuck: &Stuck, options: &Options, limits: Limits<'a>) -> Self {
-        let last = &plan.entries[plan.levels[stuck.level as usize].entry as usize];
-        let end_us = last.return_us.unwrap_or(u64::MAX);
+    /// What happened until `end_us`, which must be illegal in itself.
+    fn new(plan: &Plan<O>, end_us: u64, options: &Options, limits: Limits<'a>) -> Self {
         let entries: Vec<Entry<O>> =
             plan.entries.iter().filter(|entry| entry.call_us <= end_us).cloned().collect();
         let returned = |entry: &Entry<O>| entry.return_us.is_some_and(|us| us <= end_us);

@@ -46,17 +46,18 @@ pub(super) fn compile<V: Visitor>(
     // Every key of a partition is numbered; a single one is not looked up.
     let key_index = |key: &Value| key_ids.get(key).copied().unwrap_or(0);
     let single = partition.keys.len() == 1;
+    let count = partition.operations.len();
     let operations = || partition.operations.iter().map(|&at| &history.operations[at as usize]);
     match history.specification {
         Specification::Register if single => {
-            let mut model = Register::default();
+            let mut model = Register::for_operations(8);
             let entries = entries(history, partition, |operation| {
                 model.compile(&operation.command, &operation.outcome)
             });
             visitor.visit(model, entries)
         }
         Specification::Register => {
-            let mut model = Joint::new(Register::default(), partition.keys.len());
+            let mut model = Joint::new(Register::for_operations(8), partition.keys.len());
             let entries = entries(history, partition, |operation| {
                 let op = model.inner().compile(&operation.command, &operation.outcome)?;
                 Some((first_key(operation, key_index), op))
@@ -64,14 +65,14 @@ pub(super) fn compile<V: Visitor>(
             visitor.visit(model, entries)
         }
         Specification::Kv if single => {
-            let mut model = Kv::default();
+            let mut model = Kv::for_operations(2 * count);
             let entries = entries(history, partition, |operation| {
                 model.compile(&operation.command, &operation.outcome)
             });
             visitor.visit(model, entries)
         }
         Specification::Kv => {
-            let mut model = Joint::new(Kv::default(), partition.keys.len());
+            let mut model = Joint::new(Kv::for_operations(2 * count), partition.keys.len());
             let entries = entries(history, partition, |operation| {
                 let op = model.inner().compile(&operation.command, &operation.outcome)?;
                 Some((first_key(operation, key_index), op))

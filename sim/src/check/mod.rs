@@ -18,6 +18,7 @@ mod bits;
 mod clock_error;
 mod explain;
 mod judge;
+mod lookahead;
 mod partition;
 mod plan;
 mod search;
@@ -117,8 +118,9 @@ pub struct Report {
 
 /// Up to this many operations, starting threads costs more than it gains.
 const OPERATIONS_FOR_THREADS: usize = 4_096;
-/// What one thread may spend on a partition before the partitions are shared out.
-const NODES_BEFORE_THREADS: u64 = 20_000;
+/// What one thread may spend on each partition, round after round, before the partitions are
+/// shared out: most are easy, and one easy illegal partition settles the matter.
+const NODES_BEFORE_THREADS: [u64; 2] = [1_000, 16_000];
 
 /// Judges a history.
 #[must_use]
@@ -174,23 +176,26 @@ fn judge_all(
         judgement
     };
     let operations: usize = partitions.iter().map(|partition| partition.operations.len()).sum();
-    let mut judgements = vec![Judgement::Unknown(UnknownReason::Nodes); partitions.len()];
-    if operations <= OPERATIONS_FOR_THREADS || partitions.len() == 1 {
-        let nodes = if partitions.len() == 1 { limits.nodes } else { NODES_BEFORE_THREADS };
-        for (judgement, partition) in judgements.iter_mut().zip(partitions) {
-            *judgement = judge(partition, Limits { nodes, ..limits });
-            if *judgement == Judgement::NotLinearizable {
-                return judgements;
+    let not_yet = Judgement::Unknown(UnknownReason::Nodes);
+    let mut judgements = vec![not_yet; partitions.len()];
+    if let [partition] = partitions {
+        return vec![judge(partition, limits)];
+    }
+    if operations <= OPERATIONS_FOR_THREADS {
+        for nodes in NODES_BEFORE_THREADS {
+            for (judgement, partition) in judgements.iter_mut().zip(partitions) {
+                if *judgement == not_yet {
+                    *judgement = judge(partition, Limits { nodes, ..limits });
+                }
+                if *judgement == Judgement::NotLinearizable {
+                    return judgements;
+                }
             }
-        }
-        if partitions.len() == 1 {
-            return judgements;
         }
     }
     // A queue rather than rayon's splitting in halves keeps "biggest first" true.
-    let open: Vec<usize> = (0..partitions.len())
-        .filter(|&index| judgements[index] == Judgement::Unknown(UnknownReason::Nodes))
-        .collect();
+    let open: Vec<usize> =
+        (0..partitions.len()).filter(|&index| judgements[index] == not_yet).collect();
     let threads = rayon::current_num_threads().min(open.len()).max(1);
     let limits = Limits { memory_bytes: options.memory_bytes / threads, ..limits };
     let next = AtomicUsize::new(0);

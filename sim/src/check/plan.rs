@@ -13,6 +13,7 @@ use std::ops::Range;
 
 use rustc_hash::FxHashMap;
 
+use super::lookahead::{self, Ahead};
 use crate::model::{Model, NEVER_US, Window};
 
 /// An operation to be judged.
@@ -36,6 +37,8 @@ pub(super) struct Open {
     pub(super) slot: u32,
     /// Slot of an open equal operation that may as well go first, or [`NO_SLOT`].
     pub(super) twin: u32,
+    /// Whether a history without it would only be weaker.
+    pub(super) is_droppable: bool,
 }
 
 pub(super) const NO_SLOT: u32 = u32::MAX;
@@ -60,6 +63,8 @@ pub(super) struct Level {
     pub(super) observers: Range<u32>,
     /// Optional operations called so far: bits `0..optionals`.
     pub(super) optionals: u32,
+    /// See [`Plan::ahead`].
+    pub(super) ahead: Range<u32>,
 }
 
 /// The layout.
@@ -67,9 +72,12 @@ pub(super) struct Level {
 pub(super) struct Plan<O> {
     pub(super) entries: Vec<Entry<O>>,
     classes: Vec<(u32, Window)>,
+    is_droppable: Vec<bool>,
     pub(super) levels: Vec<Level>,
     pub(super) open: Vec<Open>,
     pub(super) optionals: Vec<Optional>,
+    /// What is soon to be seen, for each level; `lookahead` says how it is used.
+    pub(super) ahead: Vec<Ahead>,
     /// Slots needed for required operations.
     pub(super) slots: usize,
 }
@@ -95,6 +103,25 @@ impl<O: Clone + Eq + std::hash::Hash> Plan<O> {
         (&self.entries[entry as usize].op, window)
     }
 
+    /// Takes away what [`Plan::put_ahead`] can put back: without it the search only gets stuck at
+    /// an operation that cannot answer as it did.
+    pub(super) fn take_ahead(&mut self) -> (Vec<Range<u32>>, Vec<Ahead>) {
+        let ranges = self.levels.iter_mut().map(|level| std::mem::replace(&mut level.ahead, 0..0));
+        (ranges.collect(), std::mem::take(&mut self.ahead))
+    }
+
+    pub(super) fn put_ahead(&mut self, (ranges, ahead): (Vec<Range<u32>>, Vec<Ahead>)) {
+        for (level, range) in self.levels.iter_mut().zip(ranges) {
+            level.ahead = range;
+        }
+        self.ahead = ahead;
+    }
+
+    /// When the operation of a level returned.
+    pub(super) fn return_us(&self, level: usize) -> u64 {
+        self.entries[self.levels[level].entry as usize].return_us.unwrap_or(u64::MAX)
+    }
+
     /// Lays `entries` out; `None` if more than `most_open` (a sum over levels) are open.
     pub(super) fn new<M>(model: &M, entries: Vec<Entry<O>>, most_open: usize) -> Option<Self>
     where
@@ -103,9 +130,14 @@ impl<O: Clone + Eq + std::hash::Hash> Plan<O> {
         let (class_of, same) = classes(model, &entries);
         let mut plan = Self {
             classes: Vec::new(),
+            is_droppable: entries
+                .iter()
+                .map(|entry| model.forget_answer(&entry.op).is_none())
+                .collect(),
             levels: Vec::with_capacity(entries.len()),
-            open: Vec::new(),
+            open: Vec::with_capacity(4 * entries.len()),
             optionals: Vec::new(),
+            ahead: Vec::new(),
             slots: 0,
             entries,
         };
@@ -150,6 +182,7 @@ impl<O: Clone + Eq + std::hash::Hash> Plan<O> {
                 }
             }
         }
+        lookahead::fill(model, &mut plan);
         Some(plan)
     }
 
@@ -187,7 +220,9 @@ impl<O: Clone + Eq + std::hash::Hash> Plan<O> {
                     .rev()
                     .find(|other| class_of[other.entry as usize] == class)
                     .map_or(NO_SLOT, |other| other.slot);
-                self.open.push(Open { entry: open.entry, class, slot: open.slot, twin });
+                let is_droppable = self.is_droppable[open.entry as usize];
+                let (entry, slot) = (open.entry, open.slot);
+                self.open.push(Open { entry, class, slot, twin, is_droppable });
             }
             if !observers {
                 let writers = start..self.open.len() as u32;
@@ -197,6 +232,7 @@ impl<O: Clone + Eq + std::hash::Hash> Plan<O> {
                     observers: writers.end..writers.end,
                     writers,
                     optionals: self.optionals.len() as u32,
+                    ahead: 0..0,
                 });
             }
         }

@@ -6,10 +6,12 @@
 //! later. This explores a node for each *set* of operations that a return can force, not for each
 //! order. Further reductions, each of which keeps at least one linearization if there is any:
 //!
-//! - an operation that is possible now and leaves the state as it is takes effect at once;
+//! - a read that is possible now and leaves the state as it is takes effect at once (a write that
+//!   happens to change nothing does not: later it might);
 //! - of equal operations, the one that returns first (or, without answer, was called first) goes
 //!   first;
 //! - a node that differs from a seen one only by having used more optional operations is dropped;
+//! - a node from which something soon to be seen cannot come about is dropped (see `lookahead`);
 //! - operations that commute with everything the return depends on wait.
 //!
 //! Depth first by default, since a legal history then needs little more than its length. When
@@ -77,7 +79,6 @@ struct Node<R, O> {
 type Waiting<R, O> = (Vec<Node<R, O>>, Visited<R, O>);
 
 /// Steps of all paths, each with the one before it.
-#[derive(Default)]
 struct Trail {
     steps: Vec<Step>,
     /// Length and end of the longest path to the deepest level.
@@ -93,6 +94,10 @@ struct Step {
 const START: u32 = u32::MAX;
 
 impl Trail {
+    fn new() -> Self {
+        Self { steps: Vec::new(), longest: (0, START) }
+    }
+
     fn push(&mut self, before: u32, entry: u32) -> u32 {
         let length = self.length(before) + 1;
         self.steps.push(Step { before, entry, length });
@@ -139,13 +144,13 @@ where
     pub(super) fn new(model: &'a mut M, plan: &'a Plan<M::Op>, limits: Limits<'a>) -> Self {
         Self {
             plan,
-            steps: Transitions::new(model),
+            steps: Transitions::new(model, plan.entries.len()),
             limits,
             visited: Visited::default(),
             stack: Vec::new(),
             by_level: None,
             scratch: Vec::new(),
-            trail: Trail::default(),
+            trail: Trail::new(),
             stuck: Stuck::default(),
             nodes: 0,
         }
@@ -258,6 +263,9 @@ where
             node.level += 1;
         }
         let Node { level, state, required, optional, .. } = node;
+        if self.is_hopeless(&node) {
+            return None;
+        }
         match &mut self.by_level {
             None => {
                 if self.visited.insert(level, state, required, optional) {
@@ -272,6 +280,16 @@ where
             }
         }
         None
+    }
+
+    /// Whether something soon to be seen cannot come about any more.
+    fn is_hopeless(&self, node: &Node<R, O>) -> bool {
+        let ahead = &self.plan.levels[node.level as usize].ahead;
+        let ahead = &self.plan.ahead[ahead.start as usize..ahead.end as usize];
+        ahead.iter().any(|ahead| {
+            let is_done = ahead.slot != NO_SLOT && node.required.has(ahead.slot);
+            !is_done && !self.steps.may_reach(self.plan, node.state, ahead.entry)
+        })
     }
 
     fn take(&mut self, node: &mut Node<R, O>, open: &Open) {
@@ -294,7 +312,7 @@ where
                 continue;
             }
             let steps = self.steps.step(plan, node.state, open.class);
-            if steps.is_only(node.state) {
+            if open.is_droppable && steps.is_only(node.state) {
                 let mut next = node;
                 self.take(&mut next, open);
                 self.scratch = choices;

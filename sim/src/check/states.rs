@@ -5,7 +5,7 @@
 
 use std::hash::Hash;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::plan::Plan;
 use crate::model::Model;
@@ -24,6 +24,11 @@ impl<S> Default for StateTable<S> {
 }
 
 impl<S: Clone + Eq + Hash> StateTable<S> {
+    fn with_capacity(capacity: usize) -> Self {
+        let ids = FxHashMap::with_capacity_and_hasher(capacity, FxBuildHasher);
+        Self { ids, states: Vec::with_capacity(capacity) }
+    }
+
     /// The number of a state; equal states get equal numbers.
     ///
     /// # Panics
@@ -77,6 +82,9 @@ impl Steps {
     }
 }
 
+/// Room to reserve beforehand, so that tiny memory limits and huge histories keep their meaning.
+const MOST_RESERVED: usize = 1_024;
+
 /// The transitions of one partition's model.
 pub(super) struct Transitions<'a, M: Model> {
     pub(super) model: &'a mut M,
@@ -87,11 +95,15 @@ pub(super) struct Transitions<'a, M: Model> {
 }
 
 impl<'a, M: Model> Transitions<'a, M> {
-    pub(super) fn new(model: &'a mut M) -> Self {
+    /// With room for an easy search of about so many operations.
+    pub(super) fn new(model: &'a mut M, operations: usize) -> Self {
         Self {
             model,
-            states: StateTable::default(),
-            steps: FxHashMap::default(),
+            states: StateTable::with_capacity(operations.min(MOST_RESERVED)),
+            steps: FxHashMap::with_capacity_and_hasher(
+                (3 * operations).min(MOST_RESERVED),
+                FxBuildHasher,
+            ),
             many: Vec::new(),
             scratch: Vec::new(),
         }
@@ -130,6 +142,11 @@ impl<'a, M: Model> Transitions<'a, M> {
                 Steps(Steps::MANY + at)
             }
         }
+    }
+
+    /// See [`Model::may_reach`].
+    pub(super) fn may_reach(&self, plan: &Plan<M::Op>, state: u32, telling: u32) -> bool {
+        self.model.may_reach(self.states.state(state), &plan.entries[telling as usize].op)
     }
 
     /// The states a step leads to.

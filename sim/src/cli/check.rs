@@ -2,7 +2,7 @@
 //!
 //! The status says the verdict: 0 linearizable, 1 not, 2 unknown or unreadable.
 
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use super::print;
 use crate::check::{Options, Report, Verdict, check};
 use crate::history::{self, Format};
 
@@ -106,11 +107,6 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Verdict::NotLinearizable(_) => 1,
         Verdict::Unknown(_) => 2,
     })
-}
-
-/// A reader that went away (`| head`) is no reason to panic or to change the status.
-fn print(text: &str) {
-    let _ = io::stdout().write_all(text.as_bytes());
 }
 
 fn load(arguments: &Arguments) -> Result<history::History, String> {

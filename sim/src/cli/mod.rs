@@ -1,10 +1,15 @@
 //! The command line of `orrery-sim`: one file for each subcommand.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 mod check;
+mod run;
+mod swarm;
+
+pub(crate) use run::loss_in_words;
 
 /// Simulates Orrery under faults and judges what clients saw.
 #[derive(Debug, Parser)]
@@ -16,6 +21,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(Box<run::Arguments>),
+    Swarm(swarm::Arguments),
     Check(check::Arguments),
 }
 
@@ -23,6 +30,13 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     match Arguments::parse().command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Swarm(arguments) => swarm::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
     }
+}
+
+/// A reader that went away (`| head`) is no reason to panic or to change the status.
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }

@@ -89,6 +89,18 @@ impl<M: Model> Model for Joint<M> {
         true
     }
 
+    fn is_telling(&self, (_, op): &Self::Op) -> bool {
+        self.inner.is_telling(op)
+    }
+
+    fn may_reach(&self, state: &Self::State, (key, telling): &Self::Op) -> bool {
+        self.inner.may_reach(self.states.state(state[*key as usize]), telling)
+    }
+
+    fn provides(&self, one: &Self::Op, telling: &Self::Op) -> bool {
+        one.0 == telling.0 && self.inner.provides(&one.1, &telling.1)
+    }
+
     fn forget_answer(&self, (key, op): &Self::Op) -> Option<Self::Op> {
         self.inner.forget_answer(op).map(|op| (*key, op))
     }

@@ -23,6 +23,14 @@ pub enum KvOp {
 }
 
 impl Kv {
+    /// A model with room for the values of about so many operations.
+    #[must_use]
+    pub fn for_operations(count: usize) -> Self {
+        let mut model = Self::default();
+        model.values.reserve(count);
+        model
+    }
+
     /// The operation to judge, or `None` if it says nothing.
     pub fn compile(&mut self, command: &Command, outcome: &Outcome) -> Option<KvOp> {
         let reply = match outcome {
@@ -65,6 +73,26 @@ impl Model for Kv {
 
     fn only_observes(&self, op: &KvOp) -> bool {
         matches!(op, KvOp::Get(_))
+    }
+
+    fn is_telling(&self, op: &KvOp) -> bool {
+        matches!(op, KvOp::Get(_))
+    }
+
+    fn may_reach(&self, state: &u32, telling: &KvOp) -> bool {
+        // Without a suitable put, the value can only have grown.
+        match *telling {
+            KvOp::Get(seen) => self.values.is_prefix(*state, seen),
+            _ => true,
+        }
+    }
+
+    fn provides(&self, op: &KvOp, telling: &KvOp) -> bool {
+        match (*op, *telling) {
+            (KvOp::Put(value), KvOp::Get(seen)) => self.values.is_prefix(value, seen),
+            (KvOp::Append(_) | KvOp::Get(_), KvOp::Get(_)) => false,
+            _ => true,
+        }
     }
 
     fn forget_answer(&self, op: &KvOp) -> Option<KvOp> {

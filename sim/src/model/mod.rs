@@ -66,7 +66,25 @@ pub trait Model {
         false
     }
 
-    /// `op` with its answer forgotten; `None` if nothing then remains to be judged.
+    /// Whether the checker may use [`Model::may_reach`] for this operation: one that saw a value.
+    fn is_telling(&self, _op: &Self::Op) -> bool {
+        false
+    }
+
+    /// Whether `telling` can still answer as recorded after some operations from `state`, none of
+    /// which [`Model::provides`] what it saw. (True is always a safe answer.)
+    fn may_reach(&self, _state: &Self::State, _telling: &Self::Op) -> bool {
+        true
+    }
+
+    /// Whether `op` can make `telling` possible whatever the state before was. (True is always a
+    /// safe answer.)
+    fn provides(&self, _op: &Self::Op, _telling: &Self::Op) -> bool {
+        true
+    }
+
+    /// `op` with its answer forgotten; `None` if it then cannot have changed anything, so that
+    /// leaving it out only makes a history weaker.
     fn forget_answer(&self, op: &Self::Op) -> Option<Self::Op>;
 
     /// A state in words.

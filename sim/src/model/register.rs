@@ -25,6 +25,14 @@ pub enum RegisterOp {
 }
 
 impl Register {
+    /// A model with room for the values of about so many operations.
+    #[must_use]
+    pub fn for_operations(count: usize) -> Self {
+        let mut model = Self::default();
+        model.values.reserve(count);
+        model
+    }
+
     /// The operation to judge, or `None` if it says nothing.
     pub fn compile(&mut self, command: &Command, outcome: &Outcome) -> Option<RegisterOp> {
         let reply = match outcome {
@@ -81,9 +89,31 @@ impl Model for Register {
         }
     }
 
+    fn is_telling(&self, op: &Self::Op) -> bool {
+        matches!(op, RegisterOp::Read(_))
+    }
+
+    fn may_reach(&self, state: &Self::State, telling: &Self::Op) -> bool {
+        match *telling {
+            RegisterOp::Read(seen) => seen == *state,
+            _ => true,
+        }
+    }
+
+    fn provides(&self, op: &Self::Op, telling: &Self::Op) -> bool {
+        match (*op, *telling) {
+            (RegisterOp::Write(value), RegisterOp::Read(seen)) => Some(value) == seen,
+            (RegisterOp::Cas(_, to, _), RegisterOp::Read(seen)) => Some(to) == seen,
+            (RegisterOp::Read(_), RegisterOp::Read(_)) => false,
+            _ => true,
+        }
+    }
+
     fn forget_answer(&self, op: &Self::Op) -> Option<Self::Op> {
         match *op {
-            RegisterOp::Read(_) | RegisterOp::Impossible => None,
+            RegisterOp::Read(_) | RegisterOp::Impossible | RegisterOp::Cas(_, _, Some(false)) => {
+                None
+            }
             RegisterOp::Write(value) => Some(RegisterOp::Write(value)),
             RegisterOp::Cas(from, to, _) => Some(RegisterOp::Cas(from, to, None)),
         }

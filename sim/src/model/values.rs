@@ -15,6 +15,12 @@ pub struct Values {
 }
 
 impl Values {
+    /// Makes room for about so many strings more.
+    pub fn reserve(&mut self, count: usize) {
+        self.ids.reserve(count);
+        self.bytes.reserve(count);
+    }
+
     /// The number of `bytes`.
     ///
     /// # Panics
@@ -45,6 +51,12 @@ impl Values {
     #[must_use]
     pub fn bytes(&self, id: u32) -> &[u8] {
         &self.bytes[id as usize]
+    }
+
+    /// Whether the first string is the beginning of the second, or all of it.
+    #[must_use]
+    pub fn is_prefix(&self, head: u32, whole: u32) -> bool {
+        self.bytes(whole).starts_with(self.bytes(head))
     }
 
     /// The string in words.

@@ -17,6 +17,8 @@ use crate::chance::{Chance, Draw};
 
 /// Most connections at a time; the clients' limits keep them far below.
 const CONNS_MAX: usize = 1 << 16;
+/// A kernel takes no more from a sender while its process has left this much unread.
+const RECEIVE_BUFFER_BYTES: usize = 64 << 10;
 /// The pieces of a cut message follow one another within this time.
 const PIECE_GAP_NS: u64 = 300_000;
 
@@ -257,10 +259,16 @@ impl Network {
     pub(crate) fn arrive(&mut self, pipe: u32) -> Option<Arrival> {
         let (conn, toward) = (pipe / 2, [Toward::Server, Toward::Client][(pipe % 2) as usize]);
         let cut = self.is_cut(conn, toward);
-        let pipe = &mut self.conns[conn as usize].pipes[toward as usize];
+        let place = &mut self.conns[conn as usize];
+        let full = toward == Toward::Server && place.inbox.len() > RECEIVE_BUFFER_BYTES;
+        let pipe = &mut place.pipes[toward as usize];
         pipe.scheduled = false;
         let first = pipe.messages.front()?;
-        if cut {
+        if first.arrives_ns > self.now_ns {
+            // The event was for a message that has been forgotten.
+            return None;
+        }
+        if cut || full {
             self.traffic.held += 1;
             if first.kind == Kind::Rst {
                 pipe.messages.clear();
@@ -289,6 +297,20 @@ impl Network {
         self.release(pipe / 2);
     }
 
+    /// The first `len` bytes of a pipe, to look at.
+    #[inline]
+    pub(crate) fn front(&self, pipe: u32, len: usize) -> &[u8] {
+        let pipe = &self.conns[pipe as usize / 2].pipes[pipe as usize % 2];
+        &pipe.bytes[pipe.start..pipe.start + len]
+    }
+
+    /// The first message of a pipe and its bytes, to look at.
+    pub(crate) fn first(&self, pipe: u32) -> Option<(Kind, &[u8])> {
+        let state = &self.conns[pipe as usize / 2].pipes[pipe as usize % 2];
+        let first = state.messages.front()?;
+        Some((first.kind, self.front(pipe, first.len as usize)))
+    }
+
     /// The first `len` bytes of a pipe, which have arrived.
     #[inline]
     pub(crate) fn take(&mut self, index: u32, toward: Toward, len: usize, into: &mut Vec<u8>) {
@@ -315,6 +337,15 @@ impl Network {
     pub(crate) fn under_way(&self, index: u32, toward: Toward) -> usize {
         let pipe = &self.conns[index as usize].pipes[toward as usize];
         pipe.bytes.len() - pipe.start
+    }
+
+    /// The sender is gone: what waited for a cut to end is lost.
+    pub(crate) fn lose_held(&mut self, index: u32, toward: Toward) {
+        let pipe = &mut self.conns[index as usize].pipes[toward as usize];
+        if pipe.held {
+            pipe.clear();
+            pipe.held = false;
+        }
     }
 
     /// Forgets what one end has sent and what the network has not carried yet.
@@ -361,6 +392,23 @@ impl Network {
         self.away[host] -= 1;
     }
 
+    /// The server has taken what it had received: the sender may go on.
+    #[inline]
+    pub(crate) fn open_window(&mut self, index: u32) {
+        let conn = &self.conns[index as usize];
+        if !conn.pipes[0].held
+            || conn.inbox.len() > RECEIVE_BUFFER_BYTES
+            || self.is_cut(index, Toward::Server)
+        {
+            return;
+        }
+        let pipe = &mut self.conns[index as usize].pipes[0];
+        pipe.held = false;
+        pipe.scheduled = true;
+        let at_ns = self.now_ns + self.weather.base_ns;
+        self.queue.push(at_ns, What::Arrive { pipe: index * 2 });
+    }
+
     /// After something was healed: senders that waited try again when their pauses are over.
     pub(crate) fn try_again(&mut self) {
         for index in 0..self.conns.len() as u32 {
@@ -372,8 +420,9 @@ impl Network {
                     continue;
                 }
                 pipe.held = false;
-                let Some(first) = pipe.messages.front() else { continue };
+                let Some(first) = pipe.messages.front_mut() else { continue };
                 let at_ns = next_attempt_ns(first.sent_ns, self.now_ns) + self.weather.base_ns;
+                first.arrives_ns = at_ns;
                 pipe.scheduled = true;
                 let pipe = index * 2 + toward as u32;
                 self.queue.push(at_ns, What::Arrive { pipe });

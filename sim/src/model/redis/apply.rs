@@ -77,7 +77,9 @@ impl Redis {
             };
             self.apply_seen(part, &branch, state, moment, after);
         }
-        if let Some(moment) = deadline.dead(branch.moment) {
+        if part.is_first_of_key
+            && let Some(moment) = deadline.dead(branch.moment)
+        {
             self.apply_seen(part, &branch, KeyState::Absent, moment, after);
         }
     }

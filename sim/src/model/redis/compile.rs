@@ -22,6 +22,9 @@ pub(super) struct Part {
     pub(super) key: u32,
     pub(super) action: Action,
     pub(super) expected: Expected,
+    /// Whether no earlier part is about the same key. Time stands still during a command and a
+    /// MULTI, so a key that was touched cannot have expired since.
+    pub(super) is_first_of_key: bool,
     /// The first part of a command that counts keys.
     pub(super) starts_count: bool,
     /// At the last part of such a command: what the count must be.
@@ -102,6 +105,17 @@ impl RedisOp {
         self.parts.iter().all(|part| {
             matches!(part.action, Action::Get | Action::Pttl | Action::Ttl | Action::Exists)
         })
+    }
+
+    /// For an answered GET: the key and the value that it saw (`None` for nil).
+    pub(super) fn seen(&self) -> Option<(u32, Option<u32>)> {
+        match &*self.parts {
+            [Part { key, action: Action::Get, expected: Expected::Bulk(value), .. }] => {
+                Some((*key, Some(*value)))
+            }
+            [Part { key, action: Action::Get, expected: Expected::Nil, .. }] => Some((*key, None)),
+            _ => None,
+        }
     }
 
     pub(super) fn without_answer(&self) -> Self {
@@ -241,7 +255,14 @@ impl<F: Fn(&Value) -> u32> Builder<'_, F> {
             Some(Reply::Array(_)) => return None,
         };
         let key = (self.key_index)(key);
-        self.parts.push(Part { key, action, expected, starts_count: true, count: None });
+        self.parts.push(Part {
+            key,
+            action,
+            expected,
+            is_first_of_key: self.parts.iter().all(|part| part.key != key),
+            starts_count: true,
+            count: None,
+        });
         Some(())
     }
 }

@@ -15,6 +15,7 @@ pub use compile::{RedisOp, sets_deadlines};
 pub use deadline::{Clock, Deadline};
 
 use apply::Branch;
+use compile::Action;
 use deadline::Moment;
 
 /// The model of the keys of one partition.
@@ -64,6 +65,25 @@ impl Redis {
     }
 }
 
+impl Redis {
+    /// Whether an action can make a key show `seen` whatever it held before.
+    fn part_provides(&self, action: Action, seen: Option<u32>) -> bool {
+        match (action, seen) {
+            (Action::Get | Action::Exists | Action::Pttl | Action::Ttl | Action::Persist, _) => {
+                false
+            }
+            (Action::Set(set), None) => set.ttl_us.is_some(),
+            (Action::Del | Action::GetDel | Action::Expire(_), seen) => seen.is_none(),
+            (Action::Append(_) | Action::IncrBy(_), None) => false,
+            // An APPEND to a key that is gone starts the value.
+            (Action::Append(value), Some(seen)) => self.values.is_prefix(value, seen),
+            // What is appended to a value that is set is told by the values themselves.
+            (Action::Set(set), Some(seen)) => self.values.is_prefix(set.value, seen),
+            (Action::IncrBy(_), Some(_)) => true,
+        }
+    }
+}
+
 impl Model for Redis {
     type Op = RedisOp;
     type State = RedisState;
@@ -110,6 +130,31 @@ impl Model for Redis {
 
     fn is_timed(&self) -> bool {
         self.clock.is_some()
+    }
+
+    fn is_telling(&self, op: &RedisOp) -> bool {
+        op.seen().is_some()
+    }
+
+    fn may_reach(&self, state: &RedisState, telling: &RedisOp) -> bool {
+        let Some((key, seen)) = telling.seen() else {
+            return true;
+        };
+        // Without anything that provides the value, it can only have grown or died.
+        match (state.keys[key as usize], seen) {
+            (KeyState::Present { value, .. }, Some(seen)) => self.values.is_prefix(value, seen),
+            (KeyState::Present { deadline, .. }, None) => deadline.is_some(),
+            (KeyState::Absent, seen) => seen.is_none(),
+        }
+    }
+
+    fn provides(&self, op: &RedisOp, telling: &RedisOp) -> bool {
+        telling.seen().is_none_or(|(key, seen)| {
+            op.parts()
+                .iter()
+                .filter(|part| part.key == key)
+                .any(|part| self.part_provides(part.action, seen))
+        })
     }
 
     fn forget_answer(&self, op: &RedisOp) -> Option<RedisOp> {

@@ -1,0 +1,202 @@
+//! CLIENT LIST and CLIENT INFO: one line for each client, in the format of Redis 7.2.
+//!
+//! Invariant: clients are listed in the order in which they connected; a client that is being closed
+//! is no longer listed.
+
+use super::Cx;
+use super::client::ANY_TIME;
+use super::connection::DEFAULT_USER;
+use super::spec::{Command, Flags, Group};
+use crate::args::Args;
+use crate::error::Error;
+use crate::input::{ConnId, Origin};
+use crate::resp::Protocol;
+use crate::session::Session;
+use crate::time::Instant;
+use crate::value::number::parse_integer;
+
+/// The rows of this family.
+pub(super) const COMMANDS: &[Command] = &[
+    Command {
+        name: "CLIENT INFO",
+        arity: 2,
+        flags: ANY_TIME,
+        tips: &["nondeterministic_output"],
+        group: Group::Connection,
+        since: "6.2.0",
+        summary: "Returns what the server knows about the connection.",
+        run: info,
+        ..Command::ROW
+    },
+    Command {
+        name: "CLIENT LIST",
+        syntax: "[TYPE (NORMAL | MASTER | REPLICA | PUBSUB)] [ID client-id [client-id ...]]",
+        arity: -2,
+        flags: ANY_TIME.and(Flags::ADMIN),
+        tips: &["nondeterministic_output"],
+        group: Group::Connection,
+        since: "2.4.0",
+        complexity: "O(N) where N is the number of client connections",
+        summary: "Lists the open connections.",
+        run: list,
+        ..Command::ROW
+    },
+];
+
+/// What a client is, for the TYPE filters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ClientType {
+    /// An ordinary one.
+    Normal,
+    /// Our primary.
+    Master,
+    /// One of our replicas.
+    Replica,
+    /// A subscriber.
+    Pubsub,
+}
+
+impl ClientType {
+    /// The type called `name`.
+    pub(super) fn parse(name: &[u8]) -> Result<Self, Error> {
+        let known: [(&str, Self); 5] = [
+            ("normal", Self::Normal),
+            ("slave", Self::Replica),
+            ("replica", Self::Replica),
+            ("pubsub", Self::Pubsub),
+            ("master", Self::Master),
+        ];
+        let found = known.iter().find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()));
+        found.map(|&(_, found)| found).ok_or_else(|| {
+            let name = String::from_utf8_lossy(name);
+            Error::text(format!("ERR Unknown client type '{name}'"))
+        })
+    }
+
+    /// What `session` is. Neither replication nor subscriptions exist yet.
+    pub(super) fn of(_: &Session) -> Self {
+        Self::Normal
+    }
+}
+
+/// The sizes that only the running client has: its replies so far and its words.
+#[derive(Clone, Copy, Default)]
+struct Running {
+    reply_bytes: usize,
+    words_bytes: usize,
+}
+
+fn info(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let mut text = String::new();
+    describe(&mut text, cx.session, cx.now.mono, running(cx, args));
+    cx.reply.verbatim("txt", &text);
+    Ok(())
+}
+
+fn list(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let mut text = String::new();
+    if args.len() == 4 && args.is(2, "TYPE") {
+        let wanted = ClientType::parse(args.at(3))?;
+        for conn in cx.state.sessions.ids() {
+            append(cx, args, conn, &mut text, |session| ClientType::of(session) == wanted);
+        }
+    } else if args.len() > 3 && args.is(2, "ID") {
+        for id in args.from(3) {
+            let id = parse_integer(id).ok_or(Error::fixed("ERR Invalid client ID"))?;
+            if let Ok(id) = u64::try_from(id) {
+                append(cx, args, ConnId(id), &mut text, |_| true);
+            }
+        }
+    } else if args.len() == 2 {
+        for conn in cx.state.sessions.ids() {
+            append(cx, args, conn, &mut text, |_| true);
+        }
+    } else {
+        return Err(Error::Syntax);
+    }
+    cx.reply.verbatim("txt", &text);
+    Ok(())
+}
+
+/// Appends the line of client `conn` if it is there and `wanted`.
+fn append(
+    cx: &Cx<'_>,
+    args: Args<'_>,
+    conn: ConnId,
+    text: &mut String,
+    wanted: impl Fn(&Session) -> bool,
+) {
+    let (session, sizes) = if conn == cx.session.id {
+        (&*cx.session, running(cx, args))
+    } else {
+        match cx.state.sessions.find(conn) {
+            Some(session) if !session.closing => (session, Running::default()),
+            _ => return,
+        }
+    };
+    if wanted(session) {
+        describe(text, session, cx.now.mono, sizes);
+    }
+}
+
+fn running(cx: &Cx<'_>, args: Args<'_>) -> Running {
+    Running { reply_bytes: cx.reply.out.len(), words_bytes: args.from(0).map(<[u8]>::len).sum() }
+}
+
+/// Appends one line. What no connection can have yet (subscriptions, a transaction, tracking) is
+/// shown as Redis shows its absence; the engine knows no file descriptors.
+fn describe(text: &mut String, session: &Session, now: Instant, running: Running) {
+    use core::fmt::Write;
+
+    let pending = session.outbox.len() + session.in_flight + running.reply_bytes;
+    let fields: [(&str, &dyn core::fmt::Display); 30] = [
+        ("id", &session.id.0),
+        ("addr", &session.address()),
+        ("laddr", &session.local_address()),
+        ("fd", &-1),
+        ("name", &String::from_utf8_lossy(&session.name)),
+        ("age", &(now.since(session.created).as_millis() / 1000)),
+        ("idle", &(now.since(session.last_active).as_millis() / 1000)),
+        ("flags", &flags(session)),
+        ("db", &session.db),
+        ("sub", &0),
+        ("psub", &0),
+        ("ssub", &0),
+        ("multi", &-1),
+        ("qbuf", &session.input_pending),
+        ("qbuf-free", &0),
+        ("argv-mem", &running.words_bytes),
+        ("multi-mem", &0),
+        ("rbs", &session.outbox.capacity()),
+        ("rbp", &pending),
+        ("obl", &(session.outbox.len() + running.reply_bytes)),
+        ("oll", &0),
+        ("omem", &session.in_flight),
+        ("tot-mem", &(session.memory_bytes() + running.words_bytes)),
+        ("events", &(if session.in_flight > 0 { "rw" } else { "r" })),
+        ("cmd", &(if session.last_command.is_empty() { "NULL" } else { session.last_command })),
+        ("user", &DEFAULT_USER),
+        ("redir", &-1),
+        ("resp", &(if session.protocol == Protocol::Resp3 { 3 } else { 2 })),
+        ("lib-name", &String::from_utf8_lossy(&session.lib_name)),
+        ("lib-ver", &String::from_utf8_lossy(&session.lib_ver)),
+    ];
+    for (index, (name, value)) in fields.iter().enumerate() {
+        let separator = if index == 0 { "" } else { " " };
+        write!(text, "{separator}{name}={value}").expect("a String takes everything");
+    }
+    text.push('\n');
+}
+
+/// The letters of `flags=`, in Redis's order.
+fn flags(session: &Session) -> String {
+    let letters = [
+        ('b', session.blocked.is_some()),
+        ('c', session.closing),
+        ('U', matches!(session.origin, Origin::Unix { .. })),
+        ('e', session.no_evict),
+        ('T', session.no_touch),
+    ];
+    let shown: String = letters.iter().filter(|(_, set)| *set).map(|&(letter, _)| letter).collect();
+    if shown.is_empty() { "N".to_owned() } else { shown }
+}

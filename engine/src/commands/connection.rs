@@ -1,0 +1,201 @@
+//! Connections: who a client is, which database it uses, whether it is still there.
+//!
+//! Invariant: a password is compared in a time that does not depend on where it differs.
+
+use super::Cx;
+use super::spec::{Command, Flags, Group};
+use crate::args::Args;
+use crate::error::Error;
+use crate::resp::Protocol;
+use crate::session::ReplyMode;
+use crate::value::number::parse_integer;
+
+/// The one user until there are access control lists.
+pub(super) const DEFAULT_USER: &str = "default";
+
+/// What AUTH, HELLO and their like may do: run before authentication, while loading, from no script.
+pub(super) const HANDSHAKE: Flags = Flags::NOSCRIPT
+    .and(Flags::LOADING)
+    .and(Flags::STALE)
+    .and(Flags::FAST)
+    .and(Flags::NO_AUTH)
+    .and(Flags::ALLOW_BUSY);
+
+const WRONG_PASSWORD: Error =
+    Error::fixed("WRONGPASS invalid username-password pair or user is disabled.");
+
+/// The rows of this family.
+pub(super) const COMMANDS: &[Command] = &[
+    Command {
+        name: "AUTH",
+        syntax: "[username] password",
+        arity: -2,
+        flags: HANDSHAKE,
+        group: Group::Connection,
+        complexity: "O(1)",
+        summary: "Proves to the server who the client is.",
+        run: auth,
+        ..Command::ROW
+    },
+    Command {
+        name: "ECHO",
+        syntax: "message",
+        arity: 2,
+        flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST),
+        group: Group::Connection,
+        summary: "Answers with the string that it is given.",
+        run: echo,
+        ..Command::ROW
+    },
+    Command {
+        name: "PING",
+        syntax: "[message]",
+        arity: -1,
+        flags: Flags::FAST,
+        tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+        group: Group::Connection,
+        summary: "Answers, to show that the server is there.",
+        run: ping,
+        ..Command::ROW
+    },
+    Command {
+        name: "QUIT",
+        syntax: "",
+        arity: -1,
+        flags: HANDSHAKE,
+        group: Group::Connection,
+        summary: "Closes the connection after all replies have been sent.",
+        run: quit,
+        ..Command::ROW
+    },
+    Command {
+        name: "RESET",
+        syntax: "",
+        arity: 1,
+        flags: HANDSHAKE,
+        group: Group::Connection,
+        since: "6.2.0",
+        summary: "Makes the connection as it was when it was new.",
+        run: reset,
+        ..Command::ROW
+    },
+    Command {
+        name: "SELECT",
+        syntax: "index",
+        arity: 2,
+        flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST),
+        group: Group::Connection,
+        summary: "Chooses the database that the connection works with.",
+        run: select,
+        ..Command::ROW
+    },
+];
+
+fn auth(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    match args.len() {
+        2 if cx.state.config.requirepass.is_empty() => {
+            return Err(Error::fixed(
+                "ERR AUTH <password> called without any password configured for the default user. \
+                 Are you sure your configuration is correct?",
+            ));
+        }
+        2 => authenticate(cx, DEFAULT_USER.as_bytes(), args.at(1))?,
+        3 => authenticate(cx, args.at(1), args.at(2))?,
+        _ => return Err(Error::Syntax),
+    }
+    cx.reply.ok();
+    Ok(())
+}
+
+/// Makes the client one that has authenticated, or says that user or password is wrong. A client
+/// that had authenticated before stays so.
+pub(super) fn authenticate(cx: &mut Cx<'_>, user: &[u8], password: &[u8]) -> Result<(), Error> {
+    let secret = cx.state.config.requirepass.as_bytes();
+    let right = secret.is_empty() || is_same(secret, password);
+    if !right || user != DEFAULT_USER.as_bytes() {
+        return Err(WRONG_PASSWORD);
+    }
+    cx.session.authenticated = true;
+    Ok(())
+}
+
+/// Whether `given` is `secret`; takes a time that depends on the length of `given` alone.
+fn is_same(secret: &[u8], given: &[u8]) -> bool {
+    let mut difference = secret.len() ^ given.len();
+    for (index, &byte) in given.iter().enumerate() {
+        difference |= usize::from(byte ^ secret[index % secret.len()]);
+    }
+    core::hint::black_box(difference) == 0
+}
+
+fn echo(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    cx.reply.bulk(args.at(1));
+    Ok(())
+}
+
+fn ping(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    match args.len() {
+        1 => cx.reply.simple("PONG"),
+        2 => cx.reply.bulk(args.at(1)),
+        _ => return Err(Error::WrongArity(cx.row.full_name)),
+    }
+    Ok(())
+}
+
+fn quit(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
+    cx.session.closing = true;
+    cx.reply.ok();
+    Ok(())
+}
+
+fn reset(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
+    let session = &mut *cx.session;
+    session.db = 0;
+    session.protocol = Protocol::Resp2;
+    session.name = Box::default();
+    session.authenticated = cx.state.config.requirepass.is_empty();
+    session.no_evict = false;
+    session.no_touch = false;
+    // A SKIP that is in force still swallows the reply of RESET, as in Redis.
+    if session.reply_mode == ReplyMode::Off {
+        session.reply_mode = ReplyMode::On;
+    }
+    cx.reply.protocol = Protocol::Resp2;
+    cx.reply.simple("RESET");
+    Ok(())
+}
+
+fn select(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let index = parse_integer(args.at(1)).ok_or(Error::NotAnInteger)?;
+    if i32::try_from(index).is_err() {
+        return Err(Error::fixed(
+            "ERR value is out of range, value must between -2147483648 and 2147483647",
+        ));
+    }
+    let index = usize::try_from(index).map_err(|_| Error::DbIndexOutOfRange)?;
+    if index >= cx.state.config.databases {
+        return Err(Error::DbIndexOutOfRange);
+    }
+    cx.session.db = index;
+    cx.reply.ok();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_the_same_only_when_they_are() {
+        for (secret, given, same) in [
+            ("secret", "secret", true),
+            ("secret", "secreT", false),
+            ("secret", "secre", false),
+            ("secret", "secretsecret", false),
+            ("aa", "aaaa", false),
+            ("a", "", false),
+        ] {
+            assert_eq!(is_same(secret.as_bytes(), given.as_bytes()), same, "{secret} {given}");
+        }
+    }
+}

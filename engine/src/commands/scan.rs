@@ -1,0 +1,167 @@
+//! Keys of any type: listing them.
+//!
+//! SCAN's guarantee: a key that exists from the first call to the one that returns cursor 0 is
+//! returned. The cursor is a position in hash space, which stays valid however the table grows.
+
+use super::Cx;
+use super::arguments::integer;
+use super::spec::{Command, Flags};
+use crate::args::Args;
+use crate::error::Error;
+use crate::value::glob;
+
+/// Keys that one SCAN returns without `COUNT`.
+const COUNT_DEFAULT: i64 = 10;
+/// `COUNT` is a hint: one call never collects more keys than this, however large it is.
+const COUNT_MAX: i64 = 10_000;
+/// One call looks at so many pieces of hash space for each key it was asked for.
+const PIECES_PER_COUNT: i64 = 10;
+/// The largest number that is a cursor.
+const CURSOR_MAX: u128 = u64::MAX as u128;
+
+/// The rows of this family.
+pub(super) const COMMANDS: &[Command] = &[
+    Command {
+        name: "KEYS",
+        syntax: "pattern",
+        arity: 2,
+        flags: Flags::READONLY,
+        categories: &["dangerous"],
+        complexity: "O(N) where N is the number of keys in the database.",
+        summary: "Returns the names of all keys that match a glob pattern.",
+        run: keys,
+        ..Command::ROW
+    },
+    Command {
+        name: "SCAN",
+        syntax: "cursor [MATCH pattern] [COUNT count] [TYPE type]",
+        arity: -2,
+        flags: Flags::READONLY.and(Flags::TOUCHES_ARBITRARY_KEYS),
+        since: "2.8.0",
+        complexity: "O(1) for each call, O(N) for a whole iteration where N is the number of keys.",
+        summary: "Returns some names of keys and a cursor to go on from; 0 begins and ends.",
+        run: scan,
+        ..Command::ROW
+    },
+];
+
+/// Writes an array whose length is known only when its elements are written.
+fn reply_array(cx: &mut Cx<'_>, elements: impl FnOnce(&mut Cx<'_>) -> usize) {
+    let start = cx.reply.out.len();
+    let len = elements(cx);
+    let end = cx.reply.out.len();
+    cx.reply.array(len);
+    let header = cx.reply.out.len() - end;
+    cx.reply.out[start..].rotate_right(header);
+}
+
+/// `KEYS pattern`
+fn keys(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let filter =
+        Filter { pattern: Some(args.at(1)).filter(|&pattern| pattern != b"*"), kind: None };
+    reply_array(cx, |cx| {
+        let (mut cursor, mut len) = (0, 0);
+        loop {
+            cursor = filter.piece(cx, cursor, &mut len);
+            if cursor == 0 {
+                return len;
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Which keys are wanted.
+#[derive(Clone, Copy, Debug, Default)]
+struct Filter<'a> {
+    pattern: Option<&'a [u8]>,
+    /// The name of a type, in any case.
+    kind: Option<&'a [u8]>,
+}
+
+impl Filter<'_> {
+    /// Writes the wanted keys of one piece of hash space and counts them; returns the next cursor.
+    fn piece(self, cx: &mut Cx<'_>, cursor: u64, len: &mut usize) -> u64 {
+        let index = cx.session.db;
+        let (keyspace, reply) = (&cx.state.keyspace, &mut *cx.reply);
+        let db = keyspace.db(index);
+        db.scan(cursor, |key, found| {
+            let wanted = self.pattern.is_none_or(|pattern| glob::matches(pattern, key))
+                && self.kind.is_none_or(|kind| {
+                    kind.eq_ignore_ascii_case(db.value(found).type_name().as_bytes())
+                })
+                && !keyspace.is_expired(index, found);
+            if wanted {
+                reply.bulk(key);
+                *len += 1;
+            }
+        })
+    }
+}
+
+/// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`
+fn scan(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let mut cursor = cursor_of(args.at(1))?;
+    let (mut filter, mut count) = (Filter::default(), COUNT_DEFAULT);
+    let mut index = 2;
+    while index < args.len() {
+        let operand = args.opt(index + 1).ok_or(Error::Syntax)?;
+        if args.is(index, "COUNT") {
+            count = integer(operand)?;
+            if count < 1 {
+                return Err(Error::Syntax);
+            }
+        } else if args.is(index, "MATCH") {
+            filter.pattern = Some(operand).filter(|&pattern| pattern != b"*");
+        } else if args.is(index, "TYPE") {
+            filter.kind = Some(operand);
+        } else {
+            return Err(Error::Syntax);
+        }
+        index += 2;
+    }
+    let count = count.min(COUNT_MAX);
+    cx.reply.array(2);
+    let start = cx.reply.out.len();
+    reply_array(cx, |cx| {
+        let mut len = 0;
+        for _ in 0..count * PIECES_PER_COUNT {
+            cursor = filter.piece(cx, cursor, &mut len);
+            if cursor == 0 || len as i64 >= count {
+                break;
+            }
+        }
+        len
+    });
+    // The cursor goes before the keys and is known only behind them.
+    let end = cx.reply.out.len();
+    cx.reply.text(itoa::Buffer::new().format(cursor));
+    let header = cx.reply.out.len() - end;
+    cx.reply.out[start..].rotate_right(header);
+    Ok(())
+}
+
+/// Reads a cursor as C's `strtoul` does: an optional sign, digits, nothing else; no digits are 0.
+fn cursor_of(word: &[u8]) -> Result<u64, Error> {
+    let invalid = Error::fixed("ERR invalid cursor");
+    let (negative, digits) = match word {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        _ => (false, word),
+    };
+    if digits.is_empty() && !word.is_empty() {
+        return Err(invalid);
+    }
+    let mut value = 0_u128;
+    for digit in digits {
+        if !digit.is_ascii_digit() {
+            return Err(invalid);
+        }
+        value = value * 10 + u128::from(digit - b'0');
+        if value > CURSOR_MAX {
+            return Err(invalid);
+        }
+    }
+    let value = value as u64;
+    Ok(if negative { value.wrapping_neg() } else { value })
+}

@@ -1,0 +1,284 @@
+//! Faults carried out: each begins, perhaps turns (a strobe), and ends.
+//!
+//! Invariant: what a fault did is undone exactly, whatever else began or ended meanwhile; so links
+//! count their cuts and hosts their stops.
+
+use super::World;
+use super::network::{End, Kind, Toward};
+use super::queue::What;
+use crate::fault::{Fault, FaultKind};
+
+/// How far a planned fault is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Progress {
+    pub(super) state: Stage,
+    /// Which turn is the valid one.
+    generation: u16,
+    /// When it is to end.
+    ends_ns: u64,
+    /// The host that was chosen when it began.
+    host: u16,
+    /// How far a strobe has moved the clock.
+    moved_ns: i64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Stage {
+    #[default]
+    Waiting,
+    InForce,
+    Over,
+}
+
+/// A fault of one connection that finds none tries again after this.
+const RETRY_NS: u64 = 10_000_000;
+
+impl World {
+    /// A planned fault begins.
+    pub(super) fn begin(&mut self, index: u16) {
+        let place = usize::from(index);
+        let planned = self.plan.faults[place];
+        if self.progress[place].state != Stage::Waiting {
+            return;
+        }
+        if !self.strike(place, planned.fault) {
+            self.net.queue.push(self.net.now_ns + RETRY_NS, What::Begin { fault: index });
+            return;
+        }
+        self.fired[planned.fault.kind.index()] += 1;
+        let progress = &mut self.progress[place];
+        if planned.lasts_ns == 0 {
+            progress.state = Stage::Over;
+            return;
+        }
+        progress.state = Stage::InForce;
+        progress.ends_ns = self.net.now_ns + planned.lasts_ns;
+        self.plan_turn(index);
+    }
+
+    fn plan_turn(&mut self, index: u16) {
+        let place = usize::from(index);
+        let period_ns = self.plan.faults[place].fault.period_ns;
+        let progress = &mut self.progress[place];
+        progress.generation = progress.generation.wrapping_add(1);
+        let next_ns = match period_ns {
+            0 => progress.ends_ns,
+            _ => progress.ends_ns.min(self.net.now_ns + period_ns),
+        };
+        let what = What::Turn { fault: index, generation: progress.generation };
+        self.net.queue.push(next_ns, what);
+    }
+
+    /// A fault in force does its next piece of work, or ends.
+    pub(super) fn turn(&mut self, index: u16, generation: u16) {
+        let progress = self.progress[usize::from(index)];
+        if progress.state != Stage::InForce || progress.generation != generation {
+            return;
+        }
+        if self.net.now_ns >= progress.ends_ns {
+            self.end(usize::from(index));
+        } else {
+            self.strobe(usize::from(index));
+            self.plan_turn(index);
+        }
+    }
+
+    /// All faults end: the liveness phase begins.
+    pub(super) fn heal(&mut self) {
+        for place in 0..self.progress.len() {
+            if self.progress[place].state == Stage::InForce {
+                self.end(place);
+            }
+            self.progress[place].state = Stage::Over;
+        }
+        self.net.weather.loss = 0;
+        self.net.weather.spike_one_in = 1 << 40;
+        self.shared.healed_ns = Some(self.net.now_ns);
+        self.clients.iter_mut().for_each(super::Client::heal);
+    }
+
+    /// Does the harm; false if there is nothing to do it to.
+    fn strike(&mut self, place: usize, fault: Fault) -> bool {
+        let host = usize::from(fault.host);
+        self.progress[place].host = fault.host;
+        match fault.kind {
+            FaultKind::Kill | FaultKind::PowerLoss => {
+                return self.strike_dead(host, fault.kind);
+            }
+            FaultKind::Pause => self.servers[host].stopped += 1,
+            FaultKind::ClientPause => {
+                let servers = self.servers.len();
+                self.clients[host - servers].stopped += 1;
+            }
+            FaultKind::VmFreeze => {
+                self.net.leave(host);
+                let server = &mut self.servers[host];
+                server.frozen += 1;
+                server.clock.freeze(self.net.now_ns);
+                server.timer.cancel();
+            }
+            FaultKind::ClockStep => self.step_clock(host, fault.amount),
+            FaultKind::ClockDrift | FaultKind::ClockSlew => self.add_rate(host, fault.amount),
+            FaultKind::ClockStrobe => self.strobe(place),
+            FaultKind::HalfOpen | FaultKind::Reset => return self.strike_connection(fault),
+            FaultKind::Latency | FaultKind::Loss | FaultKind::Slow => self.worsen(fault, true),
+            FaultKind::IsolatePrimary => {
+                let primary = self.primary();
+                self.progress[place].host = primary;
+                self.cut(Fault { host: primary, ..fault }, true);
+            }
+            FaultKind::PartitionOneWay
+            | FaultKind::PartitionHalves
+            | FaultKind::PartitionRing
+            | FaultKind::PartitionBridge
+            | FaultKind::Isolate => self.cut(fault, true),
+        }
+        true
+    }
+
+    /// Undoes it.
+    fn end(&mut self, place: usize) {
+        let fault = self.plan.faults[place].fault;
+        let host = usize::from(self.progress[place].host);
+        self.progress[place].state = Stage::Over;
+        match fault.kind {
+            FaultKind::Kill => self.servers[host].start(&mut self.net),
+            FaultKind::PowerLoss => {
+                self.net.come_back(host);
+                self.servers[host].clock.reboot(self.net.now_ns);
+                self.servers[host].start(&mut self.net);
+                self.net.try_again();
+            }
+            FaultKind::Pause => {
+                self.servers[host].stopped -= 1;
+                self.servers[host].go_on(&mut self.net);
+            }
+            FaultKind::ClientPause => {
+                let client = &mut self.clients[host - self.servers.len()];
+                client.stopped -= 1;
+                client.go_on(&mut self.net, &mut self.shared);
+            }
+            FaultKind::VmFreeze => {
+                let server = &mut self.servers[host];
+                server.frozen -= 1;
+                server.clock.thaw(self.net.now_ns, fault.amount != 0);
+                self.net.come_back(host);
+                self.net.try_again();
+                self.servers[host].go_on(&mut self.net);
+            }
+            FaultKind::ClockDrift | FaultKind::ClockSlew => self.add_rate(host, -fault.amount),
+            FaultKind::ClockStrobe => {
+                let moved_ns = core::mem::take(&mut self.progress[place].moved_ns);
+                self.step_clock(host, -moved_ns);
+            }
+            FaultKind::Latency | FaultKind::Loss | FaultKind::Slow => self.worsen(fault, false),
+            FaultKind::ClockStep | FaultKind::HalfOpen | FaultKind::Reset => {}
+            FaultKind::PartitionOneWay
+            | FaultKind::PartitionHalves
+            | FaultKind::PartitionRing
+            | FaultKind::PartitionBridge
+            | FaultKind::Isolate
+            | FaultKind::IsolatePrimary => {
+                self.cut(Fault { host: host as u16, ..fault }, false);
+                self.net.try_again();
+            }
+        }
+    }
+
+    fn strike_dead(&mut self, host: usize, kind: FaultKind) -> bool {
+        if !self.servers[host].is_up() {
+            return false;
+        }
+        let resets = kind == FaultKind::Kill;
+        let (digest, keys) = self.servers[host].die(&mut self.net, resets);
+        if !resets {
+            self.net.leave(host);
+        }
+        self.roll_digest(digest);
+        self.deaths.push(super::Death { server: host as u16, at_ns: self.net.now_ns, keys });
+        true
+    }
+
+    fn strike_connection(&mut self, fault: Fault) -> bool {
+        let client = &self.clients[usize::from(fault.host) - self.servers.len()];
+        let Some(index) = client.connection(&self.net) else { return false };
+        if fault.kind == FaultKind::HalfOpen {
+            for pipe in &mut self.net.conns[index as usize].pipes {
+                pipe.swallowed = true;
+            }
+        } else {
+            self.net.post(index, Toward::Client, Kind::Rst);
+            if self.net.conns[index as usize].at_server == End::Open {
+                self.net.post(index, Toward::Server, Kind::Rst);
+            }
+        }
+        true
+    }
+
+    /// The server that most clients are connected to.
+    fn primary(&self) -> u16 {
+        let mut clients = vec![0; self.servers.len()];
+        for client in &self.clients {
+            if let Some(index) = client.connection(&self.net) {
+                clients[usize::from(self.net.conns[index as usize].server)] += 1;
+            }
+        }
+        let most = clients.iter().copied().max().unwrap_or(0);
+        clients.iter().position(|&count| count == most).unwrap_or(0) as u16
+    }
+
+    fn cut(&mut self, fault: Fault, begins: bool) {
+        let hosts = self.net.hosts;
+        for from in 0..hosts {
+            for to in 0..hosts {
+                if fault.cuts(from, to, hosts) {
+                    let cuts = &mut self.net.links[from * hosts + to].cuts;
+                    *cuts = if begins { *cuts + 1 } else { *cuts - 1 };
+                }
+            }
+        }
+    }
+
+    fn worsen(&mut self, fault: Fault, begins: bool) {
+        let (hosts, host) = (self.net.hosts, usize::from(fault.host));
+        let amount = fault.amount.unsigned_abs();
+        for (place, link) in self.net.links.iter_mut().enumerate() {
+            if place / hosts != host && place % hosts != host {
+                continue;
+            }
+            let what = match fault.kind {
+                FaultKind::Latency => &mut link.extra_ns,
+                FaultKind::Loss => &mut link.extra_loss,
+                _ => &mut link.byte_ns,
+            };
+            *what = if begins { *what + amount } else { *what - amount };
+        }
+    }
+
+    fn step_clock(&mut self, host: usize, by_ns: i64) {
+        self.servers[host].clock.step_wall(self.net.now_ns, by_ns);
+        self.servers[host].go_on(&mut self.net);
+    }
+
+    fn strobe(&mut self, place: usize) {
+        let fault = self.plan.faults[place].fault;
+        let moved_ns = self.progress[place].moved_ns;
+        let by_ns = if moved_ns == 0 { fault.amount } else { -moved_ns };
+        self.progress[place].moved_ns += by_ns;
+        self.step_clock(usize::from(fault.host), by_ns);
+    }
+
+    fn add_rate(&mut self, host: usize, ppm: i64) {
+        let now_ns = self.net.now_ns;
+        match host.checked_sub(self.servers.len()) {
+            None => {
+                self.servers[host].clock.add_rate(now_ns, ppm);
+                self.servers[host].go_on(&mut self.net);
+            }
+            Some(client) => {
+                self.clients[client].clock.add_rate(now_ns, ppm);
+                self.clients[client].go_on(&mut self.net, &mut self.shared);
+            }
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! The simulated world: servers that are real engines, clients, the network between them, their
+//! clocks, and what goes wrong.
+//!
+//! A discrete-event simulation: the next event is taken off the queue, carried out, and whatever it
+//! causes goes into the queue. Nothing happens between events and nothing takes time but what says so.
+//!
+//! Invariant: a run is a function of its [`Setup`]; the same setup gives the same events, byte for
+//! byte.
+
+mod client;
+mod clock;
+mod faults;
+mod link;
+mod network;
+mod queue;
+mod server;
+mod trace;
+
+use orrery_engine::{Config, Digest};
+
+pub(crate) use link::Weather;
+pub use trace::Trace;
+
+use crate::chance::{Stream, roll, roll_bytes};
+use crate::fault::FaultKind;
+use crate::journal::Journal;
+use crate::plan::Plan;
+use crate::setup::{Knobs, Setup};
+use crate::workload::Workload;
+use client::{Client, Shared};
+use clock::HostClock;
+use faults::Progress;
+use network::{Network, Toward, Traffic};
+use queue::What;
+use server::Server;
+
+/// Simulated time that clients have after the faults to get their answers.
+const LIVENESS_NS: u64 = 60_000_000_000;
+/// True time zero, as the wall clocks know it: the first second of 2026.
+const EPOCH_NS: i64 = 1_767_225_600_000_000_000;
+/// Most events in a run: a world that does more than this has gone round in circles.
+const EVENTS_MAX: u64 = 1 << 32;
+
+/// A server process that died with its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Death {
+    /// Whose.
+    pub server: u16,
+    /// When.
+    pub at_ns: u64,
+    /// How many keys it had.
+    pub keys: usize,
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What the clients saw.
+    pub journal: Journal,
+    /// The rolling hash over every event and every engine's data.
+    pub digest: u64,
+    /// How many events there were.
+    pub events: u64,
+    /// Steps of all engines.
+    pub steps: u64,
+    /// True time at the end.
+    pub simulated_ns: u64,
+    /// How often each kind of fault struck.
+    pub fired: [u32; FaultKind::ALL.len()],
+    /// Which servers died when.
+    pub deaths: Vec<Death>,
+    /// By how much each server may have misjudged the longest time to live, in milliseconds.
+    pub clock_error_ms: Vec<u64>,
+    /// Clients that got no answer after the faults were over, in words.
+    pub starved: Vec<String>,
+    /// Messages sent, and what became of them.
+    pub effects: Effects,
+    /// The rolling hash after each event, if that was asked for.
+    pub log: Vec<u64>,
+}
+
+/// What the faults did, to see that they did something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// Messages sent.
+    pub messages: u64,
+    /// Messages held up by a partition, a frozen or powerless host, or a full buffer.
+    pub held: u64,
+    /// Messages lost and sent again.
+    pub lost: u64,
+    /// Messages that arrived in pieces.
+    pub pieces: u64,
+    /// Messages swallowed by half-open connections.
+    pub swallowed: u64,
+    /// Inputs that waited for a stopped process.
+    pub waited: u64,
+}
+
+/// How to watch a run.
+#[derive(Default)]
+pub struct Watch {
+    /// Keep the rolling hash after each event.
+    pub log: bool,
+    /// Tell of events.
+    pub trace: Trace,
+    /// Flip a bit of the digest at this event: to test those who compare digests.
+    pub disturbed_event: Option<u64>,
+}
+
+/// Everything there is.
+pub(crate) struct World {
+    net: Network,
+    servers: Vec<Server>,
+    clients: Vec<Client>,
+    shared: Shared,
+    plan: Plan,
+    progress: Vec<Progress>,
+    fired: [u32; FaultKind::ALL.len()],
+    deaths: Vec<Death>,
+    digest: u64,
+    events: u64,
+}
+
+/// Runs one world to its end.
+#[must_use]
+pub fn run(setup: &Setup, watch: &mut Watch) -> Outcome {
+    let mut world = World::new(setup);
+    let mut log = Vec::new();
+    while world.shared.unfinished > 0 {
+        let Some((at_ns, what)) = world.net.queue.pop() else { break };
+        if what == What::GiveUp || world.events == EVENTS_MAX {
+            break;
+        }
+        debug_assert!(at_ns >= world.net.now_ns, "time goes forward");
+        world.net.now_ns = at_ns;
+        if watch.trace.wants(world.events) {
+            let text = trace::describe(what, &world.net, &world.plan, world.servers.len());
+            watch.trace.line(world.events, at_ns, &text);
+        }
+        world.carry_out(at_ns, what);
+        if watch.disturbed_event == Some(world.events) {
+            world.digest ^= 1;
+        }
+        if watch.log {
+            log.push(world.digest);
+        }
+        world.events += 1;
+    }
+    world.finish(log)
+}
+
+impl World {
+    fn new(setup: &Setup) -> Self {
+        let chance = setup.chance();
+        let knobs = Knobs::draw(chance);
+        let hosts = setup.servers + setup.clients;
+        let mut net = Network::new(chance, hosts, knobs.weather);
+        let clock = |host: usize| {
+            let mut draw = chance.key(Stream::Clock, host as u64).at(0);
+            let off_ns = draw.below(2 * knobs.offset_ns) as i64 - knobs.offset_ns as i64;
+            let drift_ppm = draw.below(2 * knobs.drift_ppm + 1) as i64 - knobs.drift_ppm as i64;
+            HostClock::new(draw.below(1 << 40), EPOCH_NS + off_ns, drift_ppm)
+        };
+        let config = Config {
+            databases: knobs.databases,
+            step_commands_max: knobs.step_commands_max,
+            ttl_clock: setup.ttl_clock,
+            planted: setup.planted,
+            ..Config::default()
+        };
+        let mut servers: Vec<Server> = (0..setup.servers)
+            .map(|host| {
+                let seeds = chance.key(Stream::Engine, host as u64);
+                Server::new(host as u16, clock(host), config.clone(), seeds)
+            })
+            .collect();
+        servers.iter_mut().for_each(|server| server.start(&mut net));
+        let shared = Shared::new(setup, knobs);
+        let bulk = bulk_clients(setup);
+        let mut clients: Vec<Client> = (0..setup.clients)
+            .map(|index| {
+                let clock = clock(setup.servers + index);
+                Client::new(setup, index as u16, clock, index < bulk)
+            })
+            .collect();
+        clients.iter_mut().for_each(|client| client.plan(&mut net));
+        let plan = setup.plan();
+        for (index, planned) in plan.faults.iter().enumerate() {
+            net.queue.push(planned.at_ns, What::Begin { fault: index as u16 });
+        }
+        let safety_ns = setup.stage().safety_ns;
+        net.queue.push(safety_ns, What::Heal);
+        net.queue.push(safety_ns + LIVENESS_NS, What::GiveUp);
+        Self {
+            net,
+            servers,
+            clients,
+            shared,
+            progress: vec![Progress::default(); plan.faults.len()],
+            plan,
+            fired: [0; FaultKind::ALL.len()],
+            deaths: Vec::new(),
+            digest: setup.seed,
+            events: 0,
+        }
+    }
+
+    #[inline]
+    fn carry_out(&mut self, at_ns: u64, what: What) {
+        match what {
+            What::Arrive { pipe } => {
+                self.digest = roll(self.digest, at_ns ^ u64::from(pipe) << 48 ^ 1 << 62);
+                self.arrive(pipe);
+            }
+            What::Wake { host, lane, generation } => {
+                self.digest = roll(self.digest, at_ns ^ u64::from(host) << 48 ^ 1 << 61);
+                self.wake(host, lane, generation);
+            }
+            What::Run { server } => {
+                self.digest = roll(self.digest, at_ns ^ u64::from(server) << 48 ^ 1 << 60);
+                self.servers[usize::from(server)].run(&mut self.net);
+            }
+            What::Begin { fault } => {
+                self.digest = roll(self.digest, at_ns ^ u64::from(fault) << 48 ^ 1 << 59);
+                self.begin(fault);
+            }
+            What::Turn { fault, generation } => {
+                self.digest = roll(self.digest, at_ns ^ u64::from(fault) << 48 ^ 1 << 58);
+                self.turn(fault, generation);
+            }
+            What::Heal => {
+                for index in 0..self.servers.len() {
+                    self.roll_digest(self.servers[index].digest());
+                }
+                self.heal();
+            }
+            What::GiveUp => {}
+        }
+    }
+
+    #[inline]
+    fn arrive(&mut self, pipe: u32) {
+        let Some(arrival) = self.net.arrive(pipe) else {
+            return self.net.arrive_next(pipe);
+        };
+        self.digest = roll(self.digest, arrival.kind as u64);
+        self.digest = roll_bytes(self.digest, self.net.front(pipe, arrival.len));
+        let conn = &self.net.conns[arrival.conn as usize];
+        let (client, server) = (usize::from(conn.client), usize::from(conn.server));
+        match arrival.toward {
+            Toward::Server => self.servers[server].arrived(&mut self.net, arrival),
+            Toward::Client => {
+                let client = &mut self.clients[client - self.servers.len()];
+                client.arrived(&mut self.net, &mut self.shared, arrival);
+                self.servers[server].delivered(&mut self.net, arrival.conn);
+            }
+        }
+        self.net.arrive_next(pipe);
+    }
+
+    #[inline]
+    fn wake(&mut self, host: u16, lane: queue::Lane, generation: u32) {
+        match usize::from(host).checked_sub(self.servers.len()) {
+            None => {
+                let server = &mut self.servers[usize::from(host)];
+                if server.timer.take(generation) {
+                    server.wake(&mut self.net);
+                }
+            }
+            Some(client) => {
+                let client = &mut self.clients[client];
+                if client.timers[lane as usize].take(generation) {
+                    client.wake(&mut self.net, &mut self.shared);
+                }
+            }
+        }
+    }
+
+    fn roll_digest(&mut self, digest: Digest) {
+        self.digest = roll(self.digest, digest.0 as u64);
+        self.digest = roll(self.digest, (digest.0 >> 64) as u64);
+    }
+
+    fn finish(mut self, log: Vec<u64>) -> Outcome {
+        for index in 0..self.servers.len() {
+            self.servers[index].check_invariants();
+            self.roll_digest(self.servers[index].digest());
+        }
+        let now_ns = self.net.now_ns;
+        let longest_ms = self.shared.knobs.ttl_most_ms;
+        let clock_error_ms = self.servers.iter().map(|server| {
+            let bound = server.clock.bound(now_ns);
+            // Drift, the engine's own slewing, rounding at both ends, and time that never was.
+            let ppm = bound.rate_ppm + Config::default().ttl_clock_slew_ppm + 1;
+            longest_ms * ppm / 1_000_000 + 2 + bound.frozen_ns.div_ceil(1_000_000)
+        });
+        let waiting = self.clients.iter().filter(|client| !client.is_finished());
+        let Traffic { messages, held, lost, pieces, swallowed, .. } = self.net.traffic;
+        Outcome {
+            digest: self.digest,
+            events: self.events,
+            steps: self.servers.iter().map(|server| server.steps).sum(),
+            simulated_ns: now_ns,
+            fired: self.fired,
+            clock_error_ms: clock_error_ms.collect(),
+            starved: waiting.map(Client::describe).collect(),
+            effects: Effects {
+                messages,
+                held,
+                lost,
+                pieces,
+                swallowed,
+                waited: self.servers.iter().map(|server| server.waited).sum(),
+            },
+            deaths: self.deaths,
+            journal: self.shared.journal,
+            log,
+        }
+    }
+}
+
+/// How many clients do bulk work: one per server, but not all if there is other work.
+fn bulk_clients(setup: &Setup) -> usize {
+    if !setup.workloads.contains(&Workload::Bulk) {
+        0
+    } else if setup.workloads.len() == 1 {
+        setup.clients
+    } else {
+        setup.servers.min(setup.clients - 1)
+    }
+}

@@ -1,0 +1,399 @@
+//! A server host: one real engine, its machine's clocks, and the kernel between it and the network.
+//!
+//! The kernel accepts connections, buffers what arrives and answers with resets whether the process
+//! runs, is stopped or is dead; the process takes steps only while it runs.
+//!
+//! Invariant: what the engine is told, in what order and at which reading of its clocks, is what a
+//! driver on such a machine would tell it.
+
+use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::collections::VecDeque;
+
+use orrery_engine::{Config, ConnId, Digest, Effect, Effects, Engine, Input, Origin, Outcome, Seed};
+
+use super::clock::HostClock;
+use super::network::{Arrival, Conn, End, Kind, Network, Toward};
+use super::queue::{Lane, Timer, What};
+use crate::chance::Key;
+
+/// The engine learns at once that output has left while no more than this is under way.
+const SEND_BUFFER_BYTES: usize = 256 << 10;
+/// Between two connections that a busy process serves, in nanoseconds.
+const TURN_NS: u64 = 2_000;
+/// A deadline that has passed is met this much later, so that no instant has endless work.
+const TICK_NS: u64 = 1_000;
+/// Everybody is on one network without passwords.
+const PORT: u16 = 6379;
+
+/// One server.
+pub(crate) struct Server {
+    pub(crate) host: u16,
+    pub(crate) clock: HostClock,
+    engine: Option<Engine>,
+    config: Config,
+    seeds: Key,
+    incarnation: u64,
+    pub(crate) timer: Timer,
+    effects: Effects,
+    out: Vec<u8>,
+    /// Connections that have something for the process, first come first served.
+    ready: VecDeque<u32>,
+    run_planned: bool,
+    /// SIGSTOP.
+    pub(crate) stopped: u16,
+    /// The virtual machine is suspended.
+    pub(crate) frozen: u16,
+    busy_until_ns: u64,
+    /// Steps of all engines that this host has had.
+    pub(crate) steps: u64,
+    /// Inputs that waited because the process was stopped, frozen or busy.
+    pub(crate) waited: u64,
+}
+
+impl Server {
+    pub(crate) fn new(host: u16, clock: HostClock, config: Config, seeds: Key) -> Self {
+        Self {
+            host,
+            clock,
+            engine: None,
+            config,
+            seeds,
+            incarnation: 0,
+            timer: Timer::default(),
+            effects: Effects::new(),
+            out: Vec::new(),
+            ready: VecDeque::new(),
+            run_planned: false,
+            stopped: 0,
+            frozen: 0,
+            busy_until_ns: 0,
+            steps: 0,
+            waited: 0,
+        }
+    }
+
+    /// The process starts, with nothing.
+    pub(crate) fn start(&mut self, net: &mut Network) {
+        let mut config = self.config.clone();
+        config.protected_mode = false;
+        let seed = Seed(self.seeds.at(self.incarnation).bits());
+        self.incarnation += 1;
+        self.busy_until_ns = 0;
+        self.timer.cancel();
+        self.engine = Some(Engine::new(config, seed, self.clock.now(net.now_ns)));
+    }
+
+    /// Whether there is a process.
+    pub(crate) fn is_up(&self) -> bool {
+        self.engine.is_some()
+    }
+
+    fn runs(&self, now_ns: u64) -> bool {
+        self.engine.is_some()
+            && self.stopped == 0
+            && self.frozen == 0
+            && now_ns >= self.busy_until_ns
+    }
+
+    /// The process dies. With `resets` the kernel tells the peers. Returns the digest of what was
+    /// lost and how many keys that was.
+    pub(crate) fn die(&mut self, net: &mut Network, resets: bool) -> (Digest, usize) {
+        let lost = self.engine.take().map(|engine| {
+            engine.check_invariants();
+            let keyspace = &engine.state().keyspace;
+            let keys = (0..keyspace.count()).map(|index| keyspace.db(index).len()).sum();
+            (engine.digest(), keys)
+        });
+        self.ready.clear();
+        self.timer.cancel();
+        let mine: Vec<u32> = net
+            .live()
+            .filter(|&index| net.conns[index as usize].server == self.host)
+            .filter(|&index| net.conns[index as usize].at_server == End::Open)
+            .collect();
+        for index in mine {
+            net.lose_held(index, Toward::Client);
+            let conn = &mut net.conns[index as usize];
+            conn.at_server = End::Closed;
+            conn.ready = false;
+            conn.inbox.clear();
+            if resets {
+                net.post(index, Toward::Client, Kind::Rst);
+            }
+            net.release(index);
+        }
+        lost.unwrap_or_default()
+    }
+
+    /// The engine's state, hashed; nothing is there if there is no engine.
+    pub(crate) fn digest(&self) -> Digest {
+        self.engine.as_ref().map(Engine::digest).unwrap_or_default()
+    }
+
+    /// Checks the engine's structures.
+    pub(crate) fn check_invariants(&self) {
+        if let Some(engine) = &self.engine {
+            engine.check_invariants();
+        }
+    }
+
+    /// A message of a client has arrived at the host.
+    pub(crate) fn arrived(&mut self, net: &mut Network, arrival: Arrival) {
+        let Arrival { conn: index, kind, len, .. } = arrival;
+        let conn = &mut net.conns[index as usize];
+        match kind {
+            Kind::Syn if self.engine.is_some() => {
+                conn.at_server = End::Open;
+                net.post(index, Toward::Client, Kind::SynAck);
+            }
+            Kind::Syn => return net.post(index, Toward::Client, Kind::Rst),
+            Kind::Data if conn.at_server == End::Open => net.take_to_inbox(index, len),
+            Kind::Data => {
+                net.drop_arrived(index, Toward::Server, len);
+                return net.post(index, Toward::Client, Kind::Rst);
+            }
+            Kind::Fin | Kind::Rst if conn.at_server != End::Open => return,
+            Kind::Fin => conn.ended = true,
+            Kind::Rst => {
+                conn.ended = true;
+                conn.inbox.clear();
+                net.forget_sent(index, Toward::Client);
+            }
+            Kind::SynAck => return,
+        }
+        if self.runs(net.now_ns) && !net.conns[index as usize].ready {
+            self.serve(net, index);
+        } else {
+            self.waited += 1;
+            self.enqueue(net, index);
+        }
+    }
+
+    /// The process takes its turn: one connection.
+    pub(crate) fn run(&mut self, net: &mut Network) {
+        self.run_planned = false;
+        if !self.runs(net.now_ns) {
+            return;
+        }
+        if let Some(index) = self.ready.pop_front() {
+            net.conns[index as usize].ready = false;
+            self.serve(net, index);
+        }
+        self.plan_run(net, TURN_NS);
+    }
+
+    /// The engine's deadline may have come.
+    pub(crate) fn wake(&mut self, net: &mut Network) {
+        if !self.runs(net.now_ns) {
+            return;
+        }
+        let now = self.clock.now(net.now_ns);
+        if let Some(engine) = &self.engine
+            && engine.deadline().is_some_and(|(at, _)| at <= now.mono)
+        {
+            self.step(net, |_| Input::Tick);
+            self.carry_out(net);
+        }
+        self.plan_deadline(net);
+    }
+
+    /// The process goes on after it was stopped, or its clock was changed.
+    pub(crate) fn go_on(&mut self, net: &mut Network) {
+        self.timer.cancel();
+        if self.runs(net.now_ns) {
+            self.plan_deadline(net);
+            self.plan_run(net, 0);
+        }
+    }
+
+    fn enqueue(&mut self, net: &mut Network, index: u32) {
+        let conn = &mut net.conns[index as usize];
+        if !conn.ready {
+            conn.ready = true;
+            self.ready.push_back(index);
+        }
+        self.plan_run(net, TURN_NS);
+    }
+
+    fn plan_run(&mut self, net: &mut Network, wait_ns: u64) {
+        let able = self.engine.is_some() && self.stopped == 0 && self.frozen == 0;
+        if able && !self.run_planned && !self.ready.is_empty() {
+            self.run_planned = true;
+            let at_ns = (net.now_ns + wait_ns).max(self.busy_until_ns);
+            net.queue.push(at_ns, What::Run { server: self.host });
+        }
+    }
+
+    /// The process reads one connection.
+    fn serve(&mut self, net: &mut Network, index: u32) {
+        let conn = &mut net.conns[index as usize];
+        if conn.at_server != End::Open {
+            net.release(index);
+            return;
+        }
+        let id = id(index, conn);
+        if !conn.introduced {
+            conn.introduced = true;
+            let address = |host: u16, port| {
+                let [high, low] = host.to_be_bytes();
+                SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(10, 0, high, low), port))
+            };
+            let peer = address(conn.client, 20_000 + (conn.serial % 40_000) as u16);
+            let local = address(conn.server, PORT);
+            self.step(net, |_| Input::Opened { conn: id, origin: Origin::Tcp { peer, local } });
+            self.carry_out(net);
+        }
+        let conn = &net.conns[index as usize];
+        if !conn.inbox.is_empty() && !conn.waits && conn.at_server == End::Open {
+            self.step(net, |net| {
+                let bytes = &mut net.conns[index as usize].inbox;
+                Input::Received { conn: id, bytes }
+            });
+            self.carry_out(net);
+            net.open_window(index);
+        }
+        let conn = &mut net.conns[index as usize];
+        // A connection that is to be read again ends after that.
+        if conn.ended && !conn.ready && conn.at_server == End::Open {
+            conn.at_server = End::Closed;
+            conn.inbox.clear();
+            self.step(net, |_| Input::Closed { conn: id });
+            self.carry_out(net);
+            net.forget_sent(index, Toward::Client);
+        }
+        self.plan_deadline(net);
+    }
+
+    #[inline]
+    fn step<'n>(
+        &mut self,
+        net: &'n mut Network,
+        input: impl FnOnce(&'n mut Network) -> Input<'n>,
+    ) {
+        let now = self.clock.now(net.now_ns);
+        if let Some(engine) = &mut self.engine {
+            self.steps += 1;
+            engine.step(now, input(net), &mut self.effects);
+        }
+    }
+
+    /// Does what the engine asked for, and what it asks for because of that.
+    fn carry_out(&mut self, net: &mut Network) {
+        while !self.effects.is_empty() {
+            let mut effects = core::mem::take(&mut self.effects);
+            for effect in effects.drain() {
+                self.carry_out_one(net, effect);
+            }
+            if self.effects.is_empty() {
+                self.effects = effects;
+            }
+        }
+    }
+
+    fn carry_out_one(&mut self, net: &mut Network, effect: Effect) {
+        match effect {
+            Effect::Flush(id) => self.flush(net, id),
+            Effect::Close(id) => {
+                self.flush(net, id);
+                self.close(net, id, Kind::Fin);
+            }
+            Effect::Abort(id) => self.close(net, id, Kind::Rst),
+            Effect::Resume(id) => {
+                let Some(index) = place(net, id) else { return };
+                net.conns[index as usize].waits = false;
+                self.enqueue(net, index);
+            }
+            Effect::Pause(id) => {
+                if let Some(index) = place(net, id) {
+                    net.conns[index as usize].waits = true;
+                }
+            }
+            Effect::Stall(span) => {
+                let until_ns = self.clock.mono_ns(net.now_ns).saturating_add(span.0 * 1000);
+                let until_ns = self.clock.when_mono(until_ns, net.now_ns);
+                self.busy_until_ns = until_ns.unwrap_or(u64::MAX);
+                self.timer.cancel();
+                net.queue.push(self.busy_until_ns, What::Run { server: self.host });
+                self.run_planned = true;
+            }
+            Effect::RewriteConfig { conn, .. } => {
+                let outcome = Outcome::ConfigRewritten(Err("there is no file".to_owned()));
+                self.step(net, |_| Input::Done { conn, outcome });
+            }
+            Effect::ApplyConfig { conn, .. } => {
+                let outcome = Outcome::ConfigApplied(Ok(()));
+                self.step(net, |_| Input::Done { conn, outcome });
+            }
+            Effect::Log(..) | Effect::Shutdown { .. } => {}
+        }
+    }
+
+    fn close(&mut self, net: &mut Network, id: ConnId, kind: Kind) {
+        let Some(index) = place(net, id) else { return };
+        net.post(index, Toward::Client, kind);
+        net.conns[index as usize].at_server = End::Closed;
+        net.conns[index as usize].inbox.clear();
+        self.step(net, |_| Input::Closed { conn: id });
+        net.release(index);
+    }
+
+    fn flush(&mut self, net: &mut Network, id: ConnId) {
+        let Some(index) = place(net, id) else { return };
+        let Some(engine) = &mut self.engine else { return };
+        self.out.clear();
+        engine.take_output(id, &mut self.out);
+        if self.out.is_empty() {
+            return;
+        }
+        net.send(index, Toward::Client, &self.out);
+        net.conns[index as usize].unsent += self.out.len();
+        self.report_sent(net, index);
+    }
+
+    /// Tells the engine what its kernel has taken.
+    fn report_sent(&mut self, net: &mut Network, index: u32) {
+        if net.under_way(index, Toward::Client) > SEND_BUFFER_BYTES {
+            return;
+        }
+        let conn = &mut net.conns[index as usize];
+        let (id, len) = (id(index, conn), core::mem::take(&mut conn.unsent));
+        if len > 0 {
+            self.step(net, |_| Input::Sent { conn: id, len });
+        }
+    }
+
+    /// A client's host has received something of this server's.
+    #[inline]
+    pub(crate) fn delivered(&mut self, net: &mut Network, index: u32) {
+        let conn = &net.conns[index as usize];
+        if conn.unsent > 0 && conn.at_server == End::Open && self.runs(net.now_ns) {
+            self.report_sent(net, index);
+            self.carry_out(net);
+        }
+    }
+
+    #[inline]
+    fn plan_deadline(&mut self, net: &mut Network) {
+        let Some(engine) = &self.engine else { return };
+        let Some((deadline, _)) = engine.deadline() else { return };
+        let Some(at_ns) = self.clock.when_mono(deadline.0.saturating_mul(1000), net.now_ns) else {
+            return;
+        };
+        let at_ns = at_ns.max(net.now_ns + TICK_NS);
+        self.timer.plan(&mut net.queue, self.host, Lane::Act, at_ns);
+    }
+}
+
+/// The name of a connection for the engine: its place and what makes it unique.
+#[inline]
+fn id(index: u32, conn: &Conn) -> ConnId {
+    ConnId(conn.serial << 16 | u64::from(index))
+}
+
+/// The place of a connection that the server still has.
+#[inline]
+fn place(net: &Network, id: ConnId) -> Option<u32> {
+    let index = (id.0 & 0xffff) as u32;
+    let conn = net.conns.get(index as usize)?;
+    (conn.serial == id.0 >> 16 && conn.at_server == End::Open).then_some(index)
+}

@@ -1,0 +1,138 @@
+//! A real redis-server to compare with: started on a private unix socket, ended when dropped.
+//!
+//! Invariant: where redis-server is not installed a test says so on stderr, past the test harness's
+//! capture; with `ORRERY_REQUIRE_REDIS=1` in the environment it fails instead.
+
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::resp_value::{Value, encode};
+
+/// The server must answer within this time.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A running redis-server without persistence.
+pub struct RealRedis {
+    child: Child,
+    directory: PathBuf,
+}
+
+impl RealRedis {
+    /// Starts one; `None`, with a message, where redis-server is not installed.
+    ///
+    /// # Panics
+    /// If it is installed and does not start, or is missing and `ORRERY_REQUIRE_REDIS=1`.
+    pub fn start(test: &str) -> Option<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("orrery-redis-{}-{count}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&directory).expect("a temporary directory can be made");
+        let spawned = Command::new("redis-server")
+            .args(["--port", "0", "--save", "", "--appendonly", "no", "--daemonize", "no"])
+            .arg("--unixsocket")
+            .arg(directory.join("socket"))
+            .arg("--dir")
+            .arg(&directory)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let child = match spawned {
+            Ok(child) => child,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let _ = std::fs::remove_dir_all(&directory);
+                let required =
+                    std::env::var("ORRERY_REQUIRE_REDIS").is_ok_and(|value| value == "1");
+                assert!(!required, "{test}: redis-server is not installed");
+                let message = format!("SKIPPED {test}: redis-server is not installed\n");
+                std::io::stderr().write_all(message.as_bytes()).expect("stderr takes a line");
+                return None;
+            }
+            Err(error) => panic!("redis-server does not start: {error}"),
+        };
+        let server = Self { child, directory };
+        let start = Instant::now();
+        while UnixStream::connect(server.socket()).is_err() {
+            assert!(start.elapsed() < START_TIMEOUT, "redis-server does not answer");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Some(server)
+    }
+
+    /// A new connection.
+    ///
+    /// # Panics
+    /// If the server does not take it.
+    pub fn connect(&self) -> RealClient {
+        let stream = UnixStream::connect(self.socket()).expect("redis-server takes connections");
+        stream.set_read_timeout(Some(START_TIMEOUT)).expect("a socket has a read timeout");
+        RealClient { stream, pending: Vec::new() }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directory.join("socket")
+    }
+}
+
+impl Drop for RealRedis {
+    fn drop(&mut self) {
+        // Nothing can be done about a server that is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// A client of a real server.
+pub struct RealClient {
+    stream: UnixStream,
+    pending: Vec<u8>,
+}
+
+impl RealClient {
+    /// Runs one command.
+    ///
+    /// # Panics
+    /// If the server does not answer with one well-formed reply in time.
+    pub fn call<W: AsRef<[u8]>>(&mut self, words: &[W]) -> Value {
+        self.send(&encode(words));
+        self.read()
+    }
+
+    /// Sends bytes without waiting.
+    ///
+    /// # Panics
+    /// If the server has closed the connection.
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("redis-server takes bytes");
+    }
+
+    /// Waits for one reply.
+    ///
+    /// # Panics
+    /// If none comes in time.
+    pub fn read(&mut self) -> Value {
+        Value::read(&self.read_raw()).expect("read already").expect("whole").0
+    }
+
+    /// Waits for one reply and returns its bytes.
+    ///
+    /// # Panics
+    /// If none comes in time.
+    pub fn read_raw(&mut self) -> Vec<u8> {
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            if let Some((_, len)) = Value::read(&self.pending).expect("redis-server speaks RESP") {
+                let rest = self.pending.split_off(len);
+                return std::mem::replace(&mut self.pending, rest);
+            }
+            let len = self.stream.read(&mut buffer).expect("redis-server answers in time");
+            assert!(len > 0, "redis-server has closed the connection");
+            self.pending.extend_from_slice(&buffer[..len]);
+        }
+    }
+}

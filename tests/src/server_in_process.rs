@@ -1,0 +1,244 @@
+//! An engine with clocks that a test turns by hand and clients that speak bytes.
+//!
+//! Invariant: a test reaches the engine only through its front door: `step`, `deadline`,
+//! `take_output`.
+
+use std::collections::BTreeMap;
+
+use bytes::BytesMut;
+use orrery_engine::{
+    Config, ConnId, Effect, Effects, Engine, Input, Instant, Micros, Now, Origin, Seed, UnixMicros,
+};
+
+use crate::resp_value::{Value, encode, words};
+
+/// Wall time at the start of every test: 2026-01-01 00:00:00 UTC, in milliseconds.
+pub const START_UNIX_MS: u64 = 1_767_225_600_000;
+
+/// Steps that may follow from one input before the engine counts as stuck.
+const STEPS_MAX: usize = 1_000_000;
+
+/// A server in this process.
+pub struct Server {
+    engine: Engine,
+    now: Now,
+    fx: Effects,
+    clients: BTreeMap<ConnId, Client>,
+    next_conn: u64,
+    /// Effects that concern the driver and not a connection's bytes, since they were last taken.
+    effects: Vec<Effect>,
+}
+
+#[derive(Default)]
+struct Client {
+    input: BytesMut,
+    /// What the engine gave out for it and nobody has read.
+    output: Vec<u8>,
+    closed: bool,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self::new(Config::default(), Seed(1))
+    }
+}
+
+impl Server {
+    /// An empty server at [`START_UNIX_MS`].
+    pub fn new(config: Config, seed: Seed) -> Self {
+        let now = Now { mono: Instant(1_000_000), wall: UnixMicros(START_UNIX_MS * 1000) };
+        Self {
+            engine: Engine::new(config, seed, now),
+            now,
+            fx: Effects::new(),
+            clients: BTreeMap::new(),
+            next_conn: 1,
+            effects: Vec::new(),
+        }
+    }
+
+    /// The engine, to look at.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Both clocks.
+    pub fn now(&self) -> Now {
+        self.now
+    }
+
+    /// Wall time in milliseconds.
+    pub fn unix_ms(&self) -> u64 {
+        self.now.wall.as_millis()
+    }
+
+    /// A new client over a unix socket.
+    pub fn connect(&mut self) -> ConnId {
+        self.connect_from(Origin::Unix { path: "/tmp/test.sock".into() })
+    }
+
+    /// A new client from anywhere.
+    pub fn connect_from(&mut self, origin: Origin) -> ConnId {
+        let conn = ConnId(self.next_conn);
+        self.next_conn += 1;
+        self.clients.insert(conn, Client::default());
+        self.step(Input::Opened { conn, origin });
+        self.settle();
+        conn
+    }
+
+    /// The client goes away.
+    pub fn disconnect(&mut self, conn: ConnId) {
+        self.clients.remove(&conn);
+        self.step(Input::Closed { conn });
+        self.settle();
+    }
+
+    /// Sends bytes and returns what the client has received since it last looked.
+    pub fn send(&mut self, conn: ConnId, bytes: &[u8]) -> Vec<u8> {
+        self.client(conn).input.extend_from_slice(bytes);
+        self.receive(conn);
+        self.settle();
+        self.output(conn)
+    }
+
+    /// Runs one command and returns its one reply.
+    ///
+    /// # Panics
+    /// If the reply is not exactly one well-formed value.
+    #[track_caller]
+    pub fn call<W: AsRef<[u8]>>(&mut self, conn: ConnId, words: &[W]) -> Value {
+        let bytes = self.send(conn, &encode(words));
+        match Value::read(&bytes) {
+            Ok(Some((value, len))) if len == bytes.len() => value,
+            other => panic!("not one reply: {other:?} in {}", bytes.escape_ascii()),
+        }
+    }
+
+    /// Runs a command that is written as a line, as for `redis-cli`.
+    #[track_caller]
+    pub fn line(&mut self, conn: ConnId, line: &str) -> Value {
+        self.call(conn, &words(line))
+    }
+
+    /// Runs the command in `line` and compares its reply, shown as `redis-cli` would, with `expected`.
+    #[track_caller]
+    pub fn check(&mut self, conn: ConnId, line: &str, expected: &str) {
+        assert_eq!(self.line(conn, line).to_string(), expected, "after {line}");
+    }
+
+    /// What the client has received and not looked at.
+    pub fn output(&mut self, conn: ConnId) -> Vec<u8> {
+        std::mem::take(&mut self.client(conn).output)
+    }
+
+    /// Whether the server has closed the connection.
+    pub fn is_closed(&self, conn: ConnId) -> bool {
+        self.clients.get(&conn).is_none_or(|client| client.closed)
+    }
+
+    /// Lets time pass on both clocks and ticks whenever the engine wants to be woken.
+    pub fn advance_ms(&mut self, millis: u64) {
+        let end = self.now.mono + Micros::from_millis(millis);
+        for _ in 0..STEPS_MAX {
+            match self.engine.deadline() {
+                Some((at, _)) if at <= end => self.move_clocks(at.max(self.now.mono)),
+                _ => {
+                    self.move_clocks(end);
+                    return;
+                }
+            }
+            self.step(Input::Tick);
+            self.settle();
+        }
+        panic!("the engine never stops asking for ticks: {:?}", self.engine.deadline());
+    }
+
+    /// Lets time pass on both clocks while the driver sleeps: no ticks.
+    pub fn oversleep_ms(&mut self, millis: u64) {
+        self.move_clocks(self.now.mono + Micros::from_millis(millis));
+    }
+
+    /// One tick now.
+    pub fn tick(&mut self) {
+        self.step(Input::Tick);
+        self.settle();
+    }
+
+    /// Sets the wall clock, and only that: somebody has changed the system's time.
+    pub fn set_wall_clock(&mut self, wall: UnixMicros) {
+        self.now.wall = wall;
+    }
+
+    /// Sets both clocks, for tests in real time. The monotonic clock must not go back.
+    pub fn set_clocks(&mut self, now: Now) {
+        self.now = now;
+    }
+
+    /// Any other input, such as `Done`.
+    pub fn input(&mut self, input: Input<'_>) {
+        self.step(input);
+        self.settle();
+    }
+
+    /// The effects that concern the driver, since this was last asked: everything but `Flush`,
+    /// `Resume` and `Close`.
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    fn move_clocks(&mut self, mono: Instant) {
+        let passed = mono.since(self.now.mono);
+        self.now.mono = mono;
+        self.now.wall = UnixMicros(self.now.wall.0 + passed.0);
+    }
+
+    fn client(&mut self, conn: ConnId) -> &mut Client {
+        self.clients.get_mut(&conn).expect("the test connected it")
+    }
+
+    fn step(&mut self, input: Input<'_>) {
+        self.engine.step(self.now, input, &mut self.fx);
+    }
+
+    fn receive(&mut self, conn: ConnId) {
+        let Some(client) = self.clients.get_mut(&conn) else { return };
+        if !client.closed {
+            let bytes = &mut client.input;
+            self.engine.step(self.now, Input::Received { conn, bytes }, &mut self.fx);
+        }
+    }
+
+    /// Carries out effects until there are none left.
+    fn settle(&mut self) {
+        for _ in 0..STEPS_MAX {
+            let effects: Vec<Effect> = self.fx.drain().collect();
+            if effects.is_empty() {
+                return;
+            }
+            for effect in effects {
+                match effect {
+                    Effect::Flush(conn) => self.flush(conn),
+                    Effect::Close(conn) => {
+                        self.flush(conn);
+                        if let Some(client) = self.clients.get_mut(&conn) {
+                            client.closed = true;
+                        }
+                        self.step(Input::Closed { conn });
+                    }
+                    Effect::Resume(conn) => self.receive(conn),
+                    other => self.effects.push(other),
+                }
+            }
+        }
+        panic!("the engine never settles");
+    }
+
+    fn flush(&mut self, conn: ConnId) {
+        let Some(client) = self.clients.get_mut(&conn) else { return };
+        let before = client.output.len();
+        self.engine.take_output(conn, &mut client.output);
+        let len = client.output.len() - before;
+        self.step(Input::Sent { conn, len });
+    }
+}

@@ -1,0 +1,133 @@
+//! Random tiny histories: the checker must agree with the oracle on every one.
+
+use orrery_sim::check::{ClockError, Options, Report, Verdict, check};
+use orrery_sim::history::{History, Specification};
+
+use super::generate::{Shape, history};
+use super::oracle::smallest_error_ms;
+
+const MAX_ERROR_MS: u64 = 12;
+
+fn options() -> Options {
+    Options { max_clock_error_ms: MAX_ERROR_MS, ..Options::default() }
+}
+
+fn render(history: &History) -> String {
+    let lines: Vec<String> = history.operations.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+/// The smallest error that the checker finds, `None` for illegal.
+fn judged(history: &History, options: &Options) -> Option<u64> {
+    let Report { verdict, .. } = check(history, options);
+    match verdict {
+        Verdict::Linearizable(ClockError { at_least_ms, at_most_ms }) => {
+            assert_eq!(at_least_ms, at_most_ms, "{}", render(history));
+            Some(at_most_ms)
+        }
+        Verdict::NotLinearizable(explained) => {
+            let explained = explained.expect("an explanation was asked for");
+            assert!(explained.is_core_minimal, "a tiny history takes no time");
+            assert!(!explained.core.is_empty());
+            None
+        }
+        Verdict::Unknown(reason) => panic!("unknown: {reason}\n{}", render(history)),
+    }
+}
+
+/// Checks `count` histories; gives how many were legal, legal only with an error, and illegal.
+fn compare(shape: Shape, count: u64) -> [u64; 3] {
+    let mut seen = [0; 3];
+    for seed in 0..count {
+        let history = history(seed, shape);
+        let expected = smallest_error_ms(&history, 1_000, MAX_ERROR_MS);
+        let found = judged(&history, &options());
+        assert_eq!(found, expected, "seed {seed} of {shape:?}\n{}", render(&history));
+        let together = Options { no_partition: true, ..options() };
+        let found = judged(&history, &together);
+        assert_eq!(found, expected, "together, seed {seed} of {shape:?}\n{}", render(&history));
+        if shape.lies == 0 {
+            // What the generating server could do must not need more than its error.
+            let needed_ms = expected.expect("a true history is legal");
+            assert!(needed_ms <= shape.clock_error_us.div_ceil(1_000), "seed {seed}");
+        }
+        seen[expected.map_or(2, |error_ms| usize::from(error_ms > 0))] += 1;
+    }
+    seen
+}
+
+const SHAPE: Shape = Shape {
+    specification: Specification::Redis,
+    operations: 6,
+    keys: 1,
+    has_ttl: false,
+    clock_error_us: 0,
+    window_us: 5_000,
+    lies: 0,
+};
+
+#[test]
+fn registers_agree_with_the_oracle() {
+    let shape = Shape { specification: Specification::Register, keys: 2, ..SHAPE };
+    assert_eq!(compare(shape, 1_000), [1_000, 0, 0]);
+    let [legal, _, illegal] = compare(Shape { lies: 4, ..shape }, 3_000);
+    assert!(legal > 500 && illegal > 500, "{legal} legal, {illegal} illegal");
+}
+
+#[test]
+fn key_value_stores_agree_with_the_oracle() {
+    let shape = Shape { specification: Specification::Kv, keys: 2, ..SHAPE };
+    assert_eq!(compare(shape, 1_000), [1_000, 0, 0]);
+    let [legal, _, illegal] = compare(Shape { lies: 4, ..shape }, 3_000);
+    assert!(legal > 500 && illegal > 500, "{legal} legal, {illegal} illegal");
+}
+
+#[test]
+fn redis_strings_without_ttl_agree_with_the_oracle() {
+    for keys in [1, 3] {
+        let shape = Shape { keys, ..SHAPE };
+        assert_eq!(compare(shape, 1_000), [1_000, 0, 0]);
+        let [legal, _, illegal] = compare(Shape { lies: 4, ..shape }, 2_000);
+        assert!(legal > 300 && illegal > 300, "{legal} legal, {illegal} illegal");
+    }
+}
+
+#[test]
+fn one_key_with_ttl_agrees_with_the_oracle_on_the_clock_error() {
+    let shape = Shape { has_ttl: true, operations: 5, ..SHAPE };
+    let exact = compare(shape, 2_000);
+    assert_eq!(exact, [2_000, 0, 0], "an exact clock needs no error");
+    let erring = Shape { clock_error_us: 4_000, window_us: 300, ..shape };
+    let [legal, with_error, _] = compare(erring, 2_000);
+    assert!(with_error > 20, "{legal} legal without, {with_error} with an error");
+    for shape in [shape, erring] {
+        let [legal, with_error, illegal] = compare(Shape { lies: 3, ..shape }, 2_000);
+        assert!(
+            legal > 300 && with_error > 5 && illegal > 300,
+            "{legal} legal, {with_error} with an error, {illegal} illegal"
+        );
+    }
+}
+
+#[test]
+fn several_keys_with_ttl_are_never_wrongly_illegal() {
+    let shape = Shape { has_ttl: true, operations: 5, keys: 3, lies: 4, ..SHAPE };
+    let (mut legal, mut illegal) = (0, 0);
+    for seed in 0..1_500 {
+        let history = history(seed, shape);
+        let expected = smallest_error_ms(&history, 1_000, MAX_ERROR_MS);
+        for no_partition in [false, true] {
+            let found = judged(&history, &Options { no_partition, ..options() });
+            // Bounds between two deadlines are dropped, so the checker may ask for less.
+            if let Some(expected_ms) = expected {
+                let found_ms = found.unwrap_or(u64::MAX);
+                assert!(found_ms <= expected_ms, "seed {seed}\n{}", render(&history));
+            }
+            match found {
+                Some(_) => legal += 1,
+                None => illegal += 1,
+            }
+        }
+    }
+    assert!(legal > 300 && illegal > 300, "{legal} legal, {illegal} illegal");
+}
