@@ -5,8 +5,8 @@
 //!
 //! Invariant: whatever ends a run, a panic and ctrl-C included, no server process outlives it.
 
-pub mod cli;
 mod children;
+pub mod cli;
 mod nemesis;
 mod process;
 mod report;

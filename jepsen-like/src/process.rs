@@ -119,7 +119,9 @@ impl Process {
             }
             if let Some(status) = self.ended() {
                 let log = last_line(&Self::log_path(&self.directory));
-                return Err(io::Error::other(format!("the server ended at once ({status}): {log}")));
+                return Err(io::Error::other(format!(
+                    "the server ended at once ({status}): {log}"
+                )));
             }
             if Instant::now() > deadline {
                 return Err(io::Error::other("the server did not answer PING in time"));

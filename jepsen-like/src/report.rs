@@ -3,6 +3,7 @@
 //! Invariant: a run in which nothing was answered, a fault never struck, or a kill went unnoticed says
 //! nothing and is never reported as fine.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
@@ -13,7 +14,7 @@ use orrery_sim::fault::FaultKind;
 use orrery_sim::history::json_lines;
 use orrery_sim::journal::{Journal, Op, Seen};
 use orrery_sim::judge::{Judged, Loss, Wrong, judge, server_history};
-use orrery_sim::workload::Workload;
+use orrery_sim::workload::{Ask, Workload};
 use orrery_sim::world::{Death, Effects, Outcome};
 use serde_json::{Value, json};
 
@@ -42,6 +43,8 @@ pub struct Row {
     pub workload: Workload,
     /// Operations that were answered, answered with an error, and of unknown outcome.
     pub operations: [u64; 3],
+    /// How often a key was found gone that can only have expired, or been lost or deleted.
+    pub gone: u64,
     /// The verdict.
     pub judged: Judged,
     /// Where the history is.
@@ -92,8 +95,13 @@ pub(crate) fn summarise(target: &Target, options: &Options, record: Record) -> i
         store(options, &part, &history)?;
         let judged = judge(&options.setup, &part, true);
         let operations = count(&part.journal);
-        rows.extend(judged.into_iter().map(|judged| {
-            Row { workload, operations, judged, history: history.clone() }
+        let gone = gone(&part.journal);
+        rows.extend(judged.into_iter().map(|judged| Row {
+            workload,
+            operations,
+            gone,
+            judged,
+            history: history.clone(),
         }));
     }
     let mut summary = Summary {
@@ -158,6 +166,22 @@ fn count(journal: &Journal) -> [u64; 3] {
     counts
 }
 
+/// How often a read found nothing where somebody had been told before that something was written.
+fn gone(journal: &Journal) -> u64 {
+    let mut written = BTreeSet::new();
+    let mut gone = 0;
+    for op in &journal.ops {
+        match (op.ask, op.seen) {
+            (Ask::Get, Seen::Nil) => gone += u64::from(written.contains(&op.key)),
+            (Ask::Set { .. } | Ask::SetPx { .. }, Seen::Done) => {
+                written.insert(op.key);
+            }
+            _ => {}
+        }
+    }
+    gone
+}
+
 fn store(options: &Options, part: &Outcome, path: &Path) -> io::Result<()> {
     let mut out = BufWriter::new(File::create(path)?);
     json_lines::write(&server_history(&options.setup, part, 0), &mut out)?;
@@ -194,6 +218,11 @@ fn problems(options: &Options, record: &Record, summary: &Summary) -> Vec<(Statu
             problems.push((Status::Vacuous, format!("the fault {kind} never struck")));
         }
     }
+    if let Some(row) = summary.rows.iter().find(|row| row.workload == Workload::Ttl)
+        && row.gone == 0
+    {
+        problems.push((Status::Vacuous, "no client saw a key expire".to_owned()));
+    }
     let seen = summary.rows.iter().any(|row| row.judged.loss == Loss::Seen);
     if !record.deeds.deaths_ns.is_empty() && !seen {
         let text = "the server was killed, but no client saw that its data was gone";
@@ -213,7 +242,8 @@ fn alarm(directory: &Path) -> Option<String> {
 
 fn command(target: &Target, options: &Options) -> String {
     let setup = &options.setup;
-    let names = |names: Vec<&str>| if names.is_empty() { "none".to_owned() } else { names.join(",") };
+    let names =
+        |names: Vec<&str>| if names.is_empty() { "none".to_owned() } else { names.join(",") };
     format!(
         "orrery-jepsen run --target {} --nemesis {} --seconds {} --seed {} --clients {} \
          --workload {} --think-us {} --clock-error-ms {}",
@@ -262,8 +292,8 @@ pub(crate) fn as_text(summary: &Summary) -> String {
     let _ = writeln!(text, "operations {ok} ok, {failed} failed, {unknown} unknown\n");
     let _ = writeln!(
         text,
-        "{:<10} {:>8} {:>7} {:>8} {:>12}  verdict",
-        "workload", "ok", "failed", "unknown", "clock error"
+        "{:<10} {:>8} {:>7} {:>8} {:>10} {:>12}  verdict",
+        "workload", "ok", "failed", "unknown", "found gone", "clock error"
     );
     for row in &summary.rows {
         let [ok, failed, unknown] = row.operations;
@@ -272,7 +302,11 @@ pub(crate) fn as_text(summary: &Summary) -> String {
             if timed { format!("{} ms", row.judged.clock_error_ms) } else { "-".to_owned() };
         let name = row.workload.name();
         let verdict = verdict(row);
-        let _ = writeln!(text, "{name:<10} {ok:>8} {failed:>7} {unknown:>8} {error:>12}  {verdict}");
+        let gone = row.gone;
+        let _ = writeln!(
+            text,
+            "{name:<10} {ok:>8} {failed:>7} {unknown:>8} {gone:>10} {error:>12}  {verdict}"
+        );
     }
     text.push('\n');
     for row in &summary.rows {
@@ -312,6 +346,7 @@ pub(crate) fn as_json(summary: &Summary) -> Value {
                 "ok": ok,
                 "failed": failed,
                 "unknown": unknown,
+                "found_gone": row.gone,
                 "verdict": verdict(row),
                 "linearizable": row.judged.wrong.is_none(),
                 "loss_seen": row.judged.loss == Loss::Seen,

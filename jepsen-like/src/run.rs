@@ -143,7 +143,7 @@ async fn record(
     let setup = &options.setup;
     let epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let epoch_us = u64::try_from(epoch.as_micros()).unwrap_or(u64::MAX / 2);
-    let shared = Shared::new(setup, epoch_us).with_think_time(options.think);
+    let shared = Shared::new(setup, epoch_us).with_think_time(options.think, setup.clients);
     let shared = Rc::new(if has_ifeq { shared } else { shared.without_ifeq() });
     let clock = Clock { start: Instant::now() };
     let wire = Rc::new(Loopback { address: process.address(), clock });
@@ -236,4 +236,3 @@ impl Course<'_> {
         }
     }
 }
-

@@ -18,9 +18,13 @@ pub enum Kind {
 impl Kind {
     /// What `--version` begins with.
     fn of_version(text: &str) -> Option<Self> {
-        [(Self::Orrery, "Orrery server"), (Self::Redis, "Redis server"), (Self::Valkey, "Valkey server")]
-            .into_iter()
-            .find_map(|(kind, start)| text.starts_with(start).then_some(kind))
+        [
+            (Self::Orrery, "Orrery server"),
+            (Self::Redis, "Redis server"),
+            (Self::Valkey, "Valkey server"),
+        ]
+        .into_iter()
+        .find_map(|(kind, start)| text.starts_with(start).then_some(kind))
     }
 }
 
@@ -42,7 +46,8 @@ impl Target {
     /// In words, when it cannot be run or is no server that is known here.
     pub fn recognise(path: &Path) -> Result<Self, String> {
         let shown = path.display();
-        let path = path.canonicalize().map_err(|error| format!("{shown}: {error}"))?;
+        // Links are kept: one program may be several, told apart by the name it is called by.
+        let path = std::path::absolute(path).map_err(|error| format!("{shown}: {error}"))?;
         let output = Command::new(&path)
             .arg("--version")
             .output()

@@ -22,6 +22,14 @@ use crate::workload::{Ask, KeyName, Values, Workload, parse_reply};
 
 /// Most bytes of replies that a client keeps; no reply to its commands comes near it.
 const INBOX_BYTES_MAX: usize = 16 << 20;
+/// Longest time that a client may be told to think.
+const THINK_NS_MAX: u64 = 60_000_000_000;
+/// What a command on this machine takes at least, to guess how many there will be.
+const ROUND_TRIP_NS: u64 = 200_000;
+/// Times to live where the pace is not the world's, in milliseconds.
+const PACED_TTL_MS: (u64, u64) = (20, 2_000);
+/// Most keys with a time to live.
+const TIMED_KEYS_MAX: u16 = 2_000;
 /// Most connections that a client may try in a run that never lets it connect.
 const CONNECTS_MAX: u64 = 1_000_000;
 
@@ -45,6 +53,8 @@ pub struct Shared {
     values: Values,
     workloads: Vec<Workload>,
     servers: u16,
+    /// Keys with a time to live, on each server.
+    timed_keys: u16,
     has_ifeq: bool,
     epoch_us: u64,
     journal: RefCell<Journal>,
@@ -58,9 +68,11 @@ impl Shared {
     #[must_use]
     pub fn new(setup: &Setup, epoch_us: u64) -> Self {
         let workloads = setup.workloads.iter().copied();
+        let knobs = Knobs::draw(setup.chance());
         Self {
             chance: setup.chance(),
-            knobs: Knobs::draw(setup.chance()),
+            timed_keys: knobs.keys,
+            knobs,
             values: Values::new(setup.chance()),
             workloads: workloads.filter(|&workload| workload != Workload::Bulk).collect(),
             servers: setup.servers as u16,
@@ -73,10 +85,18 @@ impl Shared {
         }
     }
 
-    /// Makes clients think for about so long instead of what the seed says.
+    /// Makes clients think for about so long instead of what the seed says, and makes the number of
+    /// keys with a time to live fit that pace: few would be written again before they expire.
     #[must_use]
-    pub fn with_think_time(mut self, think: Duration) -> Self {
-        self.knobs.think_ns = u64::try_from(think.as_nanos()).unwrap_or(u64::MAX / 8).min(u64::MAX / 8);
+    pub fn with_think_time(mut self, think: Duration, clients: usize) -> Self {
+        let think_ns = u64::try_from(think.as_nanos()).unwrap_or(u64::MAX).min(THINK_NS_MAX);
+        let commands_a_second = 1_000_000_000 * clients as u64 / (think_ns + ROUND_TRIP_NS);
+        // Two of five commands on these keys set the time to live.
+        let sets_a_second = commands_a_second * 2 / 5 / self.workloads.len().max(1) as u64;
+        let sets_in_ttl = sets_a_second * PACED_TTL_MS.1 / 2 / 1_000;
+        self.knobs.think_ns = think_ns;
+        (self.knobs.ttl_least_ms, self.knobs.ttl_most_ms) = PACED_TTL_MS;
+        self.timed_keys = sets_in_ttl.clamp(1, u64::from(TIMED_KEYS_MAX)) as u16;
         self
     }
 
@@ -93,6 +113,25 @@ impl Shared {
     pub fn without_ifeq(mut self) -> Self {
         self.has_ifeq = false;
         self
+    }
+
+    /// Keys of a workload, on each server.
+    fn keys(&self, workload: Workload) -> u16 {
+        match workload {
+            Workload::Bulk => self.knobs.bulk_keys,
+            Workload::Ttl => self.timed_keys,
+            _ => self.knobs.keys,
+        }
+    }
+
+    /// The key at this place among all that are not bulk.
+    fn key_at(&self, mut place: u16) -> KeyName {
+        let mut at = 0;
+        while place >= self.keys(self.workloads[at]) && at + 1 < self.workloads.len() {
+            place -= self.keys(self.workloads[at]);
+            at += 1;
+        }
+        KeyName { workload: self.workloads[at], index: place }
     }
 
     /// The faults are over: everybody reads every key once more and stops.
@@ -254,10 +293,9 @@ impl Client {
 
     /// How many keys it can read on its server.
     fn keys(&self) -> u16 {
-        let Shared { knobs, workloads, .. } = &*self.shared;
         match self.bulk {
-            true => knobs.bulk_keys,
-            false => knobs.keys * workloads.len() as u16,
+            true => self.shared.keys(Workload::Bulk),
+            false => self.shared.workloads.iter().map(|&workload| self.shared.keys(workload)).sum(),
         }
     }
 
@@ -303,11 +341,11 @@ impl Client {
             return (KeyName { workload: Workload::Bulk, index }, ask);
         }
         if self.closing {
-            let (which, index) = (self.next_key / knobs.keys, self.next_key % knobs.keys);
-            return (KeyName { workload: workloads[usize::from(which)], index }, Ask::Get);
+            return (self.shared.key_at(self.next_key), Ask::Get);
         }
         let workload = draw.pick(workloads);
-        let key = KeyName { workload, index: draw.below(u64::from(knobs.keys)) as u16 };
+        let index = draw.below(u64::from(self.shared.keys(workload))) as u16;
+        let key = KeyName { workload, index };
         let known = if *has_ifeq { self.seen.get(&key).copied().unwrap_or(0) } else { 0 };
         (key, Ask::draw(draw, workload, value, known, knobs))
     }

@@ -14,17 +14,7 @@ use crate::chance::{Chance, Stream};
 use crate::fault::FaultKind;
 use crate::plan::Planned;
 use crate::setup::{Knobs, Setup};
-
-/// A server that lost its memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Death {
-    /// Which.
-    pub server: u16,
-    /// When it died, in nanoseconds since the run began.
-    pub died_ns: u64,
-    /// When it started again.
-    pub back_ns: u64,
-}
+use crate::world::Death;
 
 /// What a link is to be like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,7 +65,7 @@ impl Faults {
             self.active.extract_if(.., |(end_ns, _)| *end_ns <= now_ns).map(|(_, of)| of).collect();
         let mut changed = !over.is_empty();
         for planned in over {
-            self.end(sim, planned, now_ns);
+            self.end(sim, planned);
         }
         while let Some(planned) = self.waiting.pop_if(|planned| planned.at_ns <= now_ns) {
             changed = true;
@@ -96,10 +86,9 @@ impl Faults {
 
     /// Ends all faults and starts every server again.
     pub(super) fn heal(&mut self, sim: &mut Sim<'_>) {
-        let now_ns = super::nanos(sim.elapsed());
         self.waiting.clear();
         for (_, planned) in core::mem::take(&mut self.active) {
-            self.end(sim, planned, now_ns);
+            self.end(sim, planned);
         }
         self.set_links(sim);
     }
@@ -134,18 +123,14 @@ impl Faults {
 
     fn kill(&mut self, sim: &mut Sim<'_>, server: u16, now_ns: u64) {
         sim.crash(server_name(server));
-        self.deaths.push(Death { server, died_ns: now_ns, back_ns: u64::MAX });
+        self.deaths.push(Death { server, at_ns: now_ns, keys: 0 });
     }
 
-    fn end(&mut self, sim: &mut Sim<'_>, planned: Planned, now_ns: u64) {
+    fn end(&mut self, sim: &mut Sim<'_>, planned: Planned) {
         let host = planned.fault.host;
         match planned.fault.kind {
             FaultKind::Kill | FaultKind::PowerLoss => {
                 sim.bounce(server_name(host));
-                let death = self.deaths.iter_mut().rfind(|death| death.server == host);
-                if let Some(death) = death {
-                    death.back_ns = now_ns;
-                }
             }
             FaultKind::ClockStrobe => self.machines[usize::from(host)].strobe_us.set(0),
             _ => {}

@@ -13,23 +13,23 @@ mod panics;
 mod platform;
 
 use std::rc::Rc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use orrery_engine::Config;
 use orrery_server::{Launch, serve};
 use turmoil::net::TcpStream;
 use turmoil::{Builder, Sim};
 
-use crate::chance::Stream;
+use crate::chance::{Stream, roll_bytes};
 use crate::fault::FaultKind;
-use crate::journal::Journal;
+use crate::history::json_lines;
+use crate::judge::server_history;
 use crate::setup::{Knobs, Setup};
 use crate::sockets::{Client, Shared, Wire};
-use crate::workload::Workload;
-use crate::world::Weather;
+use crate::trial::{self, Trial};
+use crate::world::{Effects, Outcome, Weather, bulk_clients};
 use faults::Faults;
 
-pub use faults::Death;
 pub use platform::{Machine, TurmoilPlatform};
 
 /// What faults turmoil can carry out.
@@ -61,16 +61,10 @@ const BACKOFF_LEAST: Duration = Duration::from_millis(20);
 /// What came of a run.
 #[derive(Debug)]
 pub struct Run {
-    /// What clients saw.
-    pub journal: Journal,
-    /// When servers lost their memory.
-    pub deaths: Vec<Death>,
-    /// How many faults of each kind were carried out, by their index.
-    pub fired: [u32; FaultKind::ALL.len()],
-    /// Clients that did not see all that they wanted to see after the faults.
-    pub unfinished: usize,
-    /// How long the run took, in simulated time.
-    pub elapsed: Duration,
+    /// What clients saw, and what happened to servers. The digest is that of the histories.
+    pub outcome: Outcome,
+    /// The history of each server, as JSON lines.
+    pub histories: Vec<Vec<u8>>,
     /// Why the simulation itself ended early, if it did.
     pub broken: Option<String>,
     /// The last lines of the servers' logs.
@@ -134,7 +128,7 @@ pub fn run(setup: &Setup) -> Run {
     start_hosts(&mut sim, setup, &config(setup, &knobs), &machines, &shared);
     let mut faults = Faults::new(setup, &knobs, &machines);
     let ended = advance(&mut sim, setup, &mut faults, &shared);
-    let unfinished = shared.unfinished();
+    let starved = shared.unfinished();
     let elapsed = sim.elapsed();
     // Dropping the hosts' tasks may still run code of theirs.
     drop(sim);
@@ -143,15 +137,48 @@ pub fn run(setup: &Setup) -> Run {
         (Err(error), None) => Some(error),
         (Ok(()), None) => None,
     };
-    Run {
+    let mut outcome = Outcome {
         journal: shared.take_journal(),
-        deaths: faults.deaths,
+        digest: setup.seed,
+        events: nanos(elapsed) / nanos(TICK) * (setup.servers + setup.clients) as u64,
+        steps: 0,
+        simulated_ns: nanos(elapsed),
         fired: faults.fired,
-        unfinished,
-        elapsed,
-        broken,
-        logs: machines.iter().flat_map(|machine| machine.log_lines()).collect(),
-    }
+        deaths: faults.deaths,
+        clock_error_ms: vec![clock_error_ms(&knobs); setup.servers],
+        starved: (0..starved).map(|_| "a client".to_owned()).collect(),
+        effects: Effects::default(),
+        log: Vec::new(),
+    };
+    let histories: Vec<Vec<u8>> =
+        (0..setup.servers as u16).map(|server| history(setup, &outcome, server)).collect();
+    outcome.digest = histories.iter().fold(setup.seed, |hash, bytes| roll_bytes(hash, bytes));
+    let logs = machines.iter().flat_map(|machine| machine.log_lines()).collect();
+    Run { outcome, histories, broken, logs }
+}
+
+/// Judges a run that took `run_time`.
+#[must_use]
+pub fn judge(setup: &Setup, run: Run, run_time: Duration) -> Trial {
+    let start = Instant::now();
+    let judged = crate::judge::judge(setup, &run.outcome, true);
+    let faults = trial::faults(setup, &run.outcome, &judged);
+    let judge_time = start.elapsed();
+    Trial { outcome: run.outcome, judged, faults, world_time: run_time, judge_time }
+}
+
+fn history(setup: &Setup, outcome: &Outcome, server: u16) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    json_lines::write(&server_history(setup, outcome, server), &mut bytes)
+        .expect("memory takes all that is written");
+    bytes
+}
+
+/// By how much a server here may misjudge the longest time to live: the engine's own slewing, and
+/// rounding at both ends, where a clock's tick is turmoil's.
+fn clock_error_ms(knobs: &Knobs) -> u64 {
+    let slew_ppm = Config::default().ttl_clock_slew_ppm + 1;
+    (knobs.ttl_most_ms * slew_ppm).div_ceil(1_000_000) + 2
 }
 
 fn build<'a>(setup: &Setup, knobs: &Knobs) -> Sim<'a> {
@@ -195,7 +222,7 @@ fn start_hosts(
         });
     }
     for client in 0..setup.clients as u16 {
-        let bulk = client == 0 && setup.workloads.contains(&Workload::Bulk);
+        let bulk = usize::from(client) < bulk_clients(setup);
         let client_task = Client::new(Rc::clone(shared), client, bulk).run(Rc::new(TurmoilWire));
         sim.client(client_name(client), async move {
             client_task.await;

@@ -95,9 +95,7 @@ impl Platform for TurmoilPlatform {
             Endpoint::Tcp { host, port, .. } if !host.contains(':') => {
                 TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).await
             }
-            Endpoint::Tcp { .. } | Endpoint::Unix { .. } => {
-                Err(io::ErrorKind::Unsupported.into())
-            }
+            Endpoint::Tcp { .. } | Endpoint::Unix { .. } => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
