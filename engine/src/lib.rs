@@ -31,7 +31,6 @@ mod engine;
 pub mod error;
 pub mod input;
 pub mod keyspace;
-pub mod planted;
 pub mod resp;
 pub mod rng;
 pub mod session;

@@ -110,9 +110,9 @@ impl FaultKind {
             "all" => |_| true,
             "deaths" => Self::is_death,
             "clocks" => |kind| kind.name().starts_with("clock-"),
-            "partitions" => |kind| {
-                kind.name().starts_with("partition-") || kind.name().starts_with("isolate")
-            },
+            "partitions" => {
+                |kind| kind.name().starts_with("partition-") || kind.name().starts_with("isolate")
+            }
             "network" => |kind| {
                 matches!(
                     kind,
@@ -120,7 +120,9 @@ impl FaultKind {
                 )
             },
             "pauses" => |kind| matches!(kind, Self::Pause | Self::ClientPause | Self::VmFreeze),
-            name => return Self::ALL.iter().find(|kind| kind.name() == name).map(|&kind| vec![kind]),
+            name => {
+                return Self::ALL.iter().find(|kind| kind.name() == name).map(|&kind| vec![kind]);
+            }
         };
         Some(Self::ALL.into_iter().filter(|&kind| group(kind)).collect())
     }

@@ -70,9 +70,8 @@ pub fn judge(setup: &Setup, run: &Run, explain: bool) -> Vec<Judged> {
     for (at, op) in run.journal.ops.iter().enumerate() {
         by_server[usize::from(op.server)].push(at);
     }
-    let judge_one = |(server, ops): (usize, &Vec<usize>)| {
-        judge_server(setup, run, server as u16, ops, explain)
-    };
+    let judge_one =
+        |(server, ops): (usize, &Vec<usize>)| judge_server(setup, run, server as u16, ops, explain);
     by_server.iter().enumerate().map(judge_one).collect()
 }
 
@@ -224,9 +223,7 @@ impl Writer<'_> {
             Seen::Count(count) => Reply::Bulk(Value::from(count.to_string().as_str())),
             Seen::Value(value) => Reply::Bulk(self.value(value)),
             Seen::Error(at) => Reply::Error(text(at)),
-            Seen::Odd(at) => {
-                Reply::Bulk(Value::from(self.journal.texts[at as usize].as_slice()))
-            }
+            Seen::Odd(at) => Reply::Bulk(Value::from(self.journal.texts[at as usize].as_slice())),
         })
     }
 }

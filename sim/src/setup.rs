@@ -2,7 +2,7 @@
 //!
 //! Invariant: a [`Setup`] determines a run completely; its command line repeats it.
 
-use orrery_engine::planted::PlantedBug;
+use orrery_engine::config::planted::PlantedBug;
 use orrery_engine::time::TtlClock;
 
 use crate::chance::{Chance, Stream};
@@ -142,8 +142,7 @@ impl Setup {
     pub fn drawn(seed: u64) -> Self {
         let mut draw = Chance::new(seed).key(Stream::Swarm, 0).at(0);
         let all = Workload::DEFAULT;
-        let mut workloads: Vec<Workload> =
-            all.into_iter().filter(|_| draw.chance(1, 2)).collect();
+        let mut workloads: Vec<Workload> = all.into_iter().filter(|_| draw.chance(1, 2)).collect();
         if workloads.is_empty() {
             workloads.push(draw.pick(&all));
         }

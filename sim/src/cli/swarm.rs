@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use orrery_engine::planted::PlantedBug;
+use orrery_engine::config::planted::PlantedBug;
 
 use super::print;
 use super::run::planted;

@@ -9,7 +9,9 @@
 use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::collections::VecDeque;
 
-use orrery_engine::{Config, ConnId, Digest, Effect, Effects, Engine, Input, Origin, Outcome, Seed};
+use orrery_engine::{
+    Config, ConnId, Digest, Effect, Effects, Engine, Input, Origin, Outcome, Seed,
+};
 
 use super::clock::HostClock;
 use super::network::{Arrival, Conn, End, Kind, Network, Toward};
@@ -265,11 +267,7 @@ impl Server {
     }
 
     #[inline]
-    fn step<'n>(
-        &mut self,
-        net: &'n mut Network,
-        input: impl FnOnce(&'n mut Network) -> Input<'n>,
-    ) {
+    fn step<'n>(&mut self, net: &'n mut Network, input: impl FnOnce(&'n mut Network) -> Input<'n>) {
         let now = self.clock.now(net.now_ns);
         if let Some(engine) = &mut self.engine {
             self.steps += 1;

@@ -67,7 +67,9 @@ pub(crate) fn describe(what: What, net: &Network, plan: &Plan, servers: usize) -
             format!("{} looks whether its patience has ended", host(of, servers))
         }
         What::Run { server } => format!("{} goes on", host(server, servers)),
-        What::Begin { fault } => format!("fault {fault}: {}", plan.faults[usize::from(fault)].fault.kind),
+        What::Begin { fault } => {
+            format!("fault {fault}: {}", plan.faults[usize::from(fault)].fault.kind)
+        }
         What::Turn { fault, .. } => {
             format!("fault {fault} turns: {}", plan.faults[usize::from(fault)].fault.kind)
         }
