@@ -1,7 +1,8 @@
 //! Times the linearizability checker on the public histories that other checkers use.
 //!
-//! `cargo bench -p orrery-sim --bench checker [-- PART OF A LABEL]`. The data is looked for in `$ORRERY_DATA`, then in
-//! `../shared/data/porcupine` beside the repository. Parsing is not timed; a wrong verdict panics.
+//! `cargo bench -p orrery-sim --bench checker [-- PART OF A LABEL]`. The data is looked for in
+//! `$ORRERY_DATA`, then in `../shared/data/porcupine` beside the repository. Parsing is not timed;
+//! a wrong verdict panics.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -81,7 +81,7 @@ impl Visitor for Explain<'_> {
     type Output = Option<Parts>;
 
     fn visit<M: Model>(self, mut model: M, entries: Vec<Entry<M::Op>>) -> Option<Parts> {
-        let mut plan = Plan::new(&model, entries, most_open(self.limits))?;
+        let mut plan = Plan::new(&model, entries, most_open(self.limits)).ok()?;
         // Looking ahead gets stuck early, on account of a read that comes later. The operation
         // that cannot answer as it did is found without, if that is not too hard.
         let ahead = plan.take_ahead();
@@ -95,6 +95,9 @@ impl Visitor for Explain<'_> {
         let Found::Stuck(stuck) = found else {
             return None;
         };
+        // Different states can look the same in words: only their history differs.
+        states.sort_unstable();
+        states.dedup();
         let index = |&entry: &u32| plan.entries[entry as usize].index;
         let order = stuck.order.iter().map(index).collect();
         let stuck_index = index(&plan.levels[stuck.level as usize].entry);
@@ -131,7 +134,7 @@ struct Core<'a, O> {
 /// Nodes for finding the stuck operation without looking ahead.
 const NODES_WITHOUT_LOOKAHEAD: u64 = 500_000;
 /// Nodes for one attempt to weaken.
-const NODES_PER_ATTEMPT: u64 = 200_000;
+const NODES_PER_ATTEMPT: u64 = 10_000;
 
 impl<'a, O: Clone + Eq + std::hash::Hash> Core<'a, O> {
     /// What happened until `end_us`, which must be illegal in itself.
@@ -165,7 +168,7 @@ impl<'a, O: Clone + Eq + std::hash::Hash> Core<'a, O> {
     fn is_illegal<M: Model<Op = O>>(&self, model: &mut M) -> bool {
         let mut entries: Vec<Entry<O>> = self.strong().cloned().collect();
         entries.extend(self.weak(model));
-        Plan::new(model, entries, most_open(self.limits)).is_some_and(|plan| {
+        Plan::new(model, entries, most_open(self.limits)).is_ok_and(|plan| {
             matches!(search::<M, false>(model, &plan, self.limits).0, Found::Stuck(_))
         })
     }
@@ -204,6 +207,7 @@ impl<'a, O: Clone + Eq + std::hash::Hash> Core<'a, O> {
 impl fmt::Display for Counterexample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 10;
+        const MOST_CORE_SHOWN: usize = 30;
         writeln!(f, "key {}", self.keys.join(", "))?;
         writeln!(f, "no order lets this operation answer as it did:")?;
         writeln!(f, "  {}", self.stuck)?;
@@ -218,7 +222,12 @@ impl fmt::Display for Counterexample {
         }
         let small = if self.is_core_minimal { "minimal" } else { "not minimal, time ran out" };
         writeln!(f, "these {} operations contradict each other ({small}):", self.core.len())?;
-        for operation in &self.core {
+        // A core that could not be made small is most telling at its end.
+        let hidden = self.core.len().saturating_sub(MOST_CORE_SHOWN);
+        if hidden > 0 {
+            writeln!(f, "  ... {hidden} earlier ones, see the JSON report")?;
+        }
+        for operation in &self.core[hidden..] {
             writeln!(f, "  {operation}")?;
         }
         if !self.free_writes.is_empty() {

@@ -139,8 +139,9 @@ impl Visitor for Judge<'_> {
     type Output = Judgement;
 
     fn visit<M: Model>(self, mut model: M, entries: Vec<Entry<M::Op>>) -> Judgement {
-        let Some(plan) = Plan::new(&model, entries, most_open(self.limits)) else {
-            return Judgement::Unknown(UnknownReason::Memory);
+        let plan = match Plan::new(&model, entries, most_open(self.limits)) {
+            Ok(plan) => plan,
+            Err(reason) => return Judgement::Unknown(reason),
         };
         match legal(&mut model, &plan, self.limits) {
             Legal::Yes => Judgement::Linearizable(ClockError::default()),
@@ -150,8 +151,9 @@ impl Visitor for Judge<'_> {
     }
 
     fn visit_timed(self, model: Redis, entries: Vec<Entry<<Redis as Model>::Op>>) -> Judgement {
-        let Some(plan) = Plan::new(&model, entries, most_open(self.limits)) else {
-            return Judgement::Unknown(UnknownReason::Memory);
+        let plan = match Plan::new(&model, entries, most_open(self.limits)) {
+            Ok(plan) => plan,
+            Err(reason) => return Judgement::Unknown(reason),
         };
         smallest(self.options.max_clock_error_ms, |error_ms| {
             legal(&mut model.with_clock_error(error_ms), &plan, self.limits)

@@ -13,6 +13,7 @@ use std::ops::Range;
 
 use rustc_hash::FxHashMap;
 
+use super::UnknownReason;
 use super::lookahead::{self, Ahead};
 use crate::model::{Model, NEVER_US, Window};
 
@@ -82,6 +83,11 @@ pub(super) struct Plan<O> {
     pub(super) slots: usize,
 }
 
+/// The most operations that may be open at once; the widest search node has room for as many.
+const MOST_SLOTS: usize = 1_024;
+/// How far to look for an equal open operation. Not finding one costs only time.
+const TWINS_SOUGHT: usize = 32;
+
 /// What happens at one time: calls before returns, since windows are closed intervals.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Event {
@@ -122,8 +128,12 @@ impl<O: Clone + Eq + std::hash::Hash> Plan<O> {
         self.entries[self.levels[level].entry as usize].return_us.unwrap_or(u64::MAX)
     }
 
-    /// Lays `entries` out; `None` if more than `most_open` (a sum over levels) are open.
-    pub(super) fn new<M>(model: &M, entries: Vec<Entry<O>>, most_open: usize) -> Option<Self>
+    /// Lays `entries` out, if no more than `most_open` (a sum over levels) are open.
+    pub(super) fn new<M>(
+        model: &M,
+        entries: Vec<Entry<O>>,
+        most_open: usize,
+    ) -> Result<Self, UnknownReason>
     where
         M: Model<Op = O>,
     {
@@ -166,6 +176,9 @@ impl<O: Clone + Eq + std::hash::Hash> Plan<O> {
                 (false, Some(return_us)) => {
                     let slot = free.pop().map_or(plan.slots as u32, |Reverse(slot)| slot);
                     plan.slots = plan.slots.max(slot as usize + 1);
+                    if plan.slots > MOST_SLOTS {
+                        return Err(UnknownReason::TooConcurrent);
+                    }
                     let entry = event.entry;
                     let at = pending
                         .partition_point(|open| (open.return_us, open.entry) < (return_us, entry));
@@ -174,7 +187,7 @@ impl<O: Clone + Eq + std::hash::Hash> Plan<O> {
                 (true, _) => {
                     plan.push_level(model, &class_of, &pending);
                     if plan.open.len() > most_open {
-                        return None;
+                        return Err(UnknownReason::Memory);
                     }
                     // Equal return times are in order of entries in both lists.
                     let first = pending.remove(0);
@@ -183,7 +196,7 @@ impl<O: Clone + Eq + std::hash::Hash> Plan<O> {
             }
         }
         lookahead::fill(model, &mut plan);
-        Some(plan)
+        Ok(plan)
     }
 
     fn fill_classes<M: Model<Op = O>>(&mut self, model: &M, class_of: &[u32]) {
@@ -218,6 +231,7 @@ impl<O: Clone + Eq + std::hash::Hash> Plan<O> {
                 let twin = pending[..at]
                     .iter()
                     .rev()
+                    .take(TWINS_SOUGHT)
                     .find(|other| class_of[other.entry as usize] == class)
                     .map_or(NO_SLOT, |other| other.slot);
                 let is_droppable = self.is_droppable[open.entry as usize];

@@ -91,6 +91,19 @@ pub(crate) fn run(
                 }
             }
         }
+        _ => run_more(specification, command, expected, keys, clock),
+    }
+}
+
+/// Commands about time and about several keys.
+fn run_more(
+    specification: Specification,
+    command: &Command,
+    expected: Option<&Reply>,
+    keys: &mut Keys,
+    clock: &mut dyn Clock,
+) -> Reply {
+    match command {
         Command::Expire { key, ttl_ms } => match keys.find(key, clock) {
             None => Reply::Int(0),
             Some(_) if *ttl_ms <= 0 => {
@@ -154,6 +167,7 @@ pub(crate) fn run(
                     .collect(),
             )
         }
+        _ => unreachable!("{command} is run above"),
     }
 }
 

@@ -1,7 +1,9 @@
 //! Random tiny histories: the checker must agree with the oracle on every one.
 
-use orrery_sim::check::{ClockError, Options, Report, Verdict, check};
-use orrery_sim::history::{History, Specification};
+use orrery_sim::check::{ClockError, Options, Report, UnknownReason, Verdict, check};
+use orrery_sim::history::{
+    Command, History, Operation, Outcome, Reply, SetCommand, Specification, Value,
+};
 
 use super::generate::{Shape, history};
 use super::oracle::smallest_error_ms;
@@ -130,4 +132,47 @@ fn several_keys_with_ttl_are_never_wrongly_illegal() {
         }
     }
     assert!(legal > 300 && illegal > 300, "{legal} legal, {illegal} illegal");
+}
+
+/// `writers` clients set the same value at the same time; half get no answer if so wished. Then
+/// one reads `seen`.
+fn crowd(writers: u64, with_unknown: bool, seen: &str) -> History {
+    let key = Value::from("a");
+    let mut operations: Vec<Operation> = (0..writers)
+        .map(|id| {
+            let is_unknown = with_unknown && id % 2 == 0;
+            let value = Value::from("1");
+            Operation {
+                id,
+                process: id,
+                command: Command::Set(SetCommand { key: key.clone(), value, ..Default::default() }),
+                call_us: id,
+                return_us: (!is_unknown).then_some(10_000 + id),
+                outcome: if is_unknown { Outcome::Info } else { Outcome::Ok(Reply::Done) },
+            }
+        })
+        .collect();
+    operations.push(Operation {
+        id: writers,
+        process: writers,
+        command: Command::Get { key },
+        call_us: 30_000,
+        return_us: Some(30_001),
+        outcome: Outcome::Ok(Reply::Bulk(Value::from(seen))),
+    });
+    History { specification: Specification::Redis, operations }
+}
+
+#[test]
+fn crowds_of_every_size_are_judged_or_refused() {
+    for with_unknown in [false, true] {
+        for writers in [1, 63, 64, 65, 200, 600, 1_000] {
+            assert_eq!(judged(&crowd(writers, with_unknown, "1"), &options()), Some(0));
+            let options = Options { explain: false, ..options() };
+            let illegal = check(&crowd(writers, with_unknown, "2"), &options).verdict;
+            assert_eq!(illegal, Verdict::NotLinearizable(None), "{writers} writers");
+        }
+    }
+    let refused = check(&crowd(1_100, false, "1"), &options()).verdict;
+    assert_eq!(refused, Verdict::Unknown(UnknownReason::TooConcurrent));
 }
