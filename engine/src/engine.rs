@@ -9,10 +9,10 @@ use crate::args::{Args, Span};
 use crate::commands::Cx;
 use crate::commands::dispatch::{Ran, dispatch};
 use crate::commands::table::table;
-use crate::config::Config;
+use crate::config::{Config, OutputLimit};
 use crate::digest::{Digest, digest};
-use crate::effects::{Effect, Effects};
-use crate::input::{ConnId, Input, Origin, Outcome};
+use crate::effects::{Effect, Effects, LogLevel};
+use crate::input::{ConnId, Facts, Input, Origin, Outcome};
 use crate::resp::{Limits, Parsed, Parser, Reply};
 use crate::rng::Seed;
 use crate::session::{Blocked, Session};
@@ -23,6 +23,8 @@ use crate::time::{Instant, Micros, Now};
 const SPARE_BYTES_MAX: usize = 1 << 20;
 /// Idle clients are looked for at this interval.
 const IDLE_CHECK_INTERVAL: Micros = Micros::from_secs(1);
+/// Clients whose output is over the soft limit are looked at this often.
+const OUTPUT_CHECK_INTERVAL: Micros = Micros::from_secs(1);
 /// A step also ends when it has written this much.
 const STEP_OUTPUT_BYTES_MAX: usize = 4 << 20;
 
@@ -37,6 +39,8 @@ pub enum Timer {
     Pause,
     /// Idle clients are looked for.
     IdleClients,
+    /// Clients whose output is over the soft limit are looked at.
+    OutputLimits,
 }
 
 /// One server: its whole behaviour and state.
@@ -49,6 +53,8 @@ pub struct Engine {
     /// Rows of the commands that the last step ran, for `note_elapsed`.
     ran: Vec<usize>,
     next_idle_check: Instant,
+    /// When to look at clients whose output is over the soft limit, if there are any.
+    output_check: Option<Instant>,
     now: Now,
 }
 
@@ -61,6 +67,7 @@ impl Engine {
             spare_spans: Vec::new(),
             ran: Vec::new(),
             next_idle_check: now.mono + IDLE_CHECK_INTERVAL,
+            output_check: None,
             now,
         }
     }
@@ -74,6 +81,9 @@ impl Engine {
         self.state.clock.advance(now);
         self.state.keyspace.set_now(self.state.clock.now());
         self.state.stats.steps += 1;
+        if self.state.rates.is_due(now.mono) {
+            self.state.rates.sample(now.mono, self.state.counters());
+        }
         self.ran.clear();
         match input {
             Input::Opened { conn, origin } => self.opened(conn, origin, fx),
@@ -81,7 +91,10 @@ impl Engine {
             Input::Sent { conn, len } => self.sent(conn, len),
             Input::Closed { conn } => drop(self.state.sessions.remove(conn)),
             Input::Done { conn, outcome } => self.done(conn, &outcome, fx),
-            Input::Vitals(vitals) => self.state.vitals = vitals,
+            Input::Vitals(vitals) => {
+                self.state.vitals = vitals;
+                self.state.note_memory();
+            }
             Input::Tick => self.tick(fx),
         }
     }
@@ -97,6 +110,7 @@ impl Engine {
             state.keyspace.has_trash().then_some((self.now.mono, Timer::Free)),
             state.pause.map(|pause| (pause.until, Timer::Pause)),
             wants_idle_check.then_some((self.next_idle_check, Timer::IdleClients)),
+            self.output_check.map(|at| (at, Timer::OutputLimits)),
         ];
         candidates.into_iter().flatten().min_by_key(|&(at, _)| at)
     }
@@ -109,6 +123,7 @@ impl Engine {
         session.in_flight += len;
         session.bytes_out += len as u64;
         self.state.stats.bytes_out += len as u64;
+        self.state.stats.outputs += 1;
         if into.is_empty() {
             core::mem::swap(into, &mut session.outbox);
         } else {
@@ -135,6 +150,11 @@ impl Engine {
     /// bytes lie in its input: a driver can make room for them at once.
     pub fn bytes_wanted(&self, conn: ConnId, received: usize) -> usize {
         self.state.sessions.find(conn).map_or(0, |session| session.parser.bytes_wanted(received))
+    }
+
+    /// Tells what the driver knows about the process; once, at start.
+    pub fn set_facts(&mut self, facts: Facts) {
+        self.state.facts = facts;
     }
 
     /// The settings in force.
@@ -178,11 +198,8 @@ impl Engine {
         if state.sessions.len() >= state.config.maxclients {
             return Some("ERR max number of clients reached");
         }
-        let local = match origin {
-            Origin::Tcp { peer, .. } => peer.ip().to_canonical().is_loopback(),
-            Origin::Unix { .. } => true,
-        };
-        if !local && state.config.protected_mode && state.config.requirepass.is_empty() {
+        if !origin.is_local() && state.config.protected_mode && state.config.requirepass.is_empty()
+        {
             return Some(DENIED);
         }
         None
@@ -198,6 +215,7 @@ impl Engine {
         session.bytes_in += arrived;
         session.input_pending = bytes.len();
         self.state.stats.bytes_in += arrived;
+        self.state.stats.inputs += 1;
         if session.closing {
             bytes.clear();
         } else if session.blocked.is_none() {
@@ -229,6 +247,10 @@ impl Engine {
         if session.closing {
             bytes.clear();
             fx.push(Effect::Close(session.id));
+        } else if self.exceeds_output_limit(session) {
+            self.reply.out = Vec::new();
+            self.abort_for_output(session, fx);
+            bytes.clear();
         } else if !self.reply.out.is_empty() {
             fx.push(Effect::Flush(session.id));
         }
@@ -300,11 +322,87 @@ impl Engine {
     fn sent(&mut self, conn: ConnId, len: usize) {
         if let Some(session) = self.state.sessions.find_mut(conn) {
             session.in_flight = session.in_flight.saturating_sub(len);
+            let soft_bytes = self.state.config.output_limits.normal.soft_bytes;
+            if session.over_soft_limit.is_some() && (session.output_pending() as u64) < soft_bytes {
+                session.over_soft_limit = None;
+            }
         }
+    }
+
+    /// Whether the running client has more output than it may. Asked once at the end of a step,
+    /// which is bounded itself.
+    #[inline]
+    fn exceeds_output_limit(&mut self, session: &mut Session) -> bool {
+        let limit = self.state.config.output_limits.normal;
+        let pending = (self.reply.out.len() + session.in_flight) as u64;
+        limit.concerns(pending) && self.is_over(limit, pending, session)
+    }
+
+    #[cold]
+    fn is_over(&mut self, limit: OutputLimit, pending: u64, session: &mut Session) -> bool {
+        if limit.hard_bytes != 0 && pending >= limit.hard_bytes {
+            return true;
+        }
+        match session.over_soft_limit {
+            Some(since) => self.now.mono.since(since) > Micros::from_secs(limit.soft_secs),
+            None => {
+                session.over_soft_limit = Some(self.now.mono);
+                self.state.over_soft_limit.push(session.id);
+                self.output_check.get_or_insert(self.now.mono + OUTPUT_CHECK_INTERVAL);
+                false
+            }
+        }
+    }
+
+    fn abort_for_output(&mut self, session: &mut Session, fx: &mut Effects) {
+        let text = format!(
+            "Client id={} addr={} laddr={} name={} omem={} cmd={} scheduled to be closed ASAP for \
+             overcoming of output buffer limits.",
+            session.id.0,
+            session.address(),
+            session.local_address(),
+            String::from_utf8_lossy(&session.name),
+            session.output_pending(),
+            session.last_command,
+        );
+        fx.push(Effect::Log(LogLevel::Warning, text));
+        self.state.stats.output_buffer_closed += 1;
+        session.kill();
+        fx.push(Effect::Abort(session.id));
+    }
+
+    /// Closes the clients that have been over the soft limit for too long.
+    fn check_output_limits(&mut self, fx: &mut Effects) {
+        let limit = self.state.config.output_limits.normal;
+        let mut clients = core::mem::take(&mut self.state.over_soft_limit);
+        // One that was under the limit for a moment was noted twice.
+        clients.sort_unstable();
+        clients.dedup();
+        for conn in clients {
+            let Some(mut session) = self.state.sessions.take(conn) else { continue };
+            let pending = session.output_pending() as u64;
+            if session.closing || !limit.concerns(pending) {
+                session.over_soft_limit = None;
+            } else if session.over_soft_limit.is_some() {
+                if self.is_over(limit, pending, &mut session) {
+                    self.abort_for_output(&mut session, fx);
+                } else {
+                    self.state.over_soft_limit.push(conn);
+                }
+            }
+            self.state.sessions.put_back(session);
+        }
+        let left = !self.state.over_soft_limit.is_empty();
+        self.output_check = left.then(|| self.now.mono + OUTPUT_CHECK_INTERVAL);
     }
 
     /// The driver has carried out an effect: the client that waited gets its reply and goes on.
     fn done(&mut self, conn: ConnId, outcome: &Outcome, fx: &mut Effects) {
+        let refusal = match outcome {
+            Outcome::ConfigApplied(result) => self.end_config_change(conn, result),
+            Outcome::ConfigRewritten(Err(why)) => Some(format!("ERR Rewriting config file: {why}")),
+            Outcome::ConfigRewritten(Ok(())) => None,
+        };
         let Some(session) = self.state.sessions.find_mut(conn) else { return };
         if session.blocked != Some(Blocked::Driver) {
             return;
@@ -313,17 +411,29 @@ impl Engine {
         let mut reply =
             Reply { out: core::mem::take(&mut session.outbox), protocol: session.protocol };
         let start = reply.out.len();
-        match outcome {
-            Outcome::ConfigRewritten(Ok(())) | Outcome::ConfigApplied(Ok(())) => reply.ok(),
-            Outcome::ConfigRewritten(Err(why)) => {
-                reply.error_text(&format!("ERR Rewriting config file: {why}"));
-            }
-            Outcome::ConfigApplied(Err(why)) => reply.error_text(&format!("ERR {why}")),
+        match &refusal {
+            None => reply.ok(),
+            Some(text) => reply.error_text(text),
         }
         session.end_command(&mut reply.out, start);
         session.outbox = reply.out;
         fx.push(Effect::Flush(conn));
         fx.push(Effect::Resume(conn));
+        if refusal.is_some() {
+            self.state.count_error("ERR");
+        }
+    }
+
+    /// The driver has tried to carry a change out. One that it could not is taken back, and the
+    /// client's error is returned.
+    fn end_config_change(&mut self, conn: ConnId, result: &Result<(), String>) -> Option<String> {
+        let change = self.state.config_change.take_if(|change| change.conn == conn)?;
+        let why = result.as_ref().err()?;
+        let mut config = self.state.config.clone();
+        config.take_back(&change.before, &change.after);
+        self.state.configure(config);
+        let name = change.names.first().copied().unwrap_or_default();
+        Some(format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}"))
     }
 
     fn tick(&mut self, fx: &mut Effects) {
@@ -342,6 +452,9 @@ impl Engine {
         if self.state.config.timeout_secs > 0 && self.next_idle_check <= self.now.mono {
             self.next_idle_check = self.now.mono + IDLE_CHECK_INTERVAL;
             self.close_idle(fx);
+        }
+        if self.output_check.is_some_and(|at| at <= self.now.mono) {
+            self.check_output_limits(fx);
         }
     }
 

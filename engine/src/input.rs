@@ -25,6 +25,16 @@ pub enum Origin {
     },
 }
 
+impl Origin {
+    /// Whether the other end is on this machine.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp { peer, .. } => peer.ip().to_canonical().is_loopback(),
+            Self::Unix { .. } => true,
+        }
+    }
+}
+
 /// One thing that happened. Time comes beside it, see [`crate::Engine::step`].
 #[derive(Debug)]
 pub enum Input<'a> {
@@ -88,4 +98,25 @@ pub struct Vitals {
     pub cpu_user_us: u64,
     /// CPU time spent in the kernel, in microseconds.
     pub cpu_system_us: u64,
+}
+
+/// What the driver knows about the process once and for all, for INFO. Empty or zero: not known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The process's number.
+    pub process_id: u32,
+    /// The path of the program.
+    pub executable: String,
+    /// The path of the configuration file; `None`: the server runs without one.
+    pub config_file: Option<String>,
+    /// The operating system, its version and the machine, as `uname -srm` says them.
+    pub os: String,
+    /// How the driver waits for sockets: `epoll`, `kqueue`.
+    pub multiplexing_api: String,
+    /// Which clock the monotonic time comes from.
+    pub monotonic_clock: String,
+    /// The allocator of the process.
+    pub allocator: String,
+    /// What build this is: hexadecimal digits.
+    pub build_id: String,
 }

@@ -233,6 +233,12 @@ impl Sessions {
         self.by_id.get_mut(&conn)?.as_deref_mut()
     }
 
+    /// Heap bytes of all clients but the running one.
+    pub fn memory_bytes(&self) -> usize {
+        // A sum depends on no order.
+        self.by_id.values().flatten().map(|session| session.memory_bytes()).sum()
+    }
+
     /// The ids of all clients in ascending order, the running one included: the only way to walk
     /// them, so that no hash order reaches an output.
     pub fn ids(&self) -> Vec<ConnId> {

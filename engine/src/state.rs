@@ -2,8 +2,9 @@
 
 use crate::config::Config;
 use crate::effects::{Effect, Effects};
-use crate::input::Vitals;
+use crate::input::{ConnId, Facts, Vitals};
 use crate::keyspace::Keyspace;
+use crate::rates::{Counters, Rates};
 use crate::rng::{Rng, Seed};
 use crate::session::{Blocked, Session, Sessions};
 use crate::time::{Instant, KeyClock, Micros, Now};
@@ -22,6 +23,20 @@ pub struct State {
     pub stats: Stats,
     /// Figures of the process.
     pub vitals: Vitals,
+    /// What the driver knows about the process.
+    pub facts: Facts,
+    /// What commands and bytes were counted when.
+    pub(crate) rates: Rates,
+    /// The most memory that was in use when somebody looked.
+    pub memory_peak: usize,
+    /// The memory in use at start.
+    pub memory_startup: usize,
+    /// The change of configuration that the driver is carrying out.
+    pub(crate) config_change: Option<ConfigChange>,
+    /// Clients whose output was over the soft limit; some may be under it again.
+    pub(crate) over_soft_limit: Vec<ConnId>,
+    /// Names this server's history for replicas: forty hexadecimal digits.
+    pub replication_id: String,
     /// Random numbers for commands (RANDOMKEY, LOLWUT...).
     pub rng: Rng,
     /// CLIENT PAUSE: until when, and whether only writes wait.
@@ -36,6 +51,19 @@ pub struct State {
     pub started: Now,
     /// Changes since the last save.
     pub dirty: u64,
+}
+
+/// A change of driver-owned parameters that is not carried out yet.
+#[derive(Debug)]
+pub(crate) struct ConfigChange {
+    /// Who asked.
+    pub(crate) conn: ConnId,
+    /// What the driver was asked to carry out.
+    pub(crate) names: Vec<&'static str>,
+    /// The configuration before.
+    pub(crate) before: Config,
+    /// The configuration with the change.
+    pub(crate) after: Config,
 }
 
 /// A CLIENT PAUSE in force.
@@ -60,6 +88,10 @@ pub struct Stats {
     pub bytes_in: u64,
     /// Bytes given out.
     pub bytes_out: u64,
+    /// How often input was handed in.
+    pub inputs: u64,
+    /// How often output was taken.
+    pub outputs: u64,
     /// Reads that found their key.
     pub hits: u64,
     /// Reads that did not.
@@ -106,6 +138,7 @@ impl State {
         }
         let stats =
             Stats { by_command: vec![CommandStats::default(); commands], ..Stats::default() };
+        let memory_startup = keyspace.memory_bytes();
         Self {
             config,
             keyspace,
@@ -113,6 +146,13 @@ impl State {
             sessions: Sessions::default(),
             stats,
             vitals: Vitals::default(),
+            facts: Facts::default(),
+            rates: Rates::new(now.mono),
+            memory_peak: memory_startup,
+            memory_startup,
+            config_change: None,
+            over_soft_limit: Vec::new(),
+            replication_id: Rng::new(seed, "replication id").hex40(),
             rng: Rng::new(seed, "commands"),
             pause: None,
             last_web_request: None,
@@ -147,6 +187,41 @@ impl State {
                 fx.push(Effect::Resume(conn));
             }
         }
+    }
+
+    /// Bytes of all data and clients, as far as the engine accounts for them.
+    pub fn memory_used(&self) -> usize {
+        self.keyspace.memory_bytes() + self.sessions.memory_bytes()
+    }
+
+    /// Looks at how much memory is in use, for its peak.
+    pub fn note_memory(&mut self) -> usize {
+        let used = self.memory_used();
+        self.memory_peak = self.memory_peak.max(used);
+        used
+    }
+
+    /// What rates are made of.
+    pub(crate) fn counters(&self) -> Counters {
+        [self.stats.commands, self.stats.bytes_in, self.stats.bytes_out]
+    }
+
+    /// Puts another configuration in force, and into what was made from the old one.
+    pub(crate) fn configure(&mut self, config: Config) {
+        if config.ttl_clock != self.config.ttl_clock {
+            self.clock.set_mode(config.ttl_clock);
+        }
+        self.clock.set_slew_ppm(config.ttl_clock_slew_ppm);
+        self.config = config;
+    }
+
+    /// Forgets all counters (CONFIG RESETSTAT).
+    pub(crate) fn reset_stats(&mut self, now: Instant) {
+        let commands = self.stats.by_command.len();
+        let by_command = vec![CommandStats::default(); commands];
+        self.stats = Stats { by_command, ..Stats::default() };
+        self.rates = Rates::new(now);
+        self.keyspace.reset_stats();
     }
 
     /// Counts an error reply under its code word.

@@ -4,6 +4,8 @@
 
 use arbitrary::Arbitrary;
 use bytes::BytesMut;
+use orrery_engine::commands::generate::Generator;
+use orrery_engine::rng::Rng;
 use orrery_engine::{
     Config, ConnId, Effect, Effects, Engine, Input, Instant, Micros, Now, Origin, Seed, UnixMicros,
 };
@@ -53,6 +55,8 @@ pub enum Action<'a> {
     Send(u8, &'a [u8]),
     /// A client sends a whole command.
     Command(u8, Vec<&'a [u8]>),
+    /// A client sends a command drawn from the rows by this number, valid or nearly.
+    Drawn(u8, u64),
     /// What was given out has left.
     Sent(u8, u16),
     /// A client goes.
@@ -76,6 +80,16 @@ pub fn inputs_are_survived(actions: &[Action<'_>]) {
     }
     first.engine.check_invariants();
     assert_eq!(first.engine.digest(), second.engine.digest());
+}
+
+fn encode<T: AsRef<[u8]>>(words: &[T]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
+    for word in words {
+        bytes.extend_from_slice(format!("${}\r\n", word.as_ref().len()).as_bytes());
+        bytes.extend_from_slice(word.as_ref());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes
 }
 
 struct Driver {
@@ -111,13 +125,14 @@ impl Driver {
             Action::Open(who) => self.open(usize::from(who % 4)),
             Action::Send(who, bytes) => return self.send(usize::from(who % 4), bytes),
             Action::Command(who, words) => {
-                let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-                for word in words {
-                    bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-                    bytes.extend_from_slice(word);
-                    bytes.extend_from_slice(b"\r\n");
-                }
-                return self.send(usize::from(who % 4), &bytes);
+                return self.send(usize::from(who % 4), &encode(words));
+            }
+            Action::Drawn(who, number) => {
+                let mut rng = Rng::new(Seed(*number), "command");
+                let mut generator = Generator::new(&mut rng, self.now.wall.as_millis());
+                let row = generator.row();
+                let words = generator.any(row);
+                return self.send(usize::from(who % 4), &encode(&words));
             }
             Action::Sent(who, len) => {
                 let conn = self.ids[usize::from(who % 4)];

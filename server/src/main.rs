@@ -51,10 +51,7 @@ fn run(sources: &Sources) -> ExitCode {
 fn prepare(sources: &Sources) -> Result<(Config, Settings), Box<dyn Error>> {
     let config = sources.load()?;
     let settings = Settings::of(&config);
-    if let Some(directory) = &settings.directory {
-        std::env::set_current_dir(directory)
-            .map_err(|error| format!("Can't chdir to '{}': {error}", directory.display()))?;
-    }
+    settings.enter_directory()?;
     Ok((config, settings))
 }
 
@@ -78,7 +75,9 @@ fn start(mut config: Config, settings: &Settings, sources: &Sources) -> ExitCode
         ),
         None => log.write(LogLevel::Warning, "Configuration loaded"),
     }
-    for name in config.unsupported() {
+    let daemonize = config.value("daemonize").filter(|value| value == "yes");
+    let in_vain = daemonize.map(|_| "daemonize".to_owned());
+    for name in config.unsupported().into_iter().chain(in_vain) {
         let text = format!("Warning: the parameter '{name}' is not supported and has no effect");
         log.write(LogLevel::Warning, &text);
     }

@@ -214,12 +214,12 @@ impl<P: Platform> Node<P> {
         self.mailboxes.values().for_each(|mailbox| mailbox.wake());
     }
 
-    fn post(&self, conn: ConnId, notes: Notes, running: Option<&Mailbox>) {
+    fn post(&self, conn: ConnId, note: Notes, running: Option<&Mailbox>) {
         match running {
-            Some(mailbox) if mailbox.conn == conn => mailbox.post(notes),
+            Some(mailbox) if mailbox.conn == conn => mailbox.post(note),
             _ => {
                 if let Some(mailbox) = self.mailboxes.get(&conn) {
-                    mailbox.post(notes);
+                    mailbox.post(note);
                     mailbox.wake();
                 }
             }
@@ -238,8 +238,8 @@ impl<P: Platform> Node<P> {
                 Effect::Abort(conn) => self.post(conn, Notes::ABORT, running),
                 Effect::Stall(span) => self.stall(span),
                 Effect::Log(level, text) => self.log(level, &text),
-                Effect::RewriteConfig { conn, parameters } => {
-                    let outcome = self.rewrite_config(&parameters);
+                Effect::RewriteConfig { conn, .. } => {
+                    let outcome = self.rewrite_config();
                     done.push((conn, Outcome::ConfigRewritten(outcome)));
                 }
                 Effect::ApplyConfig { conn, names } => self.order(Order::Apply { conn, names }),
@@ -263,9 +263,9 @@ impl<P: Platform> Node<P> {
         self.order_bell.notify_one();
     }
 
-    fn rewrite_config(&self, parameters: &[(String, String)]) -> Result<(), String> {
+    fn rewrite_config(&self) -> Result<(), String> {
         let path = self.config_file.as_deref().ok_or("the server runs without a config file")?;
-        config_file::rewrite(path, parameters).map_err(|error| {
+        config_file::rewrite(path, self.engine.config()).map_err(|error| {
             self.log(LogLevel::Warning, &format!("CONFIG REWRITE failed: {error}"));
             error.to_string()
         })?;

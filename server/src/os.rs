@@ -103,8 +103,12 @@ impl Platform for OsPlatform {
         self.log.write(level, text);
     }
 
-    fn settings_changed(&self, settings: &Settings) {
+    fn apply(&self, settings: &Settings, names: &[&'static str]) -> Result<(), String> {
+        if names.contains(&"dir") {
+            settings.enter_directory()?;
+        }
         self.log.set_level(settings.log_level);
+        Ok(())
     }
 
     async fn bind(&self, at: &Endpoint) -> io::Result<OsListener> {

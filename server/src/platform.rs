@@ -73,8 +73,10 @@ pub trait Platform: 'static {
     /// Writes a line to the log.
     fn log(&self, level: LogLevel, text: &str);
 
-    /// Takes notice of settings that were changed at run time.
-    fn settings_changed(&self, _settings: &Settings) {}
+    /// Carries out settings that were changed at run time under these names; sockets apart.
+    fn apply(&self, _settings: &Settings, _names: &[&'static str]) -> Result<(), String> {
+        Ok(())
+    }
 
     /// Starts to listen.
     fn bind(&self, at: &Endpoint) -> impl Future<Output = io::Result<Self::Listener>>;
@@ -97,5 +99,14 @@ pub trait Platform: 'static {
     /// Waits until somebody wants the server to end and says who, such as `SIGTERM`.
     fn terminated(&self) -> impl Future<Output = &'static str> {
         std::future::pending()
+    }
+}
+
+/// An error in the words of the C library, without the number that Rust adds.
+pub(crate) fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
     }
 }

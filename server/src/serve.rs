@@ -14,7 +14,7 @@ use orrery_engine::{Config, ConnId, Engine, Input, LogLevel, Micros, Outcome};
 use tokio::task::{JoinHandle, spawn_local};
 
 use crate::node::{Node, NodeRef, Order};
-use crate::platform::{Endpoint, Platform};
+use crate::platform::{Endpoint, Platform, reason};
 use crate::settings::Settings;
 use crate::{accept, clock};
 
@@ -161,15 +161,14 @@ impl<P: Platform> Server<P> {
     async fn apply(&mut self, conn: ConnId, names: &[&'static str]) {
         let settings = Settings::of(self.node.borrow().engine.config());
         self.node.borrow_mut().keepalive = settings.keepalive;
-        self.platform.settings_changed(&settings);
-        let result = self.move_to(settings).await.map_err(|_| {
+        let mut result = self.platform.apply(&settings, names);
+        if result.is_ok() && self.move_to(settings).await.is_err() {
+            result = Err("Unable to listen on this port. Check server logs.".to_owned());
+        }
+        let outcome = Outcome::ConfigApplied(result.map_err(|why| {
             let culprit = names.first().copied().unwrap_or_default();
-            format!(
-                "CONFIG SET failed (possibly related to argument '{culprit}') - \
-                 Unable to listen on this port. Check server logs."
-            )
-        });
-        let outcome = Outcome::ConfigApplied(result);
+            format!("CONFIG SET failed (possibly related to argument '{culprit}') - {why}")
+        }));
         self.node.borrow_mut().step(Input::Done { conn, outcome }, None);
     }
 
@@ -224,14 +223,5 @@ impl<P: Platform> Server<P> {
             self.listening.push((endpoint, accept::spawn(&self.node, listener)));
         }
         Ok(())
-    }
-}
-
-/// An error in the words of the C library, without the number that Rust adds.
-pub(crate) fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.find(" (os error") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
     }
 }

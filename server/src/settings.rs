@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use orrery_engine::{Config, LogLevel};
 
-use crate::platform::Endpoint;
+use crate::platform::{Endpoint, reason};
 
 /// Settings of the server around the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +58,14 @@ impl Settings {
             pid_file: path("pidfile"),
             directory: path("dir"),
         }
+    }
+
+    /// Goes to the working directory.
+    pub fn enter_directory(&self) -> Result<(), String> {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        std::env::set_current_dir(directory).map_err(|error| {
+            format!("Can't chdir to '{}': {}", directory.display(), reason(&error))
+        })
     }
 
     /// Where to listen, in order, and whether it is no error when that is impossible.

@@ -22,6 +22,10 @@ use crate::workload::{Ask, KeyName, Values, Workload, parse_reply};
 
 /// Most bytes of replies that a client keeps; no reply to its commands comes near it.
 const INBOX_BYTES_MAX: usize = 16 << 20;
+/// A bulk client that has written and read all its keys goes on this much slower.
+const BULK_REST: u64 = 16;
+/// So many bulk clients of one server have keys of their own; numbers of keys have sixteen bits.
+const BULK_RANGES_MAX: u16 = 40;
 /// Longest time that a client may be told to think.
 const THINK_NS_MAX: u64 = 60_000_000_000;
 /// What a command on this machine takes at least, to guess how many there will be.
@@ -170,6 +174,8 @@ pub struct Client {
     shared: Rc<Shared>,
     index: u16,
     server: u16,
+    /// The server that it mostly uses, and reads in the end.
+    home: u16,
     /// Values that it saw last, by key of the server that it talks to.
     seen: BTreeMap<KeyName, u64>,
     /// Places in the journal of the commands that it waits for.
@@ -184,6 +190,11 @@ pub struct Client {
     bulk: bool,
     /// The bulk client's next key; the next key of the last round of reads.
     next_key: u16,
+    /// Where a bulk client's own range of keys begins: a write that is lost stays lost if nobody
+    /// else writes the key.
+    first_key: u16,
+    /// How often a bulk client has written and read all its keys.
+    rounds: u64,
     /// It is in the last round.
     closing: bool,
 }
@@ -196,6 +207,7 @@ impl Client {
         Self {
             index,
             server: index % shared.servers,
+            home: index % shared.servers,
             seen: BTreeMap::new(),
             open: VecDeque::new(),
             inbox: Vec::new(),
@@ -207,6 +219,8 @@ impl Client {
             connecting: chance.key(Stream::Connect, who),
             bulk: bulk || shared.workloads.is_empty(),
             next_key: 0,
+            first_key: (index / shared.servers).min(BULK_RANGES_MAX) * shared.knobs.bulk_keys,
+            rounds: 0,
             closing: false,
             shared,
         }
@@ -245,9 +259,11 @@ impl Client {
     fn choose_server(&mut self) {
         let mut draw = self.connecting.at(self.connects);
         self.connects += 1;
-        let may_move = !self.bulk && !self.shared.healed.get() && self.connects > 1;
-        if may_move && draw.chance(1, 4) {
-            self.server = draw.below(u64::from(self.shared.servers)) as u16;
+        let strays = !self.bulk && !self.shared.healed.get() && draw.chance(1, 4);
+        let server =
+            if strays { draw.below(u64::from(self.shared.servers)) as u16 } else { self.home };
+        if server != self.server {
+            self.server = server;
             self.seen.clear();
         }
     }
@@ -259,12 +275,17 @@ impl Client {
                 return Ok(false);
             }
             self.think().await;
-            if self.shared.healed.get() && !self.closing {
-                self.closing = true;
-                self.next_key = 0;
-            }
-            if self.closing && self.next_key >= self.keys() {
-                return Ok(true);
+            if self.shared.healed.get() {
+                if self.server != self.home {
+                    return Ok(false);
+                }
+                if !self.closing {
+                    self.closing = true;
+                    self.next_key = 0;
+                }
+                if self.next_key >= self.keys() {
+                    return Ok(true);
+                }
             }
             let patience = Duration::from_nanos(self.shared.knobs.patience_ns);
             let deadline = Instant::now() + patience;
@@ -283,11 +304,15 @@ impl Client {
     async fn think(&self) {
         let mut draw = self.thoughts.at(self.batches);
         let Knobs { think_ns, hasty, .. } = self.shared.knobs;
-        if !(self.shared.healed.get() || self.bulk || draw.chance(hasty, 16)) {
-            let think_ns = draw.between(think_ns / 4, think_ns * 7 / 4);
-            if think_ns > 0 {
-                sleep(Duration::from_nanos(think_ns)).await;
-            }
+        if self.shared.healed.get() || (!self.bulk && draw.chance(hasty, 16)) {
+            return;
+        }
+        let mut wait_ns = draw.between(think_ns / 4, think_ns * 7 / 4);
+        if self.bulk && self.rounds > 0 {
+            wait_ns *= BULK_REST;
+        }
+        if wait_ns > 0 {
+            sleep(Duration::from_nanos(wait_ns)).await;
         }
     }
 
@@ -304,7 +329,8 @@ impl Client {
         self.outbox.clear();
         let mut draw = self.commands.at(self.batches);
         self.batches += 1;
-        let left = self.keys().saturating_sub(self.next_key);
+        let round = if self.closing { self.keys() } else { self.keys() * 2 };
+        let left = round.saturating_sub(self.next_key);
         let count = if self.bulk { self.shared.knobs.pipeline.min(left).max(1) } else { 1 };
         let shared = Rc::clone(&self.shared);
         let journal = &mut *shared.journal.borrow_mut();
@@ -331,10 +357,12 @@ impl Client {
         let Shared { knobs, workloads, has_ifeq, .. } = &*self.shared;
         if self.bulk {
             // Rounds of writing every key, reading every key.
-            let (round, index) = (self.next_key / knobs.bulk_keys, self.next_key % knobs.bulk_keys);
+            let round = self.next_key / knobs.bulk_keys;
+            let index = self.first_key + self.next_key % knobs.bulk_keys;
             self.next_key += 1;
             if !self.closing && self.next_key >= 2 * knobs.bulk_keys {
                 self.next_key = 0;
+                self.rounds += 1;
             }
             let reads = self.closing || round % 2 == 1;
             let ask = if reads { Ask::Get } else { Ask::Set { value } };

@@ -107,7 +107,9 @@ def test_big_values_and_binary(port, protocol):
 @PROTOCOLS
 @pytest.mark.asyncio
 async def test_asyncio(port, protocol):
-    r = redis.asyncio.Redis(port=port, protocol=protocol, decode_responses=True)
+    r = redis.asyncio.Redis(
+        port=port, protocol=protocol, decode_responses=True, max_connections=500
+    )
     await asyncio.gather(*(r.set(f"k{i}", i) for i in range(200)))
     values = await asyncio.gather(*(r.get(f"k{i}") for i in range(200)))
     assert values == [str(i) for i in range(200)]

@@ -27,6 +27,14 @@ impl RealRedis {
     /// # Panics
     /// If it is installed and does not start, or is missing and `ORRERY_REQUIRE_REDIS=1`.
     pub fn start(test: &str) -> Option<Self> {
+        Self::start_with(test, &[])
+    }
+
+    /// Like [`Self::start`], with more arguments.
+    ///
+    /// # Panics
+    /// As `start` does.
+    pub fn start_with(test: &str, arguments: &[&str]) -> Option<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("orrery-redis-{}-{count}", std::process::id());
@@ -38,6 +46,7 @@ impl RealRedis {
             .arg(directory.join("socket"))
             .arg("--dir")
             .arg(&directory)
+            .args(arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();

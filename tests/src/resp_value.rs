@@ -180,8 +180,8 @@ pub fn encode<W: AsRef<[u8]>>(words: &[W]) -> Vec<u8> {
     bytes
 }
 
-/// Splits a line into words as `redis-cli` does: white space separates, double quotes group and know
-/// `\n`, `\r`, `\t`, `\"`, `\\` and `\xHH`.
+/// Splits a line into words as `redis-cli` does: white space separates, double quotes group and
+/// know `\n`, `\r`, `\t`, `\"`, `\\` and `\xHH`.
 ///
 /// # Panics
 /// If a quote is not closed: the line is part of a test.

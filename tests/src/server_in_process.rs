@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use bytes::BytesMut;
 use orrery_engine::{
-    Config, ConnId, Effect, Effects, Engine, Input, Instant, Micros, Now, Origin, Seed, UnixMicros,
+    Config, ConnId, Effect, Effects, Engine, Facts, Input, Instant, Micros, Now, Origin, Seed,
+    UnixMicros,
 };
 
 use crate::resp_value::{Value, encode, words};
@@ -55,6 +56,11 @@ impl Server {
             next_conn: 1,
             effects: Vec::new(),
         }
+    }
+
+    /// Tells the engine about its process.
+    pub fn set_facts(&mut self, facts: Facts) {
+        self.engine.set_facts(facts);
     }
 
     /// The engine, to look at.
@@ -121,7 +127,8 @@ impl Server {
         self.call(conn, &words(line))
     }
 
-    /// Runs the command in `line` and compares its reply, shown as `redis-cli` would, with `expected`.
+    /// Runs the command in `line` and compares its reply, shown as `redis-cli` would, with
+    /// `expected`.
     #[track_caller]
     pub fn check(&mut self, conn: ConnId, line: &str, expected: &str) {
         assert_eq!(self.line(conn, line).to_string(), expected, "after {line}");
@@ -182,7 +189,7 @@ impl Server {
     }
 
     /// The effects that concern the driver, since this was last asked: everything but `Flush`,
-    /// `Resume` and `Close`.
+    /// `Resume`, `Close` and `Abort`.
     pub fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
     }
@@ -221,6 +228,12 @@ impl Server {
                     Effect::Flush(conn) => self.flush(conn),
                     Effect::Close(conn) => {
                         self.flush(conn);
+                        if let Some(client) = self.clients.get_mut(&conn) {
+                            client.closed = true;
+                        }
+                        self.step(Input::Closed { conn });
+                    }
+                    Effect::Abort(conn) => {
                         if let Some(client) = self.clients.get_mut(&conn) {
                             client.closed = true;
                         }

@@ -56,7 +56,8 @@ impl<'a> Expiry<'a> {
         Some(Self { number, unit })
     }
 
-    /// The moment; it must be after the epoch, but may have passed. What is relative to now must not.
+    /// The moment; it must be after the epoch, but may have passed. What is relative to now must
+    /// not.
     pub(super) fn deadline(self, cx: &Cx<'_>) -> Result<UnixMillis, Error> {
         let number = integer(self.number)?;
         let invalid = Error::InvalidExpireOf(cx.row.full_name);

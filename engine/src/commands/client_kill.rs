@@ -123,7 +123,7 @@ fn kill(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
             && filter.matches(session, cx.now.mono)
         {
             session.kill();
-            cx.fx.push(Effect::Close(conn));
+            cx.fx.push(Effect::Abort(conn));
             killed += 1;
         }
     }

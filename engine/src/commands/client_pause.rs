@@ -20,7 +20,7 @@ pub(super) const COMMANDS: &[Command] = &[
         arity: -3,
         flags: ANY_TIME.and(Flags::ADMIN),
         group: Group::Connection,
-        since: "3.0.0",
+        since: "2.9.50",
         summary: "Holds back the commands of all clients for so many milliseconds.",
         run: pause,
         ..Command::ROW

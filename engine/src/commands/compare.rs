@@ -1,4 +1,5 @@
-//! Strings: acting only if the value is what the client thinks it is, and digests to say so briefly.
+//! Strings: acting only if the value is what the client thinks it is, and digests to say so
+//! briefly.
 //!
 //! A digest is the 64-bit XXH3 of the string, as sixteen hexadecimal digits. With these commands a
 //! lock is extended (`SET k token IFEQ token PX ttl`) and released (`DELEX k IFEQ token`) without a

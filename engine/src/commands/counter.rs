@@ -32,7 +32,8 @@ pub(super) const COMMANDS: &[Command] = &[
         flags: FLAGS,
         keys: &[one_key(&["RW", "ACCESS", "UPDATE"])],
         group: Group::String,
-        summary: "Takes one from the integer value of a key; a key that does not exist counts as 0.",
+        summary: "Takes one from the integer value of a key; a key that does not exist counts \
+            as 0.",
         run: |cx, args| count(cx, args.at(1), -1),
         ..Command::ROW
     },
@@ -62,7 +63,7 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "INCRBYFLOAT",
-        syntax: "key increment",
+        syntax: "key increment:double",
         arity: 3,
         flags: FLAGS,
         keys: &[one_key(&["RW", "ACCESS", "UPDATE"])],
@@ -132,8 +133,8 @@ pub(super) fn float_in(value: Value<'_>) -> Result<Extended, Error> {
     }
 }
 
-/// Stores the text of a float; a key that exists keeps its deadline. Redis does not look whether the
-/// text is an integer.
+/// Stores the text of a float; a key that exists keeps its deadline. Redis does not look whether
+/// the text is an integer.
 pub(super) fn store_float(cx: &mut Cx<'_>, key: &[u8], found: Option<Found>, text: &str) {
     let value = NewValue::Text(text.as_bytes());
     match found {

@@ -65,6 +65,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "TTL",
         syntax: "key",
+        tips: &["nondeterministic_output"],
         arity: 2,
         flags: Flags::READONLY.and(Flags::FAST),
         keys: READ_KEYS,
@@ -75,6 +76,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "PTTL",
         syntax: "key",
+        tips: &["nondeterministic_output"],
         arity: 2,
         flags: Flags::READONLY.and(Flags::FAST),
         keys: READ_KEYS,

@@ -19,6 +19,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "DEL",
         syntax: "key [key ...]",
+        tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
         arity: -2,
         flags: Flags::WRITE,
         keys: &[all_keys(&["RM", "DELETE"])],
@@ -30,6 +31,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "UNLINK",
         syntax: "key [key ...]",
+        tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
         arity: -2,
         flags: Flags::WRITE.and(Flags::FAST),
         keys: &[all_keys(&["RM", "DELETE"])],
@@ -42,6 +44,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "EXISTS",
         syntax: "key [key ...]",
+        tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
         arity: -2,
         flags: Flags::READONLY.and(Flags::FAST),
         keys: &[all_keys(&["RO"])],
@@ -53,6 +56,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "TOUCH",
         syntax: "key [key ...]",
+        tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
         arity: -2,
         flags: Flags::READONLY.and(Flags::FAST),
         keys: &[all_keys(&["RO"])],
@@ -117,6 +121,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "RANDOMKEY",
         syntax: "",
+        tips: &["request_policy:all_shards", "nondeterministic_output"],
         arity: 1,
         flags: Flags::READONLY.and(Flags::TOUCHES_ARBITRARY_KEYS),
         summary: "Returns the name of any key.",

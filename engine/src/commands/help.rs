@@ -1,6 +1,7 @@
 //! The HELP subcommand of every container, from the rows of its subcommands.
 
 use super::Cx;
+use super::syntax::readable;
 use super::table::table;
 use crate::args::Args;
 use crate::error::Error;
@@ -15,7 +16,7 @@ pub(super) fn help(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
     for &index in &container.subcommands {
         let command = rows[index].command;
         let subcommand = &command.name[name.len() + 1..];
-        lines.push(format!("{subcommand} {}", command.syntax).trim_end().to_owned());
+        lines.push(format!("{subcommand} {}", readable(command.syntax)).trim_end().to_owned());
         lines.push(format!("    {}", command.summary));
     }
     cx.reply.array(lines.len());

@@ -17,6 +17,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "MGET",
         syntax: "key [key ...]",
+        tips: &["request_policy:multi_shard"],
         arity: -2,
         flags: Flags::READONLY.and(Flags::FAST),
         keys: &[all_keys(&["RO", "ACCESS"])],
@@ -29,6 +30,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "MSET",
         syntax: "key value [key value ...]",
+        tips: &["request_policy:multi_shard", "response_policy:all_succeeded"],
         arity: -3,
         flags: Flags::WRITE.and(Flags::DENYOOM),
         keys: &[keys_and_values(&["OW", "UPDATE"])],
@@ -42,6 +44,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "MSETNX",
         syntax: "key value [key value ...]",
+        tips: &["request_policy:multi_shard", "response_policy:agg_min"],
         arity: -3,
         flags: Flags::WRITE.and(Flags::DENYOOM),
         keys: &[keys_and_values(&["OW", "INSERT"])],

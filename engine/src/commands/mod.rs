@@ -1,22 +1,37 @@
 //! All commands: one file per family, each with its rows and the functions that they name.
 
 mod arguments;
+pub mod categories;
 mod client;
 mod client_kill;
 mod client_list;
 mod client_pause;
+mod command;
+mod command_docs;
 mod compare;
+mod config;
 mod connection;
 mod counter;
 mod cx;
+mod databases;
+mod debug;
+mod debug_digest;
+mod debug_protocol;
 pub(crate) mod dispatch;
 mod expire;
 pub mod generate;
 mod generic;
 mod hello;
 mod help;
+pub mod info;
+mod info_memory;
+pub mod keys;
 mod lcs;
+mod lolwut;
 mod many;
+mod memory;
+mod object;
+mod process;
 mod scan;
 pub mod spec;
 mod string;
@@ -46,4 +61,14 @@ const FAMILIES: &[&[Command]] = &[
     client_list::COMMANDS,
     client_kill::COMMANDS,
     client_pause::COMMANDS,
+    config::COMMANDS,
+    databases::COMMANDS,
+    debug::COMMANDS,
+    info::COMMANDS,
+    lolwut::COMMANDS,
+    memory::COMMANDS,
+    object::COMMANDS,
+    process::COMMANDS,
+    command::COMMANDS,
+    command_docs::COMMANDS,
 ];

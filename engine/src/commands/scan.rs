@@ -24,6 +24,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "KEYS",
         syntax: "pattern",
+        tips: &["request_policy:all_shards", "nondeterministic_output_order"],
         arity: 2,
         flags: Flags::READONLY,
         categories: &["dangerous"],
@@ -35,6 +36,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "SCAN",
         syntax: "cursor [MATCH pattern] [COUNT count] [TYPE type]",
+        tips: &["nondeterministic_output", "request_policy:special"],
         arity: -2,
         flags: Flags::READONLY.and(Flags::TOUCHES_ARBITRARY_KEYS),
         since: "2.8.0",

@@ -23,6 +23,8 @@ pub struct Command {
     pub flags: Flags,
     /// Where its keys are.
     pub keys: &'static [KeySpec],
+    /// What becomes of the keys in one very command, where a specification says `VARIABLE_FLAGS`.
+    pub key_flags: Option<fn(Args<'_>) -> &'static [&'static str]>,
     /// Hints for clients and proxies, in the words of COMMAND (`nondeterministic_output`,
     /// `request_policy:all_shards`).
     pub tips: &'static [&'static str],
@@ -49,6 +51,7 @@ impl Command {
         arity: 1,
         flags: Flags::NONE,
         keys: &[],
+        key_flags: None,
         tips: &[],
         categories: &[],
         group: Group::Generic,
@@ -119,12 +122,12 @@ impl Flags {
         self.0 & other.0 == other.0
     }
 
-    /// The names that COMMAND shows, in Redis's order.
+    /// The names that COMMAND shows, in Redis's order. It does not show `TOUCHES_ARBITRARY_KEYS`.
     pub fn names(self) -> Vec<&'static str> {
         Self::NAMES.iter().filter(|(flag, _)| self.has(*flag)).map(|&(_, name)| name).collect()
     }
 
-    const NAMES: [(Self, &'static str); 17] = [
+    const NAMES: [(Self, &'static str); 16] = [
         (Self::WRITE, "write"),
         (Self::READONLY, "readonly"),
         (Self::DENYOOM, "denyoom"),
@@ -141,7 +144,6 @@ impl Flags {
         (Self::NO_MULTI, "no_multi"),
         (Self::ALLOW_BUSY, "allow_busy"),
         (Self::PROTECTED, "protected"),
-        (Self::TOUCHES_ARBITRARY_KEYS, "touches_arbitrary_keys"),
     ];
 }
 

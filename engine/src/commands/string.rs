@@ -30,6 +30,7 @@ pub(super) const COMMANDS: &[Command] = &[
         arity: -3,
         flags: Flags::WRITE.and(Flags::DENYOOM),
         keys: &[one_key(&["RW", "ACCESS", "UPDATE", "VARIABLE_FLAGS"])],
+        key_flags: Some(set_key_flags),
         group: Group::String,
         summary: "Sets the string value of a key, whatever it held, if a condition holds.",
         run: set,
@@ -190,6 +191,12 @@ impl<'a> SetOptions<'a> {
 }
 
 /// `SET key value [condition] [GET] [expiration]`
+/// SET only looks at the old value for GET and the conditions on it.
+fn set_key_flags(args: Args<'_>) -> &'static [&'static str] {
+    let reads = |index| ["GET", "IFEQ", "IFNE", "IFDEQ", "IFDNE"].iter().any(|w| args.is(index, w));
+    if (3..args.len()).any(reads) { &["RW", "ACCESS", "UPDATE"] } else { &["OW", "UPDATE"] }
+}
+
 fn set(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     if args.len() == 3 {
         cx.set(args.at(1), NewValue::String(args.at(2)), None);

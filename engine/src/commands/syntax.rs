@@ -123,12 +123,12 @@ enum Node {
     Word(&'static str),
     Group {
         optional: bool,
-        alternatives: Vec<Vec<Node>>,
+        alternatives: Vec<Vec<Self>>,
     },
     Dots,
     /// The nodes, once or more; made from what is followed by itself and dots.
     Repeat {
-        inner: Vec<Node>,
+        inner: Vec<Self>,
         optional: bool,
     },
 }

@@ -60,8 +60,8 @@ impl<'a> Options<'a> {
         Ok(options)
     }
 
-    /// Takes the option at word `index`; returns how many words it has. `None` if it is unknown, has
-    /// no operand, or was there before.
+    /// Takes the option at word `index`; returns how many words it has. `None` if it is unknown,
+    /// has no operand, or was there before.
     fn option(&mut self, args: Args<'a>, index: usize) -> Option<usize> {
         for (word, flag) in [
             ("SATURATE", &mut self.saturate),
@@ -88,8 +88,8 @@ impl<'a> Options<'a> {
     }
 }
 
-/// `INCREX key ...`: replies with the new value and the increment that was applied. A sum outside of
-/// the bounds, or of the type, leaves the key as it is and replies with its value and 0; with
+/// `INCREX key ...`: replies with the new value and the increment that was applied. A sum outside
+/// of the bounds, or of the type, leaves the key as it is and replies with its value and 0; with
 /// `SATURATE` the nearest bound is stored instead.
 fn increx(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let options = Options::parse(args)?;

@@ -25,38 +25,40 @@ impl Config {
     /// the one who asks is on this machine.
     pub fn changed(&self, pairs: &[(&str, &str)], local: bool) -> Result<Self, Refusal> {
         let mut parameters: Vec<&Parameter> = Vec::with_capacity(pairs.len());
-        for (name, _) in pairs {
+        for (index, (name, _)) in pairs.iter().enumerate() {
             let parameter = find(name).filter(|found| !found.flags.has(Flags::DIRECTIVE));
             let parameter = parameter.ok_or_else(|| Refusal::Unknown((*name).to_owned()))?;
-            self.admit(parameter, local)
-                .and_then(|()| match parameters.iter().any(|other| other.name == parameter.name) {
-                    true => Err("duplicate parameter"),
-                    false => Ok(()),
-                })
-                .map_err(|why| refused(name, why))?;
+            self.admit(parameter, local).map_err(|why| refused(name, why))?;
+            // As in Redis an alias counts as another name, and the last one given wins.
+            if pairs[..index].iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
+                return Err(refused(name, "duplicate parameter"));
+            }
             parameters.push(parameter);
         }
         let mut next = self.clone();
         for (parameter, (name, value)) in parameters.into_iter().zip(pairs) {
-            let set = self.set_value(parameter);
+            let set = next.set_value(parameter);
             let value = parameter.parse(set.as_ref(), &[value], Source::Command);
             next.put(parameter, value.map_err(|why| refused(name, &why))?);
         }
         Ok(next)
     }
 
-    /// The names of the parameters that the driver acts on and that differ from `before`.
-    pub fn changed_for_driver(&self, before: &Self) -> Vec<&'static str> {
+    /// The names of the parameters that `actor` acts on and that differ from `before`.
+    pub fn changed_for(&self, actor: Actor, before: &Self) -> Vec<&'static str> {
         let differs = |parameter: &&Parameter| {
-            parameter.actor == Actor::Driver && self.read(parameter) != before.read(parameter)
+            parameter.actor == actor && self.read(parameter) != before.read(parameter)
         };
         PARAMETERS.iter().filter(differs).map(|parameter| parameter.name).collect()
     }
 
-    /// Takes the values of these parameters from `before`.
-    pub fn take_back(&mut self, names: &[&'static str], before: &Self) {
-        for parameter in names.iter().filter_map(|name| find(name)) {
-            self.put(parameter, before.read(parameter));
+    /// Takes back what a change from `before` to `after` did, except where a later one has been.
+    pub fn take_back(&mut self, before: &Self, after: &Self) {
+        for parameter in PARAMETERS {
+            let (old, new) = (before.read(parameter), after.read(parameter));
+            if old != new && self.read(parameter) == new {
+                self.put(parameter, old);
+            }
         }
     }
 
@@ -132,8 +134,8 @@ mod tests {
         assert_eq!(refusal(&[("rename-command", "5")]), of("rename-command", ""));
         assert_eq!(refusal(&[("DataBases", "3")]), of("DataBases", "can't set immutable config"));
         assert_eq!(refusal(&[("dir", "/")]), of("dir", "can't set protected config"));
-        let pairs = [("slave-priority", "1"), ("replica-priority", "x")];
-        assert_eq!(refusal(&pairs), of("replica-priority", "duplicate parameter"));
+        let pairs = [("slave-priority", "1"), ("Slave-priority", "x")];
+        assert_eq!(refusal(&pairs), of("Slave-priority", "duplicate parameter"));
         let pairs = [("hz", "5"), ("appendonly", "maybe"), ("timeout", "x")];
         assert_eq!(refusal(&pairs), of("appendonly", "argument must be 'yes' or 'no'"));
     }

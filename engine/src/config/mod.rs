@@ -140,6 +140,15 @@ pub struct OutputLimit {
     pub soft_secs: u64,
 }
 
+impl OutputLimit {
+    /// Whether so much output is worth a closer look: one comparison for most clients.
+    #[inline]
+    pub fn concerns(self, pending_bytes: u64) -> bool {
+        // Zero, no limit, wraps to the largest number, which nothing exceeds.
+        pending_bytes > self.hard_bytes.wrapping_sub(1).min(self.soft_bytes.wrapping_sub(1))
+    }
+}
+
 impl Default for OutputLimits {
     fn default() -> Self {
         let limit = |hard_mb: u64, soft_mb: u64, soft_secs| OutputLimit {

@@ -1,6 +1,7 @@
 //! The keyspace: numbered databases whose keys expire.
 //!
-//! Invariant: nobody above this module ever sees an entry whose deadline has passed.
+//! Invariant: nobody above this module ever sees an entry whose deadline has passed. A key lives
+//! through the millisecond of its deadline and dies with the next, as in Redis.
 
 mod arena;
 mod db;
@@ -22,6 +23,9 @@ use trash::Trash;
 
 /// How often RANDOMKEY tries its luck before it walks.
 const RANDOM_TRIES_MAX: usize = 128;
+
+/// A database up to this size is freed in the step that empties it.
+const SMALL_DB_BYTES: usize = 256 << 10;
 
 /// All databases of one server.
 pub struct Keyspace {
@@ -96,7 +100,7 @@ impl Keyspace {
     pub fn find(&mut self, index: usize, key: &[u8]) -> Option<Found> {
         let found = self.databases[index].find(key)?;
         match self.databases[index].deadline(found) {
-            Some(deadline) if deadline <= self.now => {
+            Some(deadline) if deadline < self.now => {
                 self.remove(index, found);
                 self.stats.expired_keys += 1;
                 None
@@ -107,7 +111,7 @@ impl Keyspace {
 
     /// Whether an entry's deadline has passed; for walks that must not delete.
     pub fn is_expired(&self, index: usize, found: Found) -> bool {
-        self.databases[index].deadline(found).is_some_and(|deadline| deadline <= self.now)
+        self.databases[index].deadline(found).is_some_and(|deadline| deadline < self.now)
     }
 
     /// Sets a key: adds it or replaces what it held.
@@ -216,8 +220,8 @@ impl Keyspace {
         self.set(index, key, taken.value.as_new(), deadline, access);
     }
 
-    /// Any living key of a database; expired ones that are met are deleted, a bounded number of them.
-    /// `None` if there is none.
+    /// Any living key of a database; expired ones that are met are deleted, a bounded number of
+    /// them. `None` if there is none.
     pub fn random_key(&mut self, index: usize, rng: &mut Rng) -> Option<Found> {
         for _ in 0..RANDOM_TRIES_MAX {
             if self.databases[index].is_empty() {
@@ -254,7 +258,11 @@ impl Keyspace {
         let empty = Db::new(hash_key(&mut self.hash_keys));
         let db = core::mem::replace(&mut self.databases[index], empty);
         let len = db.len();
-        self.trash.push_db(db);
+        // A small one is freed at once, or a client that fills and empties in turn would bring more
+        // of them than steps free.
+        if db.memory_bytes() > SMALL_DB_BYTES {
+            self.trash.push_db(db);
+        }
         len
     }
 
@@ -266,17 +274,18 @@ impl Keyspace {
     /// Deletes up to `budget` entries whose deadline has passed, in order of their deadlines, and
     /// does up to `budget` other pieces of the wheels' work. `expired` is told of each deletion.
     pub fn expire_some(&mut self, budget: usize, mut expired: impl FnMut(usize, &[u8])) {
+        let past = UnixMillis(self.now.0.saturating_sub(1));
         let mut left = budget;
         for index in 0..self.databases.len() {
             while left > 0 {
-                match self.databases[index].turn_wheel(self.now) {
+                match self.databases[index].turn_wheel(past) {
                     DbTurn::Idle => break,
                     DbTurn::Moved => {}
                     DbTurn::Due(found) => {
                         let db = &self.databases[index];
                         expired(index, db.key(found));
-                        let deadline = db.deadline(found).unwrap_or(self.now);
-                        self.stats.lag_ms = self.now.0.saturating_sub(deadline.0);
+                        let deadline = db.deadline(found).unwrap_or(past);
+                        self.stats.lag_ms = past.0.saturating_sub(deadline.0);
                         self.stats.lag_ms_max = self.stats.lag_ms_max.max(self.stats.lag_ms);
                         self.stats.expired_keys += 1;
                         self.remove(index, found);
@@ -289,7 +298,8 @@ impl Keyspace {
 
     /// The earliest key time at which `expire_some` has work; it may be in the past.
     pub fn next_deadline(&self) -> Option<UnixMillis> {
-        self.databases.iter().filter_map(Db::next_deadline).min()
+        let first = self.databases.iter().filter_map(Db::next_deadline).min()?;
+        Some(UnixMillis(first.0.saturating_add(1)))
     }
 
     /// Whether deleted things wait to be freed.

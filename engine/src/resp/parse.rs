@@ -80,7 +80,8 @@ impl ProtocolError {
             Self::UnauthenticatedMultibulkLength => "unauthenticated multibulk length",
             Self::BulkLineTooLong => "too big bulk count string",
             Self::ExpectedDollar(byte) => {
-                // Redis prints the byte as it is; a line end inside a reply would break the framing.
+                // Redis prints the byte as it is; a line end inside a reply would break the
+                // framing.
                 let shown = if byte.is_ascii_control() { b' ' } else { byte };
                 return [b"ERR Protocol error: expected '$', got '", [shown].as_slice(), b"'"]
                     .concat();

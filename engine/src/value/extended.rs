@@ -1,12 +1,12 @@
 //! The 80-bit floating-point numbers of x87 processors, in software: what C calls `long double` on
 //! the machines where Redis keeps its floats.
 //!
-//! INCRBYFLOAT and its kin read text into such a number, add, and print 17 decimals. To give the same
-//! digits on every machine, reading, adding and printing are done here in integers, each rounded
-//! once, to nearest, ties to even.
+//! INCRBYFLOAT and its kin read text into such a number, add, and print 17 decimals. To give the
+//! same digits on every machine, reading, adding and printing are done here in integers, each
+//! rounded once, to nearest, ties to even.
 //!
-//! Invariant: a finite number is `mantissa * 2^exponent` with the mantissa's top bit set, or with the
-//! least exponent (subnormal numbers and zero), so that equal numbers are equal field by field.
+//! Invariant: a finite number is `mantissa * 2^exponent` with the mantissa's top bit set, or with
+//! the least exponent (subnormal numbers and zero), so that equal numbers are equal field by field.
 
 use core::cmp::Ordering;
 
@@ -49,9 +49,9 @@ impl Extended {
     /// Zero.
     pub const ZERO: Self = Self { negative: false, finite: Some(ZERO) };
 
-    /// Reads what Redis takes as a float: decimal or hexadecimal digits with an optional fraction and
-    /// exponent, `inf` or `infinity`; nothing before or behind it, no NaN, nothing that is too large
-    /// or too close to zero.
+    /// Reads what Redis takes as a float: decimal or hexadecimal digits with an optional fraction
+    /// and exponent, `inf` or `infinity`; nothing before or behind it, no NaN, nothing that is too
+    /// large or too close to zero.
     pub fn parse(text: &[u8]) -> Option<Self> {
         if text.len() >= TEXT_BYTES_MAX {
             return None;
@@ -187,8 +187,8 @@ impl PartialOrd for Extended {
     }
 }
 
-/// The number `mantissa * 2^exponent`, plus something below one unit if `sticky`, rounded; `None` if
-/// it is too large. With `sticky` the mantissa must have more than 64 bits, or be about to be
+/// The number `mantissa * 2^exponent`, plus something below one unit if `sticky`, rounded; `None`
+/// if it is too large. With `sticky` the mantissa must have more than 64 bits, or be about to be
 /// shifted out for want of exponent.
 fn rounded(mantissa: u128, exponent: i32, sticky: bool) -> Option<Finite> {
     let bits = 128 - mantissa.leading_zeros() as i32;

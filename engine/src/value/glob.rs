@@ -21,6 +21,10 @@ pub fn is_pattern(pattern: &[u8]) -> bool {
 }
 
 fn matches_folded(pattern: &[u8], text: &[u8], fold: impl Fn(u8) -> u8 + Copy) -> bool {
+    if text.is_empty() {
+        // As in Redis, whose matcher does not look at `*` then.
+        return pattern.is_empty();
+    }
     let (mut at, mut read) = (0, 0);
     // Where to go on when a byte does not match: behind the last `*`, one byte of text later.
     let mut star: Option<(usize, usize)> = None;
@@ -62,8 +66,8 @@ fn one(pattern: &[u8], byte: u8, fold: impl Fn(u8) -> u8 + Copy) -> Option<usize
     }
 }
 
-/// Whether `byte` is in the set that begins behind `[`, and how long the set's text is. A set that is
-/// not closed ends with the pattern.
+/// Whether `byte` is in the set that begins behind `[`, and how long the set's text is. A set that
+/// is not closed ends with the pattern.
 fn set(text: &[u8], byte: u8, fold: impl Fn(u8) -> u8 + Copy) -> (bool, usize) {
     let negated = text.first() == Some(&b'^');
     let mut at = usize::from(negated);
@@ -110,7 +114,7 @@ mod tests {
 
     #[test]
     fn stars_and_question_marks() {
-        check("*", &["", "a", "abc"], &[]);
+        check("*", &["a", "abc"], &[""]);
         check("", &[""], &["a"]);
         check("a*", &["a", "abc"], &["", "ba"]);
         check("*a", &["a", "bca", "aa"], &["ab", ""]);

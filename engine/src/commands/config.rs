@@ -1,0 +1,154 @@
+//! CONFIG: reading, changing and saving the configuration, and forgetting the statistics.
+
+use super::Cx;
+use super::help::help;
+use super::spec::{Command, Flags, Group};
+use crate::args::Args;
+use crate::config::parameter::Actor;
+use crate::config::{Config, Refusal};
+use crate::effects::{Effect, LogLevel};
+use crate::error::Error;
+use crate::session::Blocked;
+use crate::state::ConfigChange;
+
+const ANY_TIME: Flags = Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE);
+const CONFIG: Command =
+    Command { arity: 2, flags: ANY_TIME, group: Group::Server, since: "2.0.0", ..Command::ROW };
+
+/// The rows of this family.
+pub(super) const COMMANDS: &[Command] = &[
+    Command {
+        name: "CONFIG",
+        arity: -2,
+        flags: Flags::NONE,
+        complexity: "Depends on subcommand.",
+        summary: "Holds the commands about the configuration.",
+        ..CONFIG
+    },
+    Command {
+        name: "CONFIG GET",
+        syntax: "parameter [parameter ...]",
+        arity: -3,
+        complexity: "O(N) where N is the number of parameters that there are",
+        summary: "Returns the parameters whose names match patterns, with their values.",
+        run: show,
+        ..CONFIG
+    },
+    Command {
+        name: "CONFIG HELP",
+        flags: Flags::LOADING.and(Flags::STALE),
+        since: "5.0.0",
+        summary: "Lists the subcommands.",
+        run: help,
+        ..CONFIG
+    },
+    Command {
+        name: "CONFIG RESETSTAT",
+        complexity: "O(N) where N is the number of commands that there are",
+        summary: "Sets the statistics of INFO back to zero.",
+        run: reset_stats,
+        ..CONFIG
+    },
+    Command {
+        name: "CONFIG REWRITE",
+        since: "2.8.0",
+        complexity: "O(N) where N is the number of parameters that there are",
+        summary: "Writes the configuration in force into the configuration file.",
+        run: rewrite,
+        ..CONFIG
+    },
+    Command {
+        name: "CONFIG SET",
+        syntax: "parameter value [parameter value ...]",
+        arity: -4,
+        tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+        complexity: "O(N) where N is the number of parameters that are set",
+        summary: "Changes parameters: all of them or none.",
+        run: set,
+        ..CONFIG
+    },
+];
+
+fn show(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    // No parameter's name has anything but ASCII, so what is no text matches none.
+    let patterns: Vec<&str> = args.from(2).filter_map(|word| str::from_utf8(word).ok()).collect();
+    let found = cx.state.config.matching(&patterns);
+    cx.reply.map(found.len());
+    for (name, value) in &found {
+        cx.reply.text(name);
+        cx.reply.text(value);
+    }
+    Ok(())
+}
+
+fn reset_stats(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
+    cx.state.reset_stats(cx.now.mono);
+    cx.reply.ok();
+    Ok(())
+}
+
+fn rewrite(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
+    if cx.state.facts.config_file.is_none() {
+        return Err(Error::fixed("ERR The server is running without a config file"));
+    }
+    let parameters = cx.state.config.directives();
+    cx.session.blocked = Some(Blocked::Driver);
+    cx.fx.push(Effect::RewriteConfig { conn: cx.session.id, parameters });
+    Ok(())
+}
+
+fn set(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    if !args.len().is_multiple_of(2) {
+        return Err(Error::Syntax);
+    }
+    let mut words = Vec::with_capacity(args.len());
+    for word in args.from(2) {
+        words.push(str::from_utf8(word).map_err(|_| not_text(word))?);
+    }
+    let pairs: Vec<(&str, &str)> = words.chunks(2).map(|pair| (pair[0], pair[1])).collect();
+    let local = cx.session.origin.is_local();
+    let next = cx.state.config.changed(&pairs, local).map_err(|refusal| match refusal {
+        Refusal::Unknown(name) => Error::text(format!(
+            "ERR Unknown option or number of arguments for CONFIG SET - '{name}'"
+        )),
+        Refusal::Value { name, why } => refused(&name, &why),
+    })?;
+    warn_of_ignored(cx, &next);
+    let names = next.changed_for(Actor::Driver, &cx.state.config);
+    if names.is_empty() {
+        cx.state.configure(next);
+        cx.reply.ok();
+        return Ok(());
+    }
+    if cx.state.config_change.is_some() {
+        return Err(refused(names[0], "another change is being carried out"));
+    }
+    let conn = cx.session.id;
+    let (before, after) = (cx.state.config.clone(), next.clone());
+    cx.state.configure(next);
+    cx.state.config_change = Some(ConfigChange { conn, names: names.clone(), before, after });
+    cx.session.blocked = Some(Blocked::Driver);
+    cx.fx.push(Effect::ApplyConfig { conn, names });
+    Ok(())
+}
+
+/// What is set and has no effect must not go unnoticed.
+fn warn_of_ignored(cx: &mut Cx<'_>, next: &Config) {
+    let unsupported = next.unsupported();
+    for name in next.changed_for(Actor::Nobody, &cx.state.config) {
+        if unsupported.iter().any(|other| other == name) {
+            let text = format!("CONFIG SET: '{name}' is kept but not supported: it has no effect");
+            cx.fx.push(Effect::Log(LogLevel::Warning, text));
+        }
+    }
+}
+
+fn refused(name: &str, why: &str) -> Error {
+    Error::text(format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}"))
+}
+
+/// Values are text here; Redis takes any bytes.
+fn not_text(word: &[u8]) -> Error {
+    let shown = String::from_utf8_lossy(&word[..word.len().min(64)]);
+    Error::text(format!("ERR CONFIG SET failed - '{shown}' is not UTF-8 text"))
+}

@@ -1,0 +1,305 @@
+//! DEBUG: tools for tests of servers and clients. Off unless `enable-debug-command` says otherwise.
+//!
+//! Invariant: nothing here is reachable without that permission. Unlike other commands these may
+//! take as long as the data is big.
+
+use super::Cx;
+use super::debug_digest::{dataset_digest, value_digest};
+use super::debug_protocol::protocol;
+use super::object::{encoding_of, idle_secs_of, references_of};
+use super::spec::{Command, Flags, Group};
+use crate::args::Args;
+use crate::config::Access;
+use crate::effects::{Effect, LogLevel};
+use crate::error::Error;
+use crate::keyspace::{NewValue, Value};
+use crate::time::Micros;
+use crate::value::number::parse_integer;
+
+/// The rows of this family.
+pub(super) const COMMANDS: &[Command] = &[Command {
+    name: "DEBUG",
+    syntax: "subcommand [argument [argument ...]]",
+    arity: -2,
+    flags: Flags::ADMIN
+        .and(Flags::NOSCRIPT)
+        .and(Flags::LOADING)
+        .and(Flags::STALE)
+        .and(Flags::PROTECTED),
+    group: Group::Server,
+    complexity: "Depends on subcommand.",
+    summary: "Holds tools for tests.",
+    run: debug,
+    ..Command::ROW
+}];
+
+/// One tool. COMMAND knows DEBUG as one command, so these are no rows of its table.
+struct Tool {
+    name: &'static str,
+    syntax: &'static str,
+    /// How many words it may have, `DEBUG` and its name included.
+    words: core::ops::RangeInclusive<usize>,
+    what: &'static str,
+    run: fn(&mut Cx<'_>, Args<'_>) -> Result<(), Error>,
+}
+
+const ANY: usize = usize::MAX;
+
+const TOOLS: &[Tool] = &[
+    Tool {
+        name: "CHANGE-REPL-ID",
+        syntax: "",
+        words: 2..=2,
+        what: "Begin a new history for replicas.",
+        run: change_replication_id,
+    },
+    Tool {
+        name: "DIGEST",
+        syntax: "",
+        words: 2..=2,
+        what: "Return a checksum of all data; the same as that of a Redis with the same data.",
+        run: digest,
+    },
+    Tool {
+        name: "DIGEST-VALUE",
+        syntax: "<key> [<key> ...]",
+        words: 2..=ANY,
+        what: "Return a checksum of each key's value.",
+        run: digest_values,
+    },
+    Tool {
+        name: "ERROR",
+        syntax: "<text>",
+        words: 3..=3,
+        what: "Reply with an error of this text.",
+        run: error,
+    },
+    Tool { name: "HELP", syntax: "", words: 2..=2, what: "Print this list.", run: help },
+    Tool {
+        name: "HTSTATS",
+        syntax: "<database>",
+        words: 3..=4,
+        what: "Describe the index of a database.",
+        run: index_figures,
+    },
+    Tool {
+        name: "LOADAOF",
+        syntax: "",
+        words: 2..=2,
+        what: "Load the append-only file again; not before there is one.",
+        run: needs_persistence,
+    },
+    Tool {
+        name: "LOG",
+        syntax: "<text>",
+        words: 3..=3,
+        what: "Write a line to the log.",
+        run: log,
+    },
+    Tool {
+        name: "OBJECT",
+        syntax: "<key>",
+        words: 3..=3,
+        what: "Describe how a key's value is stored.",
+        run: object,
+    },
+    Tool {
+        name: "POPULATE",
+        syntax: "<count> [<prefix>] [<size>]",
+        words: 3..=5,
+        what: "Create so many string keys that are not there yet.",
+        run: populate,
+    },
+    Tool {
+        name: "PROTOCOL",
+        syntax: "<type>",
+        words: 3..=3,
+        what: "Reply with an example: string, integer, double, bignum, null, array, set, map, \
+               attrib, push, verbatim, true or false.",
+        run: protocol,
+    },
+    Tool {
+        name: "RELOAD",
+        syntax: "[<option> ...]",
+        words: 2..=ANY,
+        what: "Save the data and load it again; not before there are snapshots.",
+        run: needs_persistence,
+    },
+    Tool {
+        name: "SET-ACTIVE-EXPIRE",
+        syntax: "<0|1>",
+        words: 3..=3,
+        what: "Say whether keys are deleted when their time has come, or only when they are met.",
+        run: set_active_expire,
+    },
+    Tool {
+        name: "SLEEP",
+        syntax: "<seconds>",
+        words: 3..=3,
+        what: "Let the server do nothing for a while; fractions are allowed.",
+        run: sleep,
+    },
+];
+
+fn debug(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let allowed = match cx.state.config.debug_command {
+        Access::Yes => true,
+        Access::Local => cx.session.origin.is_local(),
+        Access::No => false,
+    };
+    if !allowed {
+        return Err(Error::fixed(
+            "ERR DEBUG command not allowed. If the enable-debug-command option is set to \
+             \"local\", you can run it from a local connection, otherwise you need to set this \
+             option in the configuration file, and then restart the server.",
+        ));
+    }
+    match TOOLS.iter().find(|tool| args.is(1, tool.name)) {
+        Some(tool) if tool.words.contains(&args.len()) => (tool.run)(cx, args),
+        _ => {
+            let name = String::from_utf8_lossy(args.at(1));
+            Err(Error::text(format!(
+                "ERR unknown subcommand or wrong number of arguments for '{name}'. Try DEBUG HELP."
+            )))
+        }
+    }
+}
+
+fn help(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
+    cx.reply.array(1 + 2 * TOOLS.len());
+    cx.reply.simple("DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
+    for tool in TOOLS {
+        cx.reply.simple(format!("{} {}", tool.name, tool.syntax).trim_end());
+        cx.reply.simple(&format!("    {}", tool.what));
+    }
+    Ok(())
+}
+
+fn change_replication_id(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
+    cx.state.replication_id = cx.state.rng.hex40();
+    cx.reply.ok();
+    Ok(())
+}
+
+fn digest(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
+    let digest = dataset_digest(&cx.state.keyspace);
+    cx.reply.simple(&digest.to_string());
+    Ok(())
+}
+
+fn digest_values(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    cx.reply.array(args.len() - 2);
+    for key in args.from(2) {
+        let found = cx.find(key);
+        let digest = value_digest(cx.state.keyspace.db(cx.session.db), found);
+        cx.reply.simple(&digest.to_string());
+    }
+    Ok(())
+}
+
+fn error(_: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    Err(Error::text(String::from_utf8_lossy(args.at(2)).into_owned()))
+}
+
+fn log(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let text = format!("DEBUG LOG: {}", String::from_utf8_lossy(args.at(2)));
+    cx.fx.push(Effect::Log(LogLevel::Warning, text));
+    cx.reply.ok();
+    Ok(())
+}
+
+fn needs_persistence(_: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let name = String::from_utf8_lossy(args.at(1)).to_uppercase();
+    Err(Error::text(format!("ERR DEBUG {name} is not supported until there is persistence")))
+}
+
+fn index_figures(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let index = parse_integer(args.at(2)).ok_or(Error::NotAnInteger)?;
+    let index = usize::try_from(index).ok().filter(|&index| index < cx.state.keyspace.count());
+    let index = index.ok_or(Error::fixed("ERR Out of range database"))?;
+    let db = cx.state.keyspace.db(index);
+    let text = format!(
+        "[Index]\n places: {}\n number of elements: {}\n bytes: {}\n[Deadlines]\n number of \
+         elements: {}\n",
+        db.index_capacity(),
+        db.len(),
+        db.overhead_bytes(),
+        db.len_with_ttl()
+    );
+    cx.reply.verbatim("txt", &text);
+    Ok(())
+}
+
+/// Values have no address here that would mean anything.
+fn object(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let found = cx.find(args.at(2)).ok_or(Error::NoSuchKey)?;
+    let text = format!(
+        "Value at:0x0 refcount:{} encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{}",
+        references_of(cx, found),
+        encoding_of(cx, found),
+        serialized_len(cx.value(found)),
+        cx.state.keyspace.db(cx.session.db).access(found),
+        idle_secs_of(cx, found)
+    );
+    cx.reply.simple(&text);
+    Ok(())
+}
+
+/// How long the value is in a snapshot of Redis that does not compress.
+fn serialized_len(value: Value<'_>) -> usize {
+    let string_len = |len: usize| match len {
+        0..64 => len + 1,
+        64..16_384 => len + 2,
+        _ => len + 5,
+    };
+    match value {
+        Value::Integer(-128..=127) => 2,
+        Value::Integer(-32_768..=32_767) => 3,
+        Value::Integer(-2_147_483_648..=2_147_483_647) => 5,
+        Value::Integer(value) => string_len(value.to_string().len()),
+        Value::Bytes(bytes) => string_len(bytes.len()),
+    }
+}
+
+/// `<prefix>:<n>` holds `value:<n>`, cut or filled with zero bytes to the size.
+fn populate(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let number = |index: usize| {
+        let number = parse_integer(args.at(index)).and_then(|number| u64::try_from(number).ok());
+        number.ok_or(Error::fixed("ERR value is out of range, must be positive"))
+    };
+    let count = number(2)?;
+    let prefix = args.opt(3).unwrap_or(b"key");
+    let size = if args.len() == 5 { number(4)? } else { 0 };
+    if size > cx.state.config.proto_max_bulk_len {
+        return Err(Error::StringTooLong);
+    }
+    for n in 0..count {
+        let key = [prefix, b":", n.to_string().as_bytes()].concat();
+        if cx.find(&key).is_none() {
+            let mut value = format!("value:{n}").into_bytes();
+            if size > 0 {
+                value.resize(size as usize, 0);
+            }
+            cx.set(&key, NewValue::String(&value), None);
+            cx.changed(&key, "set");
+        }
+    }
+    cx.reply.ok();
+    Ok(())
+}
+
+fn set_active_expire(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    cx.state.active_expire = parse_integer(args.at(2)).is_some_and(|number| number != 0);
+    cx.reply.ok();
+    Ok(())
+}
+
+/// As in Redis what is no number means no time.
+fn sleep(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let seconds = str::from_utf8(args.at(2)).ok().and_then(|text| text.parse::<f64>().ok());
+    let micros = seconds.unwrap_or(0.0) * 1e6;
+    // The cast cuts negative numbers and NaN to zero.
+    cx.fx.push(Effect::Stall(Micros(micros as u64)));
+    cx.reply.ok();
+    Ok(())
+}

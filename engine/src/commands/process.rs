@@ -1,0 +1,87 @@
+//! The server as a process: its clock, its last save, its end.
+
+use super::Cx;
+use super::spec::{Command, Flags, Group};
+use crate::args::Args;
+use crate::effects::{Effect, LogLevel};
+use crate::error::Error;
+
+const SERVER: Command = Command { group: Group::Server, ..Command::ROW };
+
+/// The rows of this family.
+pub(super) const COMMANDS: &[Command] = &[
+    Command {
+        name: "LASTSAVE",
+        arity: 1,
+        flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST),
+        tips: &["nondeterministic_output"],
+        categories: &["admin", "dangerous"],
+        summary: "Returns the Unix time of the last successful save.",
+        run: last_save,
+        ..SERVER
+    },
+    Command {
+        name: "SHUTDOWN",
+        syntax: "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]",
+        arity: -1,
+        flags: Flags::ADMIN
+            .and(Flags::NOSCRIPT)
+            .and(Flags::LOADING)
+            .and(Flags::STALE)
+            .and(Flags::NO_MULTI)
+            .and(Flags::ALLOW_BUSY),
+        summary: "Ends the server.",
+        run: shutdown,
+        ..SERVER
+    },
+    Command {
+        name: "TIME",
+        arity: 1,
+        flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST),
+        tips: &["nondeterministic_output"],
+        since: "2.6.0",
+        summary: "Returns the time of day in seconds and microseconds.",
+        run: time,
+        ..SERVER
+    },
+];
+
+/// As in Redis the start of a server counts as a save: what was loaded then needs no other.
+fn last_save(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
+    cx.reply.integer((cx.state.started.wall.0 / 1_000_000) as i64);
+    Ok(())
+}
+
+/// The wall clock of the host, which may step; keys expire by key time, which does not.
+fn time(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
+    let wall = cx.now.wall.0;
+    cx.reply.array(2);
+    cx.reply.bulk_integer((wall / 1_000_000) as i64);
+    cx.reply.bulk_integer((wall % 1_000_000) as i64);
+    Ok(())
+}
+
+fn shutdown(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let has = |word: &str| (1..args.len()).any(|index| args.is(index, word));
+    let known = ["SAVE", "NOSAVE", "NOW", "FORCE", "ABORT"];
+    let all_known = (1..args.len()).all(|index| known.iter().any(|word| args.is(index, word)));
+    let (save, no_save, force, abort) = (has("SAVE"), has("NOSAVE"), has("FORCE"), has("ABORT"));
+    if !all_known || save && no_save || abort && args.len() > 2 {
+        return Err(Error::Syntax);
+    }
+    if abort {
+        // A shutdown waits for nothing yet, so none can be in progress.
+        return Err(Error::fixed("ERR No shutdown in progress."));
+    }
+    let log = |text: &str| Effect::Log(LogLevel::Warning, text.to_owned());
+    cx.fx.push(log("User requested shutdown..."));
+    if save {
+        cx.fx.push(log("Error trying to save the DB: this server keeps its data in memory only."));
+        if !force {
+            return Err(Error::fixed("ERR Errors trying to SHUTDOWN. Check logs."));
+        }
+    }
+    cx.session.closing = true;
+    cx.fx.push(Effect::Shutdown { exit_code: 0 });
+    Ok(())
+}
