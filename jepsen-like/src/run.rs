@@ -15,7 +15,8 @@ use orrery_sim::sockets::{Client, Shared, Wire};
 use orrery_sim::workload::Workload;
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{interval, sleep};
 
@@ -124,20 +125,42 @@ pub fn run(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Summary, Stop> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
+    LocalSet::new().block_on(&runtime, conduct(target, options, progress))
+}
+
+async fn conduct(
+    target: &Target,
+    options: &Options,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Summary, Stop> {
+    // From here on a signal ends the run in order; before, there is no server to leave behind.
+    let mut signals = Signals::catch()?;
     let mut process = Process::start(target, &options.directory)?;
     // A server that has no IFEQ refuses it; one that has it finds no such key.
     let has_ifeq = process.ask(&["SET", "orrery-probe", "1", "IFEQ", "2"])?.starts_with('$');
-    let local = LocalSet::new();
-    let recorded = record(&mut process, options, has_ifeq, progress);
-    let record = runtime.block_on(local.run_until(recorded))?;
+    let record = record(&mut process, options, has_ifeq, &mut signals, progress).await?;
     drop(process);
-    Ok(summarise(target, options, record)?)
+    let (target, options) = (target.clone(), options.clone());
+    let (told, verdict) = oneshot::channel();
+    std::thread::spawn(move || {
+        // Nobody listens any more after an interruption.
+        let _ = told.send(summarise(&target, &options, record));
+    });
+    tokio::select! {
+        summary = verdict => match summary {
+            Ok(summary) => Ok(summary?),
+            Err(_) => Err(Stop::Machine(io::Error::other("the checker panicked"))),
+        },
+        () = signals.next() => Err(Stop::Interrupted),
+    }
 }
 
+/// Clients, faults, and what was seen of them.
 async fn record(
     process: &mut Process,
     options: &Options,
     has_ifeq: bool,
+    signals: &mut Signals,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Record, Stop> {
     let setup = &options.setup;
@@ -147,15 +170,9 @@ async fn record(
     let shared = Rc::new(if has_ifeq { shared } else { shared.without_ifeq() });
     let clock = Clock { start: Instant::now() };
     let wire = Rc::new(Loopback { address: process.address(), clock });
-    let mut clients = JoinSet::new();
-    for index in 0..setup.clients as u16 {
-        let only_bulk = setup.workloads == [Workload::Bulk];
-        let bulk = only_bulk || (index == 0 && setup.workloads.contains(&Workload::Bulk));
-        let client = Client::new(Rc::clone(&shared), index, bulk);
-        clients.spawn_local(client.run(Rc::clone(&wire)));
-    }
+    let mut clients = start_clients(setup, &shared, &wire);
     let safety = Duration::from_secs(setup.seconds);
-    let mut course = Course { shared: &shared, clock, safety, progress };
+    let mut course = Course { shared: &shared, clock, safety, signals, progress };
     let plan = setup.plan();
     let deeds = tokio::select! {
         deeds = under_faults(process, &plan, clock, safety) => deeds,
@@ -186,6 +203,17 @@ async fn record(
     })
 }
 
+fn start_clients(setup: &Setup, shared: &Rc<Shared>, wire: &Rc<Loopback>) -> JoinSet<()> {
+    let mut clients = JoinSet::new();
+    for index in 0..setup.clients as u16 {
+        let only_bulk = setup.workloads == [Workload::Bulk];
+        let bulk = only_bulk || (index == 0 && setup.workloads.contains(&Workload::Bulk));
+        let client = Client::new(Rc::clone(shared), index, bulk);
+        clients.spawn_local(client.run(Rc::clone(wire)));
+    }
+    clients
+}
+
 async fn under_faults(
     process: &mut Process,
     plan: &Plan,
@@ -205,27 +233,42 @@ async fn all_finish(shared: &Shared) {
     }
 }
 
+/// What tells this process to end.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn catch() -> io::Result<Self> {
+        let interrupt = signal(SignalKind::interrupt())?;
+        Ok(Self { interrupt, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
 /// What is told while the run goes on.
 struct Course<'a> {
     shared: &'a Shared,
     clock: Clock,
     safety: Duration,
+    signals: &'a mut Signals,
     progress: &'a mut dyn FnMut(Progress),
 }
 
 impl Course<'_> {
     /// Tells the progress until somebody wants the run to end.
     async fn watch(&mut self) -> Stop {
-        let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-        let (mut interrupt, mut terminate) = match signals {
-            (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
-            (Err(error), _) | (_, Err(error)) => return Stop::Machine(error),
-        };
         let mut ticks = interval(PROGRESS_INTERVAL);
         loop {
             tokio::select! {
-                _ = interrupt.recv() => return Stop::Interrupted,
-                _ = terminate.recv() => return Stop::Interrupted,
+                () = self.signals.next() => return Stop::Interrupted,
                 _ = ticks.tick() => {
                     let (_, answered, unknown) = self.shared.counts();
                     let elapsed = Duration::from_nanos(self.clock.now_ns());

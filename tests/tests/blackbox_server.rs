@@ -49,9 +49,10 @@ fn orrery_server() -> PathBuf {
 /// Debian's server; without it there is nothing to test, which must not look like success.
 fn redis_server() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join("redis-server"));
-    let found = found.filter(|path| path.exists()).next();
-    found.expect("these tests need redis-server: apt-get install redis-server")
+    let mut found = std::env::split_paths(&path).map(|folder| folder.join("redis-server"));
+    found
+        .find(|path| path.exists())
+        .expect("these tests need redis-server: apt-get install redis-server")
 }
 
 fn test(program: &Path, name: &str, faults: &[FaultKind]) -> (Target, Summary) {
@@ -94,8 +95,7 @@ fn assert_expected_with_loss(summary: &Summary) {
 
 #[test]
 fn orrery_under_kill_and_pause_is_as_expected() {
-    let (target, summary) =
-        test(&orrery_server(), "orrery", &[FaultKind::Kill, FaultKind::Pause]);
+    let (target, summary) = test(&orrery_server(), "orrery", &[FaultKind::Kill, FaultKind::Pause]);
     assert_eq!(target.kind, Kind::Orrery);
     assert_expected_with_loss(&summary);
 }

@@ -93,3 +93,20 @@ fn a_run_of_a_kind_of_fault_that_turmoil_cannot_do_is_no_success() {
     let trial = turmoil::judge(&setup, turmoil::run(&setup), Duration::ZERO);
     assert!(trial.failed());
 }
+
+/// Tokio draws the order of the branches of `select!` from numbers that are seeded only in builds
+/// with `--cfg tokio_unstable`: what runs under turmoil must do without.
+#[test]
+fn what_runs_under_turmoil_leaves_no_order_to_tokio() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut files = vec![root.join("sim/src/sockets.rs")];
+    let server = std::fs::read_dir(root.join("server/src")).expect("the server has sources");
+    files.extend(server.map(|entry| entry.expect("it can be listed").path()));
+    assert!(files.len() > 5);
+    for file in files.iter().filter(|file| file.is_file()) {
+        let text = std::fs::read_to_string(file).expect("it is text");
+        for banned in ["select!", "join!", "HashMap", "spawn_blocking"] {
+            assert!(!text.contains(banned), "{} uses {banned}", file.display());
+        }
+    }
+}

@@ -130,7 +130,7 @@ impl Faults {
         self.deaths.push(Death { server, at_ns: now_ns, keys: 0 });
     }
 
-    fn end(&mut self, sim: &mut Sim<'_>, planned: Planned) {
+    fn end(&self, sim: &mut Sim<'_>, planned: Planned) {
         let host = planned.fault.host;
         match planned.fault.kind {
             FaultKind::Kill | FaultKind::PowerLoss => {
