@@ -106,7 +106,9 @@ pub fn trial(setup: &Setup, watch: &mut Watch, explain: bool) -> Trial {
     Trial { outcome, judged, faults, world_time, judge_time }
 }
 
-fn faults(setup: &Setup, outcome: &Outcome, judged: &[Judged]) -> Vec<Fault> {
+/// What is wrong with a run that was judged.
+#[must_use]
+pub fn faults(setup: &Setup, outcome: &Outcome, judged: &[Judged]) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut unknown = Vec::new();
     for Judged { server, wrong, .. } in judged {

@@ -321,7 +321,7 @@ impl World {
 }
 
 /// How many clients do bulk work: one per server, but not all if there is other work.
-fn bulk_clients(setup: &Setup) -> usize {
+pub(crate) fn bulk_clients(setup: &Setup) -> usize {
     if !setup.workloads.contains(&Workload::Bulk) {
         0
     } else if setup.workloads.len() == 1 {
