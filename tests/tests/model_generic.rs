@@ -10,6 +10,8 @@ use orrery_tests::server_in_process::Server;
 use proptest::prelude::*;
 
 const DATABASES: usize = 3;
+/// An iteration over so few keys ends within so many calls.
+const SCANS_MAX: usize = 1000;
 /// Patterns, and what they mean.
 const PATTERNS: &[(&str, fn(&str) -> bool)] = &[
     ("*", |_| true),
@@ -365,7 +367,7 @@ fn scan(
 ) -> BTreeSet<Vec<u8>> {
     let mut found = BTreeSet::new();
     let mut cursor = "0".to_owned();
-    loop {
+    for _ in 0..SCANS_MAX {
         let mut words = vec!["SCAN".to_owned(), cursor, "COUNT".to_owned(), count.to_string()];
         if let Some(pattern) = pattern {
             words.extend(["match".to_owned(), PATTERNS[pattern].0.to_owned()]);
@@ -381,6 +383,7 @@ fn scan(
             return found;
         }
     }
+    panic!("an iteration never ends");
 }
 
 proptest! {
