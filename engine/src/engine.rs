@@ -329,8 +329,8 @@ impl Engine {
         }
     }
 
-    /// Whether the running client has more output than it may. Steps bound what one call of this can
-    /// miss: it is asked once for each of them.
+    /// Whether the running client has more output than it may. Asked once at the end of a step,
+    /// which is bounded itself.
     #[inline]
     fn exceeds_output_limit(&mut self, session: &mut Session) -> bool {
         let limit = self.state.config.output_limits.normal;
@@ -429,7 +429,9 @@ impl Engine {
     fn end_config_change(&mut self, conn: ConnId, result: &Result<(), String>) -> Option<String> {
         let change = self.state.config_change.take_if(|change| change.conn == conn)?;
         let why = result.as_ref().err()?;
-        self.state.config.take_back(&change.names, &change.before);
+        let mut config = self.state.config.clone();
+        config.take_back(&change.before, &change.after);
+        self.state.configure(config);
         let name = change.names.first().copied().unwrap_or_default();
         Some(format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}"))
     }

@@ -50,7 +50,7 @@ impl Rates {
     /// How much of each is counted per second at present.
     pub(crate) fn per_second(&self, now: Instant, counters: Counters) -> [f64; 3] {
         let is_old = |&&(at, _): &&(Instant, Counters)| now.since(at) >= WINDOW;
-        let base = self.samples.iter().rev().find(is_old).or(self.samples.front());
+        let base = self.samples.iter().rev().find(is_old).or_else(|| self.samples.front());
         let Some(&(at, before)) = base else { return [0.0; 3] };
         let seconds = now.since(at).0 as f64 / 1e6;
         if seconds == 0.0 {

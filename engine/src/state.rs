@@ -58,10 +58,12 @@ pub struct State {
 pub(crate) struct ConfigChange {
     /// Who asked.
     pub(crate) conn: ConnId,
-    /// What changes.
+    /// What the driver was asked to carry out.
     pub(crate) names: Vec<&'static str>,
     /// The configuration before.
     pub(crate) before: Config,
+    /// The configuration with the change.
+    pub(crate) after: Config,
 }
 
 /// A CLIENT PAUSE in force.

@@ -38,7 +38,7 @@ const NAMES_WITHOUT_MEANING: [&str; 6] = ["util", "utils", "common", "misc", "ma
 /// The engine's modules from the bottom up; one may import from its own row and from rows before
 /// it.
 const LAYERS: [&[&str]; 7] = [
-    &["time", "rng", "args", "resp", "error", "number", "input", "effects", "planted"],
+    &["time", "rng", "rates", "args", "resp", "error", "number", "input", "effects", "planted"],
     &["value"],
     &["config"],
     &["keyspace", "session", "log"],
@@ -242,12 +242,14 @@ fn the_layers_of_the_engine_hold() {
     check(&complaints);
 }
 
-/// The modules named after `crate::` in a line of code; `value::number` counts as `number`.
+/// The modules named after `crate::` in a line of code; `value::number` counts as `number`,
+/// `value::glob` as `glob`.
 fn imported_modules(line: &str) -> impl Iterator<Item = &str> {
     let code = line.split("//").next().unwrap_or_default();
     code.split("crate::").skip(1).map(|rest| {
-        // Reading and writing numbers is below everything, wherever its file is.
+        // Numbers and patterns are below everything, wherever their files are.
         let rest = rest.strip_prefix("value::number").map_or(rest, |_| "number");
+        let rest = rest.strip_prefix("value::glob").map_or(rest, |_| "glob");
         let end = rest.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap_or(rest.len());
         &rest[..end]
     })

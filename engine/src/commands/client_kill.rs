@@ -123,7 +123,8 @@ fn kill(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
             && filter.matches(session, cx.now.mono)
         {
             session.kill();
-            cx.fx.push(Effect::Close(conn));
+            // Its peer may have stopped reading, which is a reason to kill it.
+            cx.fx.push(Effect::Abort(conn));
             killed += 1;
         }
     }

@@ -4,8 +4,9 @@ use super::Cx;
 use super::help::help;
 use super::spec::{Command, Flags, Group};
 use crate::args::Args;
-use crate::config::Refusal;
-use crate::effects::Effect;
+use crate::config::parameter::Actor;
+use crate::config::{Config, Refusal};
+use crate::effects::{Effect, LogLevel};
 use crate::error::Error;
 use crate::session::Blocked;
 use crate::state::ConfigChange;
@@ -97,7 +98,7 @@ fn rewrite(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
 }
 
 fn set(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
-    if args.len() % 2 != 0 {
+    if !args.len().is_multiple_of(2) {
         return Err(Error::Syntax);
     }
     let mut words = Vec::with_capacity(args.len());
@@ -112,7 +113,8 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         )),
         Refusal::Value { name, why } => refused(&name, &why),
     })?;
-    let names = next.changed_for_driver(&cx.state.config);
+    warn_of_ignored(cx, &next);
+    let names = next.changed_for(Actor::Driver, &cx.state.config);
     if names.is_empty() {
         cx.state.configure(next);
         cx.reply.ok();
@@ -121,12 +123,24 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     if cx.state.config_change.is_some() {
         return Err(refused(names[0], "another change is being carried out"));
     }
-    let (conn, before) = (cx.session.id, cx.state.config.clone());
+    let conn = cx.session.id;
+    let (before, after) = (cx.state.config.clone(), next.clone());
     cx.state.configure(next);
-    cx.state.config_change = Some(ConfigChange { conn, names: names.clone(), before });
+    cx.state.config_change = Some(ConfigChange { conn, names: names.clone(), before, after });
     cx.session.blocked = Some(Blocked::Driver);
     cx.fx.push(Effect::ApplyConfig { conn, names });
     Ok(())
+}
+
+/// What is set and has no effect must not go unnoticed.
+fn warn_of_ignored(cx: &mut Cx<'_>, next: &Config) {
+    let unsupported = next.unsupported();
+    for name in next.changed_for(Actor::Nobody, &cx.state.config) {
+        if unsupported.iter().any(|other| other == name) {
+            let text = format!("CONFIG SET: '{name}' is kept but not supported: it has no effect");
+            cx.fx.push(Effect::Log(LogLevel::Warning, text));
+        }
+    }
 }
 
 fn refused(name: &str, why: &str) -> Error {

@@ -98,7 +98,7 @@ fn flush_one(cx: &mut Cx<'_>, index: usize) {
 fn swap(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let index = |word: &[u8], text: &'static str| {
         let number = parse_integer(word).and_then(|number| i32::try_from(number).ok());
-        number.ok_or(Error::fixed(text))
+        number.ok_or_else(|| Error::fixed(text))
     };
     let first = index(args.at(1), "ERR invalid first DB index")?;
     let second = index(args.at(2), "ERR invalid second DB index")?;

@@ -1,7 +1,7 @@
 //! DEBUG: tools for tests of servers and clients. Off unless `enable-debug-command` says otherwise.
 //!
-//! Invariant: nothing here is reachable without that permission. Unlike other commands these may take
-//! as long as the data is big.
+//! Invariant: nothing here is reachable without that permission. Unlike other commands these may
+//! take as long as the data is big.
 
 use super::Cx;
 use super::debug_digest::{dataset_digest, value_digest};

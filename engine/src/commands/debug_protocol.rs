@@ -16,6 +16,10 @@ pub(super) fn protocol(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     write(cx)
 }
 
+/// Redis's example of a double.
+#[expect(clippy::approx_constant, reason = "what it is close to does not matter")]
+const EXAMPLE: f64 = 3.141;
+
 type Example = (&'static str, fn(&mut Cx<'_>) -> Result<(), Error>);
 
 const EXAMPLES: [Example; 13] = [
@@ -28,7 +32,7 @@ const EXAMPLES: [Example; 13] = [
         Ok(())
     }),
     ("DOUBLE", |cx| {
-        cx.reply.double(3.141);
+        cx.reply.double(EXAMPLE);
         Ok(())
     }),
     ("BIGNUM", big_number),

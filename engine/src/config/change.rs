@@ -44,18 +44,21 @@ impl Config {
         Ok(next)
     }
 
-    /// The names of the parameters that the driver acts on and that differ from `before`.
-    pub fn changed_for_driver(&self, before: &Self) -> Vec<&'static str> {
+    /// The names of the parameters that `actor` acts on and that differ from `before`.
+    pub fn changed_for(&self, actor: Actor, before: &Self) -> Vec<&'static str> {
         let differs = |parameter: &&Parameter| {
-            parameter.actor == Actor::Driver && self.read(parameter) != before.read(parameter)
+            parameter.actor == actor && self.read(parameter) != before.read(parameter)
         };
         PARAMETERS.iter().filter(differs).map(|parameter| parameter.name).collect()
     }
 
-    /// Takes the values of these parameters from `before`.
-    pub fn take_back(&mut self, names: &[&'static str], before: &Self) {
-        for parameter in names.iter().filter_map(|name| find(name)) {
-            self.put(parameter, before.read(parameter));
+    /// Takes back what a change from `before` to `after` did, except where a later one has been.
+    pub fn take_back(&mut self, before: &Self, after: &Self) {
+        for parameter in PARAMETERS {
+            let (old, new) = (before.read(parameter), after.read(parameter));
+            if old != new && self.read(parameter) == new {
+                self.put(parameter, old);
+            }
         }
     }
 

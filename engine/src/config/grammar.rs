@@ -55,7 +55,8 @@ pub(super) static BIND: Grammar = Grammar {
     lines: one_line,
 };
 
-/// `client-output-buffer-limit class hard soft seconds ...`: classes that are not named keep theirs.
+/// `client-output-buffer-limit class hard soft seconds ...`: classes that are not named keep
+/// theirs.
 pub(super) static OUTPUT_LIMITS: Grammar = Grammar {
     parse: |set, words, _| {
         if words.len() % 4 != 0 {

@@ -1,6 +1,7 @@
 //! Sizes in bytes as people write them: `1024`, `1k`, `1kb`, `64MB`.
 
-/// The bytes that `text` means; `None` if it is no size. A number that does not fit is cut, as in Redis.
+/// The bytes that `text` means; `None` if it is no size. A number that does not fit is cut, as in
+/// Redis.
 pub fn parse(text: &str) -> Option<u64> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);

@@ -106,7 +106,7 @@ pub static PARAMETERS: &[Parameter] = &[
     Parameter::integer("hz", 0, INT_MAX, "10"),
     Parameter::text("ignore-warnings", ""),
     Parameter::words("include", &REPEATED, "").with(Flags::DIRECTIVE).driver(),
-    Parameter::integer("io-threads", 1, 128, "1"),
+    Parameter::integer("io-threads", 1, 128, "1").immutable(),
     Parameter::flag("io-threads-do-reads", "no").immutable(),
     Parameter::flag("jemalloc-bg-thread", "yes"),
     Parameter::integer("key-load-delay", -INT_MAX - 1, INT_MAX, "0").with(Flags::HIDDEN),

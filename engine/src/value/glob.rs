@@ -66,8 +66,8 @@ fn one(pattern: &[u8], byte: u8, fold: impl Fn(u8) -> u8 + Copy) -> Option<usize
     }
 }
 
-/// Whether `byte` is in the set that begins behind `[`, and how long the set's text is. A set that is
-/// not closed ends with the pattern.
+/// Whether `byte` is in the set that begins behind `[`, and how long the set's text is. A set that
+/// is not closed ends with the pattern.
 fn set(text: &[u8], byte: u8, fold: impl Fn(u8) -> u8 + Copy) -> (bool, usize) {
     let negated = text.first() == Some(&b'^');
     let mut at = usize::from(negated);
