@@ -41,3 +41,37 @@ fn write_synced(path: &Path, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_file_keeps_its_comments_its_permissions_and_its_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("redis.conf");
+        let link = folder.path().join("link.conf");
+        fs::write(&file, "# mine\ntimeout 5\n").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let config = Config { timeout_secs: 6, ..Config::default() };
+        rewrite(&link, &config).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "# mine\ntimeout 6\n");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing else is left");
+    }
+
+    #[test]
+    fn a_file_that_is_gone_is_written_anew_and_a_folder_that_is_gone_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("redis.conf");
+        let config = Config { timeout_secs: 6, ..Config::default() };
+        rewrite(&file, &config).unwrap();
+        assert!(fs::read_to_string(&file).unwrap().ends_with("timeout 6\n"));
+        let missing = folder.path().join("none").join("redis.conf");
+        assert_eq!(rewrite(&missing, &config).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+}

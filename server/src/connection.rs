@@ -99,7 +99,6 @@ impl<P: Platform> Connection<P> {
             if unwritten || self.ending || notes.has(Notes::OUTPUT) {
                 match self.write(node, cx) {
                     Poll::Ready(Err(_)) => return Poll::Ready(Turn::Over),
-                    Poll::Pending if node.stopping => return Poll::Ready(Turn::Over),
                     Poll::Pending if self.ending => return Poll::Pending,
                     Poll::Ready(Ok(())) if self.ending => return Poll::Ready(Turn::Over),
                     Poll::Ready(Ok(())) | Poll::Pending => {}

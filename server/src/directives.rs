@@ -210,3 +210,89 @@ pub(crate) fn quote(word: &str) -> String {
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn sources(words: &[&str]) -> Sources {
+        Sources::from_arguments(&words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>())
+    }
+
+    #[track_caller]
+    fn check_lines(words: &[&str], expected: &str) {
+        assert_eq!(sources(words).lines, expected);
+    }
+
+    #[test]
+    fn arguments_become_lines() {
+        check_lines(&[], "");
+        check_lines(&["--port", "7001", "--dir", "a b"], "\nport 7001\ndir \"a b\"");
+        check_lines(&["--bind", "127.0.0.1", "::1"], "\nbind 127.0.0.1 ::1");
+        check_lines(&["--save", "", "--port 7"], "\nsave \"\"\nport 7");
+        check_lines(
+            &["--requirepass", "--secret", "--port", "1"],
+            "\nrequirepass --secret\nport 1",
+        );
+        assert!(sources(&["-"]).stdin);
+        assert!(sources(&["--port", "1", "-"]).stdin);
+        let both = sources(&["a.conf", "--port", "1"]);
+        assert!(both.file.is_some_and(|path| path.is_absolute() && path.ends_with("a.conf")));
+    }
+
+    #[test]
+    fn later_directives_win_and_the_command_line_is_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let main = folder.path().join("main.conf");
+        let pattern = folder.path().join("part-*.conf");
+        fs::write(&main, format!("timeout 1\ninclude \"{}\"\nport 2\n", pattern.display()))
+            .unwrap();
+        fs::write(folder.path().join("part-b.conf"), "timeout 3\nmaxclients 30").unwrap();
+        fs::write(folder.path().join("part-a.conf"), "timeout 2\nmaxclients 20").unwrap();
+        let main = main.to_str().unwrap();
+        let config = sources(&[main, "--port", "3"]).load().unwrap();
+        let value = |name| config.value(name).unwrap();
+        assert_eq!(
+            (value("timeout"), value("maxclients"), value("port")),
+            ("3".into(), "30".into(), "3".into())
+        );
+    }
+
+    #[track_caller]
+    fn check_wrong(text: &str, line: usize, shown: &str, reason: &str) {
+        let error = apply(&mut Config::default(), text, 0).unwrap_err();
+        let (text, reason) = (shown.to_owned(), reason.to_owned());
+        assert_eq!(error, Fatal::Directive { line, text, reason });
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line() {
+        check_wrong(
+            "# a\n\n  port x\n",
+            3,
+            "port x",
+            "argument couldn't be parsed into an integer",
+        );
+        check_wrong("dir \"a", 1, "dir \"a", "Unbalanced quotes in configuration line");
+        check_wrong("nonsense 1", 1, "nonsense 1", "Bad directive or wrong number of arguments");
+        check_wrong("include", 1, "include", "wrong number of arguments");
+    }
+
+    #[test]
+    fn files_that_include_each_other_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.conf");
+        fs::write(&path, format!("include {}\n", path.display())).unwrap();
+        let error = sources(&[path.to_str().unwrap()]).load().unwrap_err();
+        assert!(error.to_string().ends_with("Files include each other too deeply"), "{error}");
+    }
+
+    #[test]
+    fn quoted_words_read_as_they_were() {
+        for word in ["plain", "", "a b", "\"'\\", "line\nend\ttab\u{1}", "é", "#not a comment"] {
+            assert_eq!(words(&format!("name {}", quote(word))).unwrap(), ["name", word]);
+        }
+    }
+}

@@ -27,7 +27,11 @@ impl Notes {
         self.0 & other.0 != 0
     }
 
-    pub(crate) const fn and(self, other: Self) -> Self {
+    const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 }
@@ -45,9 +49,14 @@ impl Mailbox {
         Self { conn, notes: Cell::default(), waker: RefCell::default() }
     }
 
-    /// Leaves a note for a task that is running.
-    pub(crate) fn post(&self, notes: Notes) {
-        self.notes.set(self.notes.get().and(notes));
+    /// Leaves a note. Of `PAUSE` and `RESUME` the later one counts.
+    pub(crate) fn post(&self, note: Notes) {
+        let overruled = match note {
+            Notes::PAUSE => Notes::RESUME,
+            Notes::RESUME => Notes::PAUSE,
+            _ => Notes::default(),
+        };
+        self.notes.set(self.notes.get().without(overruled).and(note));
     }
 
     /// Wakes the task.

@@ -75,7 +75,9 @@ fn start(mut config: Config, settings: &Settings, sources: &Sources) -> ExitCode
         ),
         None => log.write(LogLevel::Warning, "Configuration loaded"),
     }
-    for name in config.unsupported() {
+    let daemonize = config.value("daemonize").filter(|value| value == "yes");
+    let in_vain = daemonize.map(|_| "daemonize".to_owned());
+    for name in config.unsupported().into_iter().chain(in_vain) {
         let text = format!("Warning: the parameter '{name}' is not supported and has no effect");
         log.write(LogLevel::Warning, &text);
     }

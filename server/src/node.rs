@@ -214,12 +214,12 @@ impl<P: Platform> Node<P> {
         self.mailboxes.values().for_each(|mailbox| mailbox.wake());
     }
 
-    fn post(&self, conn: ConnId, notes: Notes, running: Option<&Mailbox>) {
+    fn post(&self, conn: ConnId, note: Notes, running: Option<&Mailbox>) {
         match running {
-            Some(mailbox) if mailbox.conn == conn => mailbox.post(notes),
+            Some(mailbox) if mailbox.conn == conn => mailbox.post(note),
             _ => {
                 if let Some(mailbox) = self.mailboxes.get(&conn) {
-                    mailbox.post(notes);
+                    mailbox.post(note);
                     mailbox.wake();
                 }
             }

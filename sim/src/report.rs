@@ -10,6 +10,7 @@ use crate::plan::Plan;
 use crate::setup::Setup;
 use crate::swarm::Totals;
 use crate::trial::Trial;
+use crate::world::Effects;
 
 /// A plan, one fault a line.
 #[must_use]
@@ -25,7 +26,7 @@ pub fn trial_as_text(setup: &Setup, trial: &Trial, command: &str) -> String {
     let outcome = &trial.outcome;
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
-        let _ = writeln!(text, "{name:<10}{value}");
+        let _ = writeln!(text, "{name:<11}{value}");
     };
     let workloads: Vec<&str> = setup.workloads.iter().map(|workload| workload.name()).collect();
     line("seed", setup.seed.to_string());
@@ -45,20 +46,7 @@ pub fn trial_as_text(setup: &Setup, trial: &Trial, command: &str) -> String {
         .map(|kind| format!("{kind} {}", outcome.fired[kind.index()]))
         .collect();
     line("faults", if faults.is_empty() { "none".to_owned() } else { faults.join(", ") });
-    let effects = outcome.effects;
-    line(
-        "network",
-        format!(
-            "{} messages: {} held up, {} lost and sent again, {} swallowed, {} in pieces; \
-             {} inputs waited for a process",
-            effects.messages,
-            effects.held,
-            effects.lost,
-            effects.swallowed,
-            effects.pieces,
-            effects.waited
-        ),
-    );
+    line("network", network(outcome.effects));
     line(
         "operations",
         format!(
@@ -75,8 +63,8 @@ pub fn trial_as_text(setup: &Setup, trial: &Trial, command: &str) -> String {
     line(
         "time",
         format!(
-            "{simulated:.3} s simulated in {world:.4} s, judged in {judge:.4} s; {:.0} events/s, \
-             {:.0} times real time",
+            "{simulated:.3} s simulated in {world:.4} s of CPU, judged in {judge:.4} s; \
+             {:.0} events/s, {:.0} times real time",
             outcome.events as f64 / (world + judge),
             simulated / (world + judge)
         ),
@@ -98,6 +86,14 @@ pub fn trial_as_text(setup: &Setup, trial: &Trial, command: &str) -> String {
     }
     line("repeat", command.to_owned());
     text
+}
+
+fn network(effects: Effects) -> String {
+    let Effects { messages, held, lost, pieces, swallowed, waited } = effects;
+    format!(
+        "{messages} messages: {held} held up, {lost} lost and sent again, {swallowed} swallowed, \
+         {pieces} in pieces; {waited} inputs waited for a process"
+    )
 }
 
 fn verdict(trial: &Trial) -> &'static str {
@@ -143,8 +139,8 @@ pub fn trial_as_json(setup: &Setup, trial: &Trial, command: &str) -> Value {
         "events": outcome.events,
         "engine_steps": outcome.steps,
         "simulated_s": outcome.simulated_ns as f64 / 1e9,
-        "world_s": trial.world_time.as_secs_f64(),
-        "judge_s": trial.judge_time.as_secs_f64(),
+        "world_cpu_s": trial.world_time.as_secs_f64(),
+        "judge_cpu_s": trial.judge_time.as_secs_f64(),
         "command": command,
     })
 }
@@ -158,7 +154,7 @@ pub fn totals_as_text(totals: &Totals) -> String {
     let simulated = totals.simulated_ns as f64 / 1e9;
     let _ = writeln!(
         text,
-        "seeds     {} from {} on, in {seconds:.1} s with {} jobs: {:.1} seeds/s",
+        "seeds      {} from {} on, in {seconds:.1} s with {} jobs: {:.1} seeds/s",
         totals.seeds,
         totals.first_seed,
         totals.jobs,
@@ -166,37 +162,37 @@ pub fn totals_as_text(totals: &Totals) -> String {
     );
     let _ = writeln!(
         text,
-        "events    {} ({:.0} a second and job; {:.0} in the world alone)",
+        "events     {}: {:.0} in a second of CPU ({:.0} without judging)",
         totals.events,
         totals.events as f64 / busy,
         totals.events as f64 / totals.world_time.as_secs_f64()
     );
     let _ = writeln!(
         text,
-        "time      {simulated:.0} s simulated: {:.0} times real time for each job \
-         ({:.0} in the world alone); {:.0} % of the work is judging",
+        "time       {simulated:.0} s simulated in {busy:.1} s of CPU: {:.0} times real time on one \
+         core ({:.0} without judging); {:.0} % of the work is judging",
         simulated / busy,
         simulated / totals.world_time.as_secs_f64(),
         100.0 * totals.judge_time.as_secs_f64() / busy
     );
     let _ = writeln!(
         text,
-        "clients   {} operations answered, {} with unknown outcome",
+        "clients    {} operations answered, {} with unknown outcome",
         totals.answered, totals.unknown_operations
     );
-    let _ = writeln!(text, "faults    (times struck, runs)");
+    let _ = writeln!(text, "faults     (times struck, runs)");
     for kind in FaultKind::ALL {
         let (fired, runs) = totals.fired[kind.index()];
-        let _ = writeln!(text, "          {kind:<18} {fired:>9} {runs:>8}");
+        let _ = writeln!(text, "           {kind:<18} {fired:>9} {runs:>8}");
     }
     let _ = writeln!(
         text,
-        "data loss {} runs with deaths; clients saw the loss in {} of them, as expected",
+        "data loss  {} runs with deaths; clients saw the loss in {} of them, as expected",
         totals.runs_with_deaths, totals.runs_with_seen_loss
     );
     let _ = writeln!(
         text,
-        "verdict   {} failures, {} digest differences in {} runs made twice, {} unknown",
+        "verdict    {} failures, {} digest differences in {} runs made twice, {} unknown",
         totals.failures, totals.differences, totals.twice, totals.unknown_verdicts
     );
     for report in &totals.reports {
@@ -229,12 +225,13 @@ pub fn totals_as_json(totals: &Totals) -> Value {
         "elapsed_s": totals.elapsed.as_secs_f64(),
         "seeds_per_s": totals.seeds as f64 / totals.elapsed.as_secs_f64(),
         "events": totals.events,
-        "events_per_s_and_job": totals.events as f64 / busy,
-        "events_per_s_and_job_world_alone":
+        "events_per_cpu_s": totals.events as f64 / busy,
+        "events_per_cpu_s_without_judging":
             totals.events as f64 / totals.world_time.as_secs_f64(),
         "simulated_s": simulated,
-        "times_real_time_per_job": simulated / busy,
-        "times_real_time_per_job_world_alone": simulated / totals.world_time.as_secs_f64(),
+        "cpu_s": busy,
+        "times_real_time_per_core": simulated / busy,
+        "times_real_time_per_core_without_judging": simulated / totals.world_time.as_secs_f64(),
         "answered": totals.answered,
         "unknown_operations": totals.unknown_operations,
         "faults_fired": fired,

@@ -2,6 +2,7 @@
 //!
 //! Invariant: whatever a swarm reports, the command beside it repeats.
 
+use std::cell::RefCell;
 use std::panic;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -65,9 +66,9 @@ pub struct Totals {
     pub events: u64,
     /// Simulated time of all runs.
     pub simulated_ns: u64,
-    /// Real time in worlds, all threads together.
+    /// CPU time in worlds, all threads together.
     pub world_time: Duration,
-    /// Real time of judging, all threads together.
+    /// CPU time of judging, all threads together.
     pub judge_time: Duration,
     /// Answered operations.
     pub answered: u64,
@@ -109,6 +110,25 @@ struct Progress<'a> {
     tell: &'a (dyn Fn(&Totals) + Sync),
 }
 
+thread_local! {
+    /// The command that repeats what this thread is doing.
+    static COMMAND: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// A panic in a world is a finding like any other: it is told with the command that repeats it.
+/// Where panics abort, the process ends with the status of a failure; elsewhere the swarm goes on.
+fn tell_panics() {
+    let previous = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        previous(info);
+        COMMAND
+            .with_borrow(|command| eprintln!("orrery-sim: a panic; repeat it with\n  {command}"));
+        if cfg!(panic = "abort") {
+            std::process::exit(1);
+        }
+    }));
+}
+
 /// Runs the swarm; `tell` hears of every finished run.
 #[must_use]
 pub fn swarm(swarm: &Swarm, tell: &(dyn Fn(&Totals) + Sync)) -> Totals {
@@ -121,6 +141,7 @@ pub fn swarm(swarm: &Swarm, tell: &(dyn Fn(&Totals) + Sync)) -> Totals {
         totals: Mutex::new(totals),
         tell,
     };
+    tell_panics();
     std::thread::scope(|scope| {
         for _ in 0..swarm.jobs {
             scope.spawn(|| work(&progress));
@@ -171,9 +192,10 @@ fn one(progress: &Progress<'_>, seed: u64) {
     };
     let setup = Setup { planted: swarm.planted, ..drawn };
     let command = setup.command_line();
+    COMMAND.set(command.clone());
     let attempt = panic::catch_unwind(|| {
         let result = trial(&setup, &mut Watch::default(), false);
-        let again = (swarm.twice_one_in > 0 && seed % swarm.twice_one_in == 0)
+        let again = (swarm.twice_one_in > 0 && seed.is_multiple_of(swarm.twice_one_in))
             .then(|| world::run(&setup, &mut Watch::default()).digest);
         (result, again)
     });

@@ -1,9 +1,11 @@
 //! One run and everything that is said about it: the verdict, and why.
 //!
-//! Invariant: a trial is fine only if something happened: operations were answered, and every kind of
-//! fault that was asked for struck.
+//! Invariant: a trial is fine only if something happened: operations were answered, and every kind
+//! of fault that was asked for struck.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::fault::FaultKind;
 use crate::judge::{Judged, Loss, Wrong, judge};
@@ -44,9 +46,9 @@ pub struct Trial {
     pub judged: Vec<Judged>,
     /// What is wrong, most serious first; empty: nothing.
     pub faults: Vec<Fault>,
-    /// Real time that the world took.
+    /// CPU time of this thread in the world.
     pub world_time: Duration,
-    /// Real time that the judgement took.
+    /// CPU time of this thread in judging.
     pub judge_time: Duration,
 }
 
@@ -86,19 +88,27 @@ impl std::fmt::Display for Fault {
     }
 }
 
+/// The CPU time that this thread has had: a speed should not depend on what else a machine does.
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
+}
+
 /// Runs and judges.
 #[must_use]
 pub fn trial(setup: &Setup, watch: &mut Watch, explain: bool) -> Trial {
-    let start = Instant::now();
+    let start = cpu_time();
     let outcome = world::run(setup, watch);
-    let world_time = start.elapsed();
+    let ran = cpu_time();
     let judged = judge(setup, &outcome, explain);
-    let judge_time = start.elapsed() - world_time;
+    let (world_time, judge_time) = (ran - start, cpu_time() - ran);
     let faults = faults(setup, &outcome, &judged);
     Trial { outcome, judged, faults, world_time, judge_time }
 }
 
-fn faults(setup: &Setup, outcome: &Outcome, judged: &[Judged]) -> Vec<Fault> {
+/// What is wrong with a run that was judged.
+#[must_use]
+pub fn faults(setup: &Setup, outcome: &Outcome, judged: &[Judged]) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut unknown = Vec::new();
     for Judged { server, wrong, .. } in judged {

@@ -1,5 +1,5 @@
-//! Where planted bugs are carried out; see [`crate::planted`]. Nothing here runs in a keyspace that has
-//! none.
+//! Where planted bugs are carried out; see [`crate::planted`]. Nothing here runs in a keyspace
+//! that has none.
 
 use super::{Found, Keyspace, NewValue, Value};
 use crate::planted::PlantedBug;

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 mod check;
 mod run;
 mod swarm;
+mod turmoil;
 
 pub(crate) use run::loss_in_words;
 
@@ -23,6 +24,7 @@ struct Arguments {
 enum Command {
     Run(Box<run::Arguments>),
     Swarm(swarm::Arguments),
+    Turmoil(turmoil::Arguments),
     Check(check::Arguments),
 }
 
@@ -32,6 +34,7 @@ pub fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Swarm(arguments) => swarm::run(&arguments),
+        Command::Turmoil(arguments) => turmoil::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
     }
 }

@@ -43,8 +43,8 @@ pub(super) struct Arguments {
     /// Run one seed of so many twice and compare the digests; 0: none.
     #[arg(long, value_name = "N", default_value_t = 10)]
     twice_one_in: u64,
-    /// Run what `orrery-sim run` runs by default (3 servers, 10 clients, everything) with each seed
-    /// instead of drawing worlds.
+    /// Run what `orrery-sim run` runs by default (3 servers, 10 clients, everything) with each
+    /// seed instead of drawing worlds.
     #[arg(long)]
     default_mix: bool,
     /// Give the servers a bug (ttl, split or stale) and stop when it is found.

@@ -1,7 +1,8 @@
 //! A client host: a process with one connection, patience, and a journal of what it saw.
 //!
-//! It sends a command (a bulk client: several at once), waits, gives up when its patience ends or the
-//! connection does, and connects again. It acts on its own clock, which is as wrong as any host's.
+//! It sends a command (a bulk client: several at once), waits, gives up when its patience ends or
+//! the connection does, and connects again. It acts on its own clock, which is as wrong as any
+//! host's.
 //!
 //! Invariant: it never has more than one batch of commands open, and never learns more than its
 //! connection told it.
@@ -18,6 +19,9 @@ use crate::workload::{Ask, KeyName, Values, Workload, parse_reply};
 
 /// A bulk client that has written and read all its keys goes on this much slower.
 const BULK_REST: u64 = 16;
+
+/// So many bulk clients of one server have keys of their own; numbers of keys have sixteen bits.
+const BULK_RANGES_MAX: u16 = 40;
 
 /// What a client is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +84,8 @@ pub(crate) struct Client {
     state: State,
     conn: u32,
     server: u16,
+    /// The server that it mostly uses, and reads in the end.
+    home: u16,
     /// When it does the next thing, on its own clock.
     act_mono_ns: u64,
     /// When its patience ends, on its own clock.
@@ -99,6 +105,9 @@ pub(crate) struct Client {
     bulk: bool,
     /// The bulk client's next key; the next key of the last round of reads.
     next_key: u16,
+    /// Where a bulk client's own range of keys begins: a write that is lost stays lost if nobody
+    /// else writes the key.
+    first_key: u16,
     /// How often a bulk client has written and read all its keys.
     rounds: u64,
     /// Values that it saw last, by key of the server that it talks to.
@@ -110,6 +119,7 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(setup: &Setup, index: u16, clock: HostClock, bulk: bool) -> Self {
         let chance: Chance = setup.chance();
+        let range = (index / setup.servers as u16).min(BULK_RANGES_MAX);
         let who = u64::from(index);
         Self {
             host: setup.servers as u16 + index,
@@ -120,6 +130,7 @@ impl Client {
             state: State::Away,
             conn: 0,
             server: index % setup.servers as u16,
+            home: index % setup.servers as u16,
             patience_mono_ns: u64::MAX,
             inbox: Vec::new(),
             outbox: Vec::new(),
@@ -132,6 +143,7 @@ impl Client {
             connecting: chance.key(Stream::Connect, who),
             bulk,
             next_key: 0,
+            first_key: range * Knobs::draw(chance).bulk_keys,
             rounds: 0,
             seen: Vec::new(),
             stopped: 0,
@@ -213,7 +225,8 @@ impl Client {
         if !self.runs() {
             return;
         }
-        // Both the socket and the timer are due; which a process looks at first is its own business.
+        // Both the socket and the timer are due; which a process looks at first is its own
+        // business.
         if self.connecting.at(self.connects << 32 | self.batches).chance(1, 2) {
             self.react(net, shared);
             self.keep_time(net, shared);
@@ -259,8 +272,10 @@ impl Client {
     fn connect(&mut self, net: &mut Network, shared: &Shared) {
         let mut draw = self.connecting.at(self.connects);
         self.connects += 1;
-        if !self.bulk && !shared.healed_ns.is_some() && self.connects > 1 && draw.chance(1, 4) {
-            self.server = draw.below(u64::from(shared.servers)) as u16;
+        let strays = !self.bulk && shared.healed_ns.is_none() && draw.chance(1, 4);
+        let server = if strays { draw.below(u64::from(shared.servers)) as u16 } else { self.home };
+        if server != self.server {
+            self.server = server;
             self.seen.clear();
         }
         self.ended = false;
@@ -297,6 +312,9 @@ impl Client {
     fn think(&mut self, net: &mut Network, shared: &mut Shared) {
         self.patience_mono_ns = u64::MAX;
         self.state = State::Thinking;
+        if shared.healed_ns.is_some() && self.server != self.home {
+            return self.disconnect(net, shared, false);
+        }
         if shared.healed_ns.is_some() && self.next_key >= self.keys(shared) {
             self.state = State::Finished;
             self.act_mono_ns = u64::MAX;
@@ -363,9 +381,9 @@ impl Client {
         if self.bulk {
             // Rounds of writing every key, reading every key.
             let round = self.next_key / shared.knobs.bulk_keys;
-            let index = self.next_key % shared.knobs.bulk_keys;
+            let index = self.first_key + self.next_key % shared.knobs.bulk_keys;
             self.next_key += 1;
-            if !shared.healed_ns.is_some() && self.next_key >= 2 * shared.knobs.bulk_keys {
+            if shared.healed_ns.is_none() && self.next_key >= 2 * shared.knobs.bulk_keys {
                 self.next_key = 0;
                 self.rounds += 1;
             }

@@ -1,5 +1,6 @@
-//! The `orrery-server` program as its users meet it: a process, its log, its exit code, its sockets.
+//! The `orrery-server` program as users meet it: a process, its log, its exit code, its sockets.
 
 mod life;
 mod process;
+mod settings;
 mod traffic;
