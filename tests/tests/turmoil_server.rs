@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use orrery_engine::config::planted::PlantedBug;
+use orrery_engine::planted::PlantedBug;
 use orrery_sim::fault::FaultKind;
 use orrery_sim::judge::Loss;
 use orrery_sim::setup::Setup;

@@ -225,7 +225,7 @@ impl Arena {
     #[inline]
     pub(crate) fn bytes(&self, handle: Handle) -> &[u8] {
         match handle.block() {
-            None => self.regions[handle.chunk()].chunk.from(handle.offset_in_chunk()),
+            None => self.regions[handle.chunk()].chunk.at(handle.offset_in_chunk()),
             Some(block) => &self.blocks[block],
         }
     }
@@ -234,7 +234,7 @@ impl Arena {
     #[inline]
     pub(crate) fn bytes_mut(&mut self, handle: Handle) -> &mut [u8] {
         match handle.block() {
-            None => self.regions[handle.chunk()].chunk.from_mut(handle.offset_in_chunk()),
+            None => self.regions[handle.chunk()].chunk.at_mut(handle.offset_in_chunk()),
             Some(block) => &mut self.blocks[block],
         }
     }
@@ -267,14 +267,17 @@ impl Arena {
             self.blocks.truncate(keep);
             return false;
         }
-        let chunk = self.retired.last_mut();
-        let Some(chunk) = chunk.or(self.regions.last_mut().map(|region| &mut region.chunk)) else {
-            return true;
-        };
-        if chunk.give_back_some() && self.retired.pop().is_none() {
+        if let Some(chunk) = self.retired.last_mut() {
+            if chunk.give_back_some() {
+                self.retired.pop();
+            }
+            return false;
+        }
+        let Some(region) = self.regions.last_mut() else { return true };
+        if region.chunk.give_back_some() {
             self.regions.pop();
         }
-        self.regions.is_empty() && self.retired.is_empty()
+        self.regions.is_empty()
     }
 
     fn alloc_block(&mut self, len: usize) -> Handle {

@@ -42,13 +42,13 @@ impl Chunk {
 
     /// The bytes from `offset` on.
     #[inline]
-    pub(crate) fn from(&self, offset: usize) -> &[u8] {
+    pub(crate) fn at(&self, offset: usize) -> &[u8] {
         &self.bytes[self.start + offset..]
     }
 
     /// The bytes from `offset` on, to write.
     #[inline]
-    pub(crate) fn from_mut(&mut self, offset: usize) -> &mut [u8] {
+    pub(crate) fn at_mut(&mut self, offset: usize) -> &mut [u8] {
         &mut self.bytes[self.start + offset..]
     }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Args;
-use orrery_engine::config::planted::PlantedBug;
+use orrery_engine::planted::PlantedBug;
 use serde_json::json;
 
 use super::print;
