@@ -70,6 +70,7 @@ const TEMPLATES: &[&str] = &[
     "EXPIRETIME K",
     "PEXPIRETIME K",
     "PERSIST K",
+    "OBJECT ENCODING K",
     "KEYS P",
     "SELECT D",
 ];
@@ -428,7 +429,11 @@ impl Pair {
         let mut found: [BTreeSet<Vec<u8>>; 2] = Default::default();
         let mut cursors = [b"0".to_vec(), b"0".to_vec()];
         let mut done = [false; 2];
-        while done != [true, true] {
+        for calls in 0.. {
+            if done == [true, true] {
+                break;
+            }
+            assert!(calls < 1000, "seed {}, SCAN {options:?} never ends", self.seed);
             for side in [0, 1] {
                 if done[side] {
                     continue;
