@@ -56,7 +56,7 @@ fn the_configuration_file_is_rewritten_in_place() {
     let path = folder.file("redis.conf");
     let port = free_port();
     fs::write(&path, format!("# mine\nport {port}\ntimeout 5\n# end\n")).unwrap();
-    let mut server = Server::spawn(&[path.clone()], port);
+    let mut server = Server::spawn(std::slice::from_ref(&path), port);
     server.wait_for_log("Ready to accept");
     let mut client = server.connect();
     talk(&mut client, b"CONFIG SET timeout 7 maxclients 99\r\n", b"+OK\r\n");
