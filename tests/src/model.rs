@@ -89,8 +89,8 @@ impl Model {
         keys.filter(|key| self.find(key).is_some()).cloned().collect()
     }
 
-    /// Compares everything with what a server holds: keys, strings, deadlines, in every database that
-    /// was ever used.
+    /// Compares everything with what a server holds: keys, strings, deadlines, in every database
+    /// that was ever used.
     ///
     /// # Panics
     /// At the first difference.
@@ -163,8 +163,8 @@ impl Expiry {
     }
 }
 
-/// Runs a command on a server and returns its reply. If the command only reads, the data must be the
-/// same after it.
+/// Runs a command on a server and returns its reply. If the command only reads, the data must be
+/// the same after it.
 ///
 /// # Panics
 /// If the reply is not one value, or a command that only reads has changed something.

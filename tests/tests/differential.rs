@@ -1,8 +1,8 @@
-//! The same random commands to this engine and to a real redis-server: every reply must be the same,
-//! byte for byte.
+//! The same random commands to this engine and to a real redis-server: every reply must be the
+//! same, byte for byte.
 //!
-//! Exceptions: what depends on the millisecond in which a command ran (TTL and its kin) may differ a
-//! little; KEYS and whole SCANs are compared as sets. Commands and options that came after Redis
+//! Exceptions: what depends on the millisecond in which a command ran (TTL and its kin) may differ
+//! a little; KEYS and whole SCANs are compared as sets. Commands and options that came after Redis
 //! 7.0 are not drawn; RANDOMKEY is not either.
 //!
 //! A failure prints its seed; `ORRERY_DIFFERENTIAL_SEED=n` runs only that one.
@@ -22,9 +22,9 @@ const COMMANDS_PER_SEED: usize = 3000;
 /// How much later one of the two may have run a command than the other, in milliseconds.
 const LAG_MS: i64 = 5000;
 
-/// Words: `K` key, `V` value, `I` integer, `F` float, `O` offset, `D` database, `P` pattern, `S` and
-/// `M` seconds and milliseconds from now, `US` and `UM` since the epoch. `[a|b]`: one of these or
-/// nothing; `{a b}`: one to three times.
+/// Words: `K` key, `V` value, `I` integer, `F` float, `O` offset, `D` database, `P` pattern, `S`
+/// and `M` seconds and milliseconds from now, `US` and `UM` since the epoch. `[a|b]`: one of these
+/// or nothing; `{a b}`: one to three times.
 const TEMPLATES: &[&str] = &[
     "GET K",
     "GET K",
@@ -408,7 +408,7 @@ impl Pair {
         std::thread::sleep(Duration::from_millis(80));
         for _ in 0..8 {
             let words = Draw { rng }.command();
-            if words[0].to_ascii_uppercase() != b"SELECT" {
+            if !words[0].eq_ignore_ascii_case(b"SELECT") {
                 self.compare(0, &words);
             }
         }

@@ -1,4 +1,5 @@
-//! INCRBYFLOAT's arithmetic against a real redis-server on a machine whose `long double` has 80 bits.
+//! INCRBYFLOAT's arithmetic against a real redis-server on a machine whose `long double` has 80
+//! bits.
 
 use orrery_engine::Seed;
 use orrery_engine::rng::Rng;
@@ -13,8 +14,8 @@ fn digits(rng: &mut Rng, most: u64) -> String {
     (0..1 + rng.below(most)).map(|_| char::from(b'0' + rng.below(10) as u8)).collect()
 }
 
-/// A float in some spelling: short and long, with and without exponent, at the ends of the range and
-/// where 64 bits are not enough; rarely none.
+/// A float in some spelling: short and long, with and without exponent, at the ends of the range
+/// and where 64 bits are not enough; rarely none.
 fn float(rng: &mut Rng) -> String {
     let sign = ["", "", "-", "+"][rng.below(4) as usize];
     let text = match rng.below(14) {

@@ -10,8 +10,10 @@ use orrery_tests::server_in_process::Server;
 use proptest::prelude::*;
 
 const DATABASES: usize = 3;
+/// Whether a key matches.
+type Matches = fn(&str) -> bool;
 /// Patterns, and what they mean.
-const PATTERNS: &[(&str, fn(&str) -> bool)] = &[
+const PATTERNS: &[(&str, Matches)] = &[
     ("*", |_| true),
     ("k*", |key| key.starts_with('k')),
     ("k?", |key| key.starts_with('k') && key.len() == 2),

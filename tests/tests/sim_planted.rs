@@ -15,10 +15,12 @@ fn run(setup: &Setup) -> Trial {
 }
 
 fn violations(result: &Trial) -> Vec<&str> {
-    let violation = |fault| match fault {
-        &Fault::Violation { ref why, .. } => Some(why.as_str()),
-        _ => None,
-    };
+    fn violation(fault: &Fault) -> Option<&str> {
+        match fault {
+            Fault::Violation { why, .. } => Some(why),
+            _ => None,
+        }
+    }
     result.faults.iter().filter_map(violation).collect()
 }
 

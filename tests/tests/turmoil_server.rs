@@ -57,7 +57,8 @@ fn the_same_seed_gives_the_same_histories_and_another_does_not() {
 fn planted_bugs_are_found_and_only_they() {
     let cases = [
         (PlantedBug::ShortTtl, vec![Workload::Ttl]),
-        // One client a server fills the table; were it all of them, they would write over the loss.
+        // One client a server fills the table; were it all of them, they would write over the
+        // loss.
         (PlantedBug::LostInsert, vec![Workload::Registers, Workload::Bulk]),
         (PlantedBug::StaleRead, vec![Workload::Registers]),
     ];

@@ -259,8 +259,8 @@ impl Arena {
         self.retired.pop()
     }
 
-    /// Gives a bounded part back, whatever it holds; true when nothing is left. For an arena that is
-    /// no longer in use.
+    /// Gives a bounded part back, whatever it holds; true when nothing is left. For an arena that
+    /// is no longer in use.
     pub(crate) fn drop_some(&mut self) -> bool {
         if !self.blocks.is_empty() {
             let keep = self.blocks.len().saturating_sub(BLOCKS_PER_DROP);

@@ -1,9 +1,9 @@
-//! Large blocks of zeroed bytes that the system gives page by page as they are touched, and that are
-//! given back a megabyte at a time.
+//! Large blocks of zeroed bytes that the system gives page by page as they are touched, and that
+//! are given back a megabyte at a time.
 //!
-//! Why this size: from 32 MiB on, the C library maps a block by itself instead of cutting it from the
-//! heap, whatever it has learnt about the program. A block cut from the heap is given back when all
-//! that lies above it is free too, in one go that took 45 ms for a gigabyte.
+//! Why this size: from 32 MiB on, the C library maps a block by itself instead of cutting it from
+//! the heap, whatever it has learnt about the program. A block cut from the heap is given back when
+//! all that lies above it is free too, in one go that took 45 ms for a gigabyte.
 //!
 //! Invariant: the first byte in use lies at the start of a cache line.
 
@@ -17,8 +17,8 @@ const CACHE_LINE_BYTES: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Chunk {
     bytes: Vec<u8>,
-    /// Where the first cache line starts. It depends on the address, but nothing that anyone can see
-    /// depends on it.
+    /// Where the first cache line starts. It depends on the address, but nothing that anyone can
+    /// see depends on it.
     start: usize,
 }
 

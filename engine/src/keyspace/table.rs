@@ -243,8 +243,9 @@ impl Table {
         }
         let depth = old_depth + 1;
         let mut high = Segment::new(depth);
-        // The low half stays where it is: then segments lie in memory in the order of their indexes,
-        // and a table that is dropped from the end gives the end of the heap back bit by bit.
+        // The low half stays where it is: then segments lie in memory in the order of their
+        // indexes, and a table that is dropped from the end gives the end of the heap back
+        // bit by bit.
         let low = &mut self.segments[index as usize];
         let full = low.take_all(depth);
         for line in &full {
