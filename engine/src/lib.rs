@@ -31,6 +31,7 @@ mod engine;
 pub mod error;
 pub mod input;
 pub mod keyspace;
+pub mod planted;
 mod rates;
 pub mod resp;
 pub mod rng;

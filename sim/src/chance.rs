@@ -3,9 +3,9 @@
 //! Invariant: no decision consumes anything. Removing a fault, a client or a message changes no
 //! other draw, which is what makes a failing run shrink.
 //!
-//! The mixer is the 64-bit finaliser of `SplitMix64` (Stafford's variant 13) over a multiply-add of
-//! the key; a [`Draw`] goes on from there as `SplitMix64`. Only integers are used, so that every
-//! machine draws alike.
+//! The mixer is the 64-bit finaliser of `SplitMix64` (Stafford's variant 13) over a multiply-add
+//! of the key; a [`Draw`] goes on from there as `SplitMix64`. Only integers are used, so that
+//! every machine draws alike.
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 

@@ -198,7 +198,8 @@ impl Fault {
                 // A multiplier without a common factor with the number of hosts shuffles the ring.
                 let place = |host: usize| host * self.amount.unsigned_abs() as usize % hosts;
                 let apart = place(from).abs_diff(place(to));
-                apart.min(hosts - apart) > hosts.div_ceil(4)
+                // The fewest neighbours on each side that make a majority with the host itself.
+                apart.min(hosts - apart) > (hosts / 2).div_ceil(2)
             }
             FaultKind::Isolate | FaultKind::IsolatePrimary => from == one || to == one,
             _ => false,

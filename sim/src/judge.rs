@@ -1,12 +1,12 @@
 //! From what clients saw to a verdict.
 //!
-//! Each server has its own data and so its own history. The death of a server without persistence is
-//! an event of the history: at that moment every key is deleted. With these events a history must be
-//! linearizable. Without them it is judged a second time: if it is not linearizable then, clients
-//! have seen the loss.
+//! Each server has its own data and so its own history. The death of a server without persistence
+//! is an event of the history: at that moment every key is deleted. With these events a history
+//! must be linearizable. Without them it is judged a second time: if it is not linearizable then,
+//! clients have seen the loss.
 //!
-//! Invariant: what is judged is what clients knew; the world adds only the deaths, and how wrong the
-//! servers' clocks can have been.
+//! Invariant: what is judged is what clients knew; the world adds only the deaths, and how wrong
+//! the servers' clocks can have been.
 
 use std::time::Duration;
 
@@ -86,10 +86,9 @@ fn judge_server(setup: &Setup, run: &Run, server: u16, ops: &[usize], explain: b
         ..Options::default()
     };
     let deaths: Vec<&Death> = run.deaths.iter().filter(|death| death.server == server).collect();
-    let seen_loss = !deaths.is_empty() && {
-        let blind = Options { explain: false, ..options.clone() };
-        matches!(check(&history, &blind).verdict, Verdict::NotLinearizable(_))
-    };
+    let blind = Options { explain: false, ..options.clone() };
+    let seen_loss = !deaths.is_empty()
+        && matches!(check(&history, &blind).verdict, Verdict::NotLinearizable(_));
     let loss = match (deaths.is_empty(), seen_loss) {
         (true, _) => Loss::None,
         (false, true) => Loss::Seen,

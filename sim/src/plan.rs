@@ -2,7 +2,7 @@
 //! stored, cut down and handed in again.
 //!
 //! Invariants: each fault is drawn by its own key, so that leaving one out moves no other; faults
-//! that need a host's process do not overlap on that host.
+//! that need a host's process do not overlap on that host (one that would is drawn again).
 
 use std::fmt;
 
@@ -245,8 +245,10 @@ mod tests {
             let pair = [FaultKind::Latency, FaultKind::Reset];
             let two = Plan::draw(chance, &STAGE, &pair);
             let one = Plan::draw(chance, &STAGE, &pair[..1]);
-            let first = one.faults[0];
-            assert!(two.faults.contains(&first), "seed {seed}");
+            // The more kinds there are, the fewer faults of each; but those are the same.
+            for planned in two.faults.iter().filter(|it| it.fault.kind == pair[0]) {
+                assert!(one.faults.contains(planned), "seed {seed}");
+            }
         }
     }
 

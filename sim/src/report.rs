@@ -10,6 +10,7 @@ use crate::plan::Plan;
 use crate::setup::Setup;
 use crate::swarm::Totals;
 use crate::trial::Trial;
+use crate::world::Effects;
 
 /// A plan, one fault a line.
 #[must_use]
@@ -45,20 +46,7 @@ pub fn trial_as_text(setup: &Setup, trial: &Trial, command: &str) -> String {
         .map(|kind| format!("{kind} {}", outcome.fired[kind.index()]))
         .collect();
     line("faults", if faults.is_empty() { "none".to_owned() } else { faults.join(", ") });
-    let effects = outcome.effects;
-    line(
-        "network",
-        format!(
-            "{} messages: {} held up, {} lost and sent again, {} swallowed, {} in pieces; \
-             {} inputs waited for a process",
-            effects.messages,
-            effects.held,
-            effects.lost,
-            effects.swallowed,
-            effects.pieces,
-            effects.waited
-        ),
-    );
+    line("network", network(outcome.effects));
     line(
         "operations",
         format!(
@@ -98,6 +86,14 @@ pub fn trial_as_text(setup: &Setup, trial: &Trial, command: &str) -> String {
     }
     line("repeat", command.to_owned());
     text
+}
+
+fn network(effects: Effects) -> String {
+    let Effects { messages, held, lost, pieces, swallowed, waited } = effects;
+    format!(
+        "{messages} messages: {held} held up, {lost} lost and sent again, {swallowed} swallowed, \
+         {pieces} in pieces; {waited} inputs waited for a process"
+    )
 }
 
 fn verdict(trial: &Trial) -> &'static str {

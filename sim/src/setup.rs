@@ -2,7 +2,7 @@
 //!
 //! Invariant: a [`Setup`] determines a run completely; its command line repeats it.
 
-use orrery_engine::config::planted::PlantedBug;
+use orrery_engine::planted::PlantedBug;
 use orrery_engine::time::TtlClock;
 
 use crate::chance::{Chance, Stream};

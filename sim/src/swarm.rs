@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use orrery_engine::config::planted::PlantedBug;
+use orrery_engine::planted::PlantedBug;
 
 use crate::fault::FaultKind;
 use crate::judge::Loss;
@@ -115,8 +115,8 @@ thread_local! {
     static COMMAND: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// A panic in a world is a finding like any other: it is told with the command that repeats it. Where
-/// panics abort, the process ends with the status of a failure; elsewhere the swarm goes on.
+/// A panic in a world is a finding like any other: it is told with the command that repeats it.
+/// Where panics abort, the process ends with the status of a failure; elsewhere the swarm goes on.
 fn tell_panics() {
     let previous = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
@@ -195,7 +195,7 @@ fn one(progress: &Progress<'_>, seed: u64) {
     COMMAND.set(command.clone());
     let attempt = panic::catch_unwind(|| {
         let result = trial(&setup, &mut Watch::default(), false);
-        let again = (swarm.twice_one_in > 0 && seed % swarm.twice_one_in == 0)
+        let again = (swarm.twice_one_in > 0 && seed.is_multiple_of(swarm.twice_one_in))
             .then(|| world::run(&setup, &mut Watch::default()).digest);
         (result, again)
     });

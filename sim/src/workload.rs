@@ -1,7 +1,7 @@
 //! What clients do: keys, commands and the values they write.
 //!
-//! Every value written in a run is different and says which operation wrote it, so that a read tells
-//! exactly which write it saw.
+//! Every value written in a run is different and says which operation wrote it, so that a read
+//! tells exactly which write it saw.
 
 use crate::chance::{Chance, Draw, Key, Stream};
 use crate::setup::Knobs;
@@ -115,8 +115,8 @@ pub enum Ask {
 }
 
 impl Ask {
-    /// Draws the next command on a key of this workload. `value` is a value that nobody has written;
-    /// `seen` is one that the client saw there, or zero.
+    /// Draws the next command on a key of this workload. `value` is a value that nobody has
+    /// written; `seen` is one that the client saw there, or zero.
     #[must_use]
     pub fn draw(draw: &mut Draw, workload: Workload, value: u64, seen: u64, knobs: &Knobs) -> Self {
         let die = draw.below(100);
@@ -134,7 +134,8 @@ impl Ask {
                 _ => Self::Del,
             },
             Workload::Counters if die < 60 => {
-                // Mostly the same step: increments whose outcome is unknown then stay exchangeable.
+                // Mostly the same step: increments whose outcome is unknown then stay
+                // exchangeable.
                 Self::IncrBy { by: if die < 54 { 1 } else { -1 } }
             }
             Workload::Counters => Self::Get,

@@ -2,7 +2,8 @@
 //!
 //! A script has one command a line, as for `redis-cli`. Lines that start with `#` are copied; empty
 //! ones too. Directives: `@client a` makes or chooses a client (the first is `main`), `@sleep 1500`
-//! lets so many milliseconds pass.
+//! lets so many milliseconds pass,
+//! `@hello 3` changes the protocol version.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -42,6 +43,10 @@ pub fn transcript_on(server: &mut Server, script: &str) -> String {
                 }
                 Some(("client", name)) => {
                     current = *clients.entry(name.to_owned()).or_insert_with(|| server.connect());
+                }
+                Some(("hello", version)) => {
+                    let reply = server.call(current, &["HELLO", version]);
+                    assert!(!reply.is_error(), "HELLO {version} gives {reply}");
                 }
                 _ => panic!("unknown directive {directive}"),
             }

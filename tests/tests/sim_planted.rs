@@ -1,6 +1,7 @@
-//! The simulator finds bugs that are planted in the engine, at pinned seeds, and nothing where none is.
+//! The simulator finds bugs that are planted in the engine, at pinned seeds, and nothing where
+//! none is.
 
-use orrery_engine::config::planted::PlantedBug;
+use orrery_engine::planted::PlantedBug;
 use orrery_sim::setup::Setup;
 use orrery_sim::trial::{Fault, Trial, trial};
 use orrery_sim::world::Watch;

@@ -1,4 +1,5 @@
-//! The simulated world: it repeats itself, faults do what they say, verdicts are what they must be.
+//! The simulated world: it repeats itself, faults do what they say, verdicts are what they must
+//! be.
 
 use orrery_engine::time::TtlClock;
 use orrery_sim::fault::{Fault, FaultKind};

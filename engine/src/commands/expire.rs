@@ -143,6 +143,8 @@ impl Conditions {
                 () if args.is(3 + index, "GT") => &mut conditions.greater,
                 () if args.is(3 + index, "LT") => &mut conditions.less,
                 () => {
+                    // Redis prints a C string.
+                    let word = word.split(|&byte| byte == 0).next().unwrap_or_default();
                     let word = String::from_utf8_lossy(word);
                     return Err(Error::text(format!("ERR Unsupported option {word}")));
                 }

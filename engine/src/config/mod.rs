@@ -7,7 +7,6 @@ mod change;
 mod grammar;
 pub mod memory;
 pub mod parameter;
-pub mod planted;
 mod rewrite;
 mod table;
 mod value;
@@ -17,10 +16,10 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use crate::planted::PlantedBug;
 use crate::time::TtlClock;
 pub use change::Refusal;
 use parameter::{Actor, Flags, Parameter, Source};
-use planted::PlantedBug;
 pub use table::PARAMETERS;
 pub use value::Value;
 

@@ -18,6 +18,9 @@ use crate::error::Error;
 use crate::time::UnixMillis;
 use crate::value::number::parse_integer;
 
+/// Entries up to this size are rewritten without an allocation.
+const SHORT_ENTRY_BYTES_MAX: usize = 256;
+
 /// The secret key of the hash function, so that clients cannot aim at one bucket.
 pub(crate) type HashKey = (u64, u64);
 
@@ -513,13 +516,23 @@ impl Db {
     /// bucket.
     fn resize(&mut self, found: Found, deadline: Option<UnixMillis>) -> Found {
         let slot = self.arena.bytes(found.handle);
-        let copy = slot[..entry::len(slot)].to_vec();
+        let slot = &slot[..entry::len(slot)];
+        // A short entry is copied to the stack.
+        let (mut short, long);
+        let copy = if slot.len() <= SHORT_ENTRY_BYTES_MAX {
+            short = [0; SHORT_ENTRY_BYTES_MAX];
+            short[..slot.len()].copy_from_slice(slot);
+            &short[..slot.len()]
+        } else {
+            long = slot.to_vec();
+            &long[..]
+        };
         let parts = Parts {
-            key: entry::key(&copy),
-            value: entry::value(&copy),
+            key: entry::key(copy),
+            value: entry::value(copy),
             deadline_ms: deadline.map(|at| at.0),
-            raw: entry::is_raw(&copy),
-            access: entry::access(&copy),
+            raw: entry::is_raw(copy),
+            access: entry::access(copy),
         };
         self.arena.free(found.handle);
         let handle = self.arena.alloc(parts.len());

@@ -1,8 +1,8 @@
-//! Where planted bugs are carried out; see [`crate::config::planted`]. Nothing here runs in a keyspace that has
-//! none.
+//! Where planted bugs are carried out; see [`crate::planted`]. Nothing here runs in a keyspace
+//! that has none.
 
 use super::{Found, Keyspace, NewValue, Value};
-use crate::config::planted::PlantedBug;
+use crate::planted::PlantedBug;
 use crate::time::UnixMillis;
 
 /// One stale read of this many that could be.

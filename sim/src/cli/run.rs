@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use orrery_engine::config::planted::PlantedBug;
+use orrery_engine::planted::PlantedBug;
 use orrery_engine::time::TtlClock;
 use serde_json::json;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use orrery_engine::config::planted::PlantedBug;
+use orrery_engine::planted::PlantedBug;
 
 use super::print;
 use super::run::planted;
@@ -43,8 +43,8 @@ pub(super) struct Arguments {
     /// Run one seed of so many twice and compare the digests; 0: none.
     #[arg(long, value_name = "N", default_value_t = 10)]
     twice_one_in: u64,
-    /// Run what `orrery-sim run` runs by default (3 servers, 10 clients, everything) with each seed
-    /// instead of drawing worlds.
+    /// Run what `orrery-sim run` runs by default (3 servers, 10 clients, everything) with each
+    /// seed instead of drawing worlds.
     #[arg(long)]
     default_mix: bool,
     /// Give the servers a bug (ttl, split or stale) and stop when it is found.

@@ -1,7 +1,8 @@
 //! A client host: a process with one connection, patience, and a journal of what it saw.
 //!
-//! It sends a command (a bulk client: several at once), waits, gives up when its patience ends or the
-//! connection does, and connects again. It acts on its own clock, which is as wrong as any host's.
+//! It sends a command (a bulk client: several at once), waits, gives up when its patience ends or
+//! the connection does, and connects again. It acts on its own clock, which is as wrong as any
+//! host's.
 //!
 //! Invariant: it never has more than one batch of commands open, and never learns more than its
 //! connection told it.
@@ -224,7 +225,8 @@ impl Client {
         if !self.runs() {
             return;
         }
-        // Both the socket and the timer are due; which a process looks at first is its own business.
+        // Both the socket and the timer are due; which a process looks at first is its own
+        // business.
         if self.connecting.at(self.connects << 32 | self.batches).chance(1, 2) {
             self.react(net, shared);
             self.keep_time(net, shared);
@@ -381,7 +383,7 @@ impl Client {
             let round = self.next_key / shared.knobs.bulk_keys;
             let index = self.first_key + self.next_key % shared.knobs.bulk_keys;
             self.next_key += 1;
-            if !shared.healed_ns.is_some() && self.next_key >= 2 * shared.knobs.bulk_keys {
+            if shared.healed_ns.is_none() && self.next_key >= 2 * shared.knobs.bulk_keys {
                 self.next_key = 0;
                 self.rounds += 1;
             }

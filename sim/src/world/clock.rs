@@ -1,8 +1,8 @@
 //! A host's two clocks as functions of true time, piecewise linear.
 //!
 //! `mono` never goes back (but starts again at a reboot); `wall` is set and stepped at will. Rates
-//! apply to both, as when the kernel's time keeping is disciplined. Every change starts a new piece
-//! at the present moment, so a reading never depends on how often the clock was read.
+//! apply to both, as when the kernel's time keeping is disciplined. Every change starts a new
+//! piece at the present moment, so a reading never depends on how often the clock was read.
 //!
 //! Invariant: `mono(at)` does not decrease with `at` between reboots, and
 //! `mono(when_mono(m)) >= m`, with the smallest such moment.
@@ -84,8 +84,8 @@ impl HostClock {
         }
     }
 
-    /// The first moment of true time, from `at_ns` on, at which the monotonic clock reads `mono_ns`
-    /// or more; `None` while it stands still before that.
+    /// The first moment of true time, from `at_ns` on, at which the monotonic clock reads
+    /// `mono_ns` or more; `None` while it stands still before that.
     #[inline]
     pub(crate) fn when_mono(&self, mono_ns: u64, at_ns: u64) -> Option<u64> {
         let wait_ns = mono_ns.saturating_sub(self.mono_ns);

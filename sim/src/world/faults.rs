@@ -142,11 +142,11 @@ impl World {
         let host = usize::from(self.progress[place].host);
         self.progress[place].state = Stage::Over;
         match fault.kind {
-            FaultKind::Kill => self.servers[host].start(&mut self.net),
+            FaultKind::Kill => self.servers[host].start(&self.net),
             FaultKind::PowerLoss => {
                 self.net.come_back(host);
                 self.servers[host].clock.reboot(self.net.now_ns);
-                self.servers[host].start(&mut self.net);
+                self.servers[host].start(&self.net);
                 self.net.try_again();
             }
             FaultKind::Pause => {

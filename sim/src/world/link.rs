@@ -1,7 +1,7 @@
 //! Directed links: how long a message takes from one host to another, and whether it gets there.
 //!
-//! Invariant: the fate of the n-th message of a link is a function of the seed, the link and n, and
-//! of the faults that are in force; nothing else shifts it.
+//! Invariant: the fate of the n-th message of a link is a function of the seed, the link and n,
+//! and of the faults that are in force; nothing else shifts it.
 
 use crate::chance::{Chance, Draw, Key, Stream};
 

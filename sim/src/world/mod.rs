@@ -1,8 +1,9 @@
 //! The simulated world: servers that are real engines, clients, the network between them, their
 //! clocks, and what goes wrong.
 //!
-//! A discrete-event simulation: the next event is taken off the queue, carried out, and whatever it
-//! causes goes into the queue. Nothing happens between events and nothing takes time but what says so.
+//! A discrete-event simulation: the next event is taken off the queue, carried out, and whatever
+//! it causes goes into the queue. Nothing happens between events and nothing takes time but what
+//! says so.
 //!
 //! Invariant: a run is a function of its [`Setup`]; the same setup gives the same events, byte for
 //! byte.
@@ -174,7 +175,7 @@ impl World {
                 Server::new(host as u16, clock(host), config.clone(), seeds)
             })
             .collect();
-        servers.iter_mut().for_each(|server| server.start(&mut net));
+        servers.iter_mut().for_each(|server| server.start(&net));
         let shared = Shared::new(setup, knobs);
         let bulk = bulk_clients(setup);
         let mut clients: Vec<Client> = (0..setup.clients)

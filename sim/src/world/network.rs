@@ -4,8 +4,9 @@
 //! partitions only delay, a message may arrive in pieces, and only a connection's end loses bytes.
 //! What is cut off waits with its sender, which tries again with growing pauses.
 //!
-//! Invariants: a pipe has at most one event in the queue, that of its first message; a connection's
-//! place is used again only when both ends have let go of it and no event refers to it.
+//! Invariants: a pipe has at most one event in the queue, that of its first message; a
+//! connection's place is used again only when both ends have let go of it and no event refers to
+//! it.
 
 use std::collections::VecDeque;
 
@@ -253,8 +254,8 @@ impl Network {
         }
     }
 
-    /// The event of a pipe's first message: what arrives, unless something is in its way. The bytes
-    /// are to be taken with [`Self::take`] at once.
+    /// The event of a pipe's first message: what arrives, unless something is in its way. The
+    /// bytes are to be taken with [`Self::take`] at once.
     #[inline]
     pub(crate) fn arrive(&mut self, pipe: u32) -> Option<Arrival> {
         let (conn, toward) = (pipe / 2, [Toward::Server, Toward::Client][(pipe % 2) as usize]);

@@ -1,7 +1,8 @@
-//! A server host: one real engine, its machine's clocks, and the kernel between it and the network.
+//! A server host: one real engine, its machine's clocks, and the kernel between it and the
+//! network.
 //!
-//! The kernel accepts connections, buffers what arrives and answers with resets whether the process
-//! runs, is stopped or is dead; the process takes steps only while it runs.
+//! The kernel accepts connections, buffers what arrives and answers with resets whether the
+//! process runs, is stopped or is dead; the process takes steps only while it runs.
 //!
 //! Invariant: what the engine is told, in what order and at which reading of its clocks, is what a
 //! driver on such a machine would tell it.
@@ -75,7 +76,7 @@ impl Server {
     }
 
     /// The process starts, with nothing.
-    pub(crate) fn start(&mut self, net: &mut Network) {
+    pub(crate) fn start(&mut self, net: &Network) {
         let mut config = self.config.clone();
         config.protected_mode = false;
         let seed = Seed(self.seeds.at(self.incarnation).bits());

@@ -4,6 +4,9 @@ use super::network::{Kind, Network, Toward};
 use super::queue::{Lane, What};
 use crate::plan::Plan;
 
+/// Takes one line.
+pub(crate) type Sink = Box<dyn FnMut(&str)>;
+
 /// Which events are to be told of, and to whom.
 #[derive(Default)]
 pub struct Trace {
@@ -12,7 +15,7 @@ pub struct Trace {
     /// Up to which event, exclusively.
     pub(crate) until: u64,
     /// Where the lines go.
-    pub(crate) sink: Option<Box<dyn FnMut(&str)>>,
+    pub(crate) sink: Option<Sink>,
 }
 
 impl Trace {

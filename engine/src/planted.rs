@@ -1,7 +1,7 @@
 //! Bugs that a test can plant in an engine, to see whether those who look for bugs find them.
 //!
-//! Invariant: only [`crate::Config::planted`] plants one, and no configuration file, command or Cargo
-//! feature sets that field.
+//! Invariant: only [`crate::Config::planted`] plants one, and no configuration file, command or
+//! Cargo feature sets that field.
 
 /// A bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
