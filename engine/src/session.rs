@@ -122,8 +122,8 @@ impl Session {
         matches!(self.reply_mode, ReplyMode::Off | ReplyMode::Skip)
     }
 
-    /// A command has ended, with or without success: its reply in `out` starts at `start`. Throws it
-    /// away if the client did not want it, and lets a SKIP move on.
+    /// A command has ended, with or without success: its reply in `out` starts at `start`. Throws
+    /// it away if the client did not want it, and lets a SKIP move on.
     #[inline]
     pub(crate) fn end_command(&mut self, out: &mut Vec<u8>, start: usize) {
         if self.reply_mode == ReplyMode::On {

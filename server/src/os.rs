@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use orrery_engine::{Instant, LogLevel, Micros, Now, Origin, Seed, UnixMicros, Vitals};
+use orrery_engine::{Facts, Instant, LogLevel, Micros, Now, Origin, Seed, UnixMicros, Vitals};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use rustix::time::{ClockId, Timespec, clock_gettime};
@@ -97,6 +97,22 @@ impl Platform for OsPlatform {
             cpu_user_us: field(11)? * tick_us,
             cpu_system_us: field(12)? * tick_us,
         })
+    }
+
+    fn facts(&self) -> Facts {
+        let system = rustix::system::uname();
+        let words = [system.sysname(), system.release(), system.machine()];
+        let os: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+        let executable = std::env::current_exe().unwrap_or_default();
+        Facts {
+            process_id: std::process::id(),
+            executable: executable.display().to_string(),
+            os: os.join(" "),
+            multiplexing_api: "epoll".to_owned(),
+            monotonic_clock: "POSIX clock_gettime, CLOCK_BOOTTIME".to_owned(),
+            allocator: "libc".to_owned(),
+            ..Facts::default()
+        }
     }
 
     fn log(&self, level: LogLevel, text: &str) {

@@ -10,7 +10,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use orrery_engine::{Instant, LogLevel, Now, Origin, Seed, Vitals};
+use orrery_engine::{Facts, Instant, LogLevel, Now, Origin, Seed, Vitals};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::settings::Settings;
@@ -68,6 +68,11 @@ pub trait Platform: 'static {
     /// Figures of the process, where there are any.
     fn vitals(&self) -> Option<Vitals> {
         None
+    }
+
+    /// What is known about the process once and for all, but for the configuration file.
+    fn facts(&self) -> Facts {
+        Facts::default()
     }
 
     /// Writes a line to the log.

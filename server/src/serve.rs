@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use orrery_engine::{Config, ConnId, Engine, Input, LogLevel, Micros, Outcome};
+use orrery_engine::{Config, ConnId, Engine, Facts, Input, LogLevel, Micros, Outcome};
 use tokio::task::{JoinHandle, spawn_local};
 
 use crate::node::{Node, NodeRef, Order};
@@ -74,7 +74,9 @@ impl<P: Platform> Server<P> {
     pub async fn start(platform: P, launch: Launch) -> Result<Self, Refusal> {
         let settings = Settings::of(&launch.config);
         let platform = Rc::new(platform);
-        let engine = Engine::new(launch.config, platform.seed(), platform.now());
+        let mut engine = Engine::new(launch.config, platform.seed(), platform.now());
+        let config_file = launch.config_file.as_ref().map(|path| path.display().to_string());
+        engine.set_facts(Facts { config_file, ..platform.facts() });
         let node = Node::new(Rc::clone(&platform), engine, launch.config_file);
         let node = Rc::new(RefCell::new(node));
         node.borrow_mut().keepalive = settings.keepalive;
@@ -93,7 +95,6 @@ impl<P: Platform> Server<P> {
         self.announce();
         let clock = spawn_local(clock::run(Rc::clone(&self.node)));
         let exit_code = self.obey().await;
-        self.platform.log(LogLevel::Warning, "User requested shutdown...");
         self.farewell().await;
         clock.abort();
         drop(clock.await);
@@ -127,6 +128,7 @@ impl<P: Platform> Server<P> {
             if let Some(name) = signal {
                 let text = format!("Received {name} scheduling shutdown...");
                 self.platform.log(LogLevel::Warning, &text);
+                self.platform.log(LogLevel::Warning, "User requested shutdown...");
                 return 0;
             }
             let orders = core::mem::take(&mut self.node.borrow_mut().orders);
@@ -165,10 +167,7 @@ impl<P: Platform> Server<P> {
         if result.is_ok() && self.move_to(settings).await.is_err() {
             result = Err("Unable to listen on this port. Check server logs.".to_owned());
         }
-        let outcome = Outcome::ConfigApplied(result.map_err(|why| {
-            let culprit = names.first().copied().unwrap_or_default();
-            format!("CONFIG SET failed (possibly related to argument '{culprit}') - {why}")
-        }));
+        let outcome = Outcome::ConfigApplied(result);
         self.node.borrow_mut().step(Input::Done { conn, outcome }, None);
     }
 

@@ -214,8 +214,8 @@ fn filters_of_command_list_agree_with_the_descriptions() {
     }
 }
 
-/// The arguments of a command as COMMAND DOCS tells them, without what only Redis has (versions) and
-/// without the names, which are chosen by hand there.
+/// The arguments of a command as COMMAND DOCS tells them, without what only Redis has (versions)
+/// and without the names, which are chosen by hand there.
 fn shape(arguments: &Value) -> String {
     let shapes: Vec<String> = arguments
         .elements()
@@ -271,7 +271,10 @@ const OTHER_ARGUMENTS: &[&str] = &[
     "client|list",
     // With conditions on the old value.
     "set",
+    // Redis shows the patterns as blocks of one.
+    "config|get",
     // Redis 7.0 does not document them.
+    "debug",
     "command|getkeys",
     "command|getkeysandflags",
 ];
@@ -334,8 +337,8 @@ fn every_row_is_as_the_list_of_all_commands_says() {
         }
         let ours: BTreeSet<String> =
             command.flags.names().iter().map(|&flag| flag.to_owned()).collect();
-        // Orrery is no sentinel, and Redis does not show which keys a command touches.
-        let hidden = ["sentinel", "touches_arbitrary_keys"];
+        // Orrery is no sentinel, and COMMAND does not show the others.
+        let hidden = ["sentinel", "protected", "touches_arbitrary_keys"];
         let theirs: BTreeSet<String> =
             listed.flags.iter().filter(|flag| !hidden.contains(&flag.as_str())).cloned().collect();
         let ours: BTreeSet<String> =
@@ -406,7 +409,8 @@ fn documentation() -> String {
         rows.sort_by_key(|row| row.command.name);
         writeln!(
             text,
-            "\n## {}\n\n| command | what it does | since | complexity | flags |\n|---|---|---|---|---|",
+            "\n## {}\n\n\
+             | command | what it does | since | complexity | flags |\n|---|---|---|---|---|",
             group.name()
         )
         .expect("a String takes everything");

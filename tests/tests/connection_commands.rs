@@ -1,7 +1,7 @@
 //! The connection family: every reply and error is compared with a real redis-server; what only
 //! Orrery has, or what takes time, is checked against what is expected.
 
-use orrery_engine::{Config, Effect, Origin, Seed};
+use orrery_engine::{Config, Effect, Input, Origin, Outcome, Seed};
 use orrery_tests::real_redis::{RealClient, RealRedis};
 use orrery_tests::resp_value::{Value, encode, words};
 use orrery_tests::server_in_process::Server;
@@ -107,7 +107,6 @@ foo "\xffbar" baz
 "" x
 "a\nb" "c\r\nd"
 CLIENT "\xff"
-FOO aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb cccc
 "#;
 
 /// As above, on a server with the password `sesame`; an empty line begins a new connection.
@@ -186,7 +185,9 @@ fn replies_are_byte_for_byte_those_of_redis() {
     let mut real = redis.connect();
     let mut server = Server::default();
     let conn = server.connect();
-    for line in SAME_AS_REDIS.lines().filter(|line| !line.is_empty()) {
+    // More words than the error quotes.
+    let long = format!("FOO {} {} c\n{} x", "a".repeat(64), "b".repeat(80), "d".repeat(200));
+    for line in SAME_AS_REDIS.lines().chain(long.lines()).filter(|line| !line.is_empty()) {
         let ours = server.send(conn, &encode(&words(line)));
         assert_eq!(shown(&ours), shown(&raw(&mut real, line)), "after {line}");
     }
@@ -480,9 +481,9 @@ fn web_requests_are_hung_up_on() {
         let conn = server.connect_from(tcp(7));
         server.send(conn, request.as_bytes());
         assert!(server.is_closed(conn), "after {request}");
-        assert!(
-            matches!(&server.take_effects()[..], [Effect::Log(_, text)] if text.contains("127.0.0.1:7"))
-        );
+        let effects = server.take_effects();
+        let [Effect::Log(_, text)] = &effects[..] else { panic!("{effects:?}") };
+        assert!(text.contains("127.0.0.1:7"), "{text}");
         let next = server.connect();
         server.check(next, "GET k", "(nil)");
     }
@@ -500,4 +501,63 @@ fn a_password_may_be_set_and_taken_away_under_a_client() {
     assert!(shown(&server.send(conn, &eleven)).contains("unknown command"));
     server.check(conn, "RESET", "RESET");
     server.check(conn, "ECHO x", "(error) NOAUTH Authentication required.");
+}
+
+#[test]
+fn a_reply_that_the_driver_delays_is_muted_like_any_other() {
+    for (mode, expected) in [
+        ("CLIENT REPLY SKIP", "$1\\r\\na\\r\\n$1\\r\\nb\\r\\n"),
+        ("CLIENT REPLY OFF", ""),
+        ("CLIENT REPLY ON", "+OK\\r\\n+OK\\r\\n$1\\r\\na\\r\\n$1\\r\\nb\\r\\n"),
+    ] {
+        let mut server = Server::default();
+        let conn = server.connect();
+        let lines = [mode, "CONFIG SET port 7777", "PING a", "PING b"];
+        let pipeline: Vec<u8> = lines.iter().flat_map(|line| encode(&words(line))).collect();
+        let mut output = server.send(conn, &pipeline);
+        let effects = server.take_effects();
+        assert!(matches!(effects[..], [Effect::ApplyConfig { .. }]), "{effects:?}");
+        server.input(Input::Done { conn, outcome: Outcome::ConfigApplied(Ok(())) });
+        output.extend(server.output(conn));
+        assert_eq!(shown(&output), expected, "after {mode}");
+    }
+}
+
+#[test]
+fn keys_are_not_deleted_during_a_pause() {
+    let mut server = Server::default();
+    let conn = server.connect();
+    server.check(conn, "SET k v PX 10", "OK");
+    server.check(conn, "CLIENT PAUSE 100 WRITE", "OK");
+    server.advance_ms(99);
+    server.check(conn, "DBSIZE", "(integer) 1");
+    server.check(conn, "GET k", "(nil)");
+    server.advance_ms(2);
+    server.check(conn, "DBSIZE", "(integer) 0");
+}
+
+#[test]
+fn help_begins_and_ends_as_in_redis_and_names_every_subcommand() {
+    let Some(redis) = RealRedis::start("help_begins_and_ends_as_in_redis") else { return };
+    let mut real = redis.connect();
+    let mut server = Server::default();
+    let conn = server.connect();
+    for line in ["CLIENT HELP", "COMMAND HELP"] {
+        let expected = real.call(&words(line));
+        let ours = server.line(conn, line);
+        assert_eq!(ours.elements()[0], expected.elements()[0], "{line}");
+        let names = |value: &Value| -> Vec<String> {
+            let lines = value.elements()[1..].iter();
+            let names = lines.filter_map(|line| {
+                let text = String::from_utf8_lossy(line.bytes()).into_owned();
+                let is_name = text.starts_with(|first: char| first.is_ascii_uppercase());
+                is_name.then(|| text.split(' ').next().expect("a word").to_owned())
+            });
+            names.collect()
+        };
+        let (ours, expected) = (names(&ours), names(&expected));
+        for name in expected {
+            assert!(ours.contains(&name), "{line} does not tell of {name}");
+        }
+    }
 }

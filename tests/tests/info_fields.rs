@@ -173,3 +173,16 @@ fn the_present_rate_rises_and_falls() {
     let text = info(&mut server, "INFO server");
     assert_eq!(field(&text, "uptime_in_seconds"), "62");
 }
+
+#[test]
+fn late_expiry_shows_as_lag() {
+    let mut server = Server::default();
+    let conn = server.connect();
+    server.check(conn, "SET k v PX 100", "OK");
+    server.oversleep_ms(600);
+    server.tick();
+    let text = info(&mut server, "INFO");
+    assert_eq!(field(&text, "expired_keys"), "1");
+    let lag: u64 = field(&text, "orrery_expire_lag_max_ms").parse().unwrap();
+    assert!((499..=500).contains(&lag), "{lag}");
+}

@@ -242,14 +242,12 @@ fn the_layers_of_the_engine_hold() {
     check(&complaints);
 }
 
-/// The modules named after `crate::` in a line of code; `value::number` counts as `number`,
-/// `value::glob` as `glob`.
+/// The modules named after `crate::` in a line of code; `value::number` counts as `number`.
 fn imported_modules(line: &str) -> impl Iterator<Item = &str> {
     let code = line.split("//").next().unwrap_or_default();
     code.split("crate::").skip(1).map(|rest| {
-        // Numbers and patterns are below everything, wherever their files are.
+        // Reading and writing numbers is below everything, wherever its file is.
         let rest = rest.strip_prefix("value::number").map_or(rest, |_| "number");
-        let rest = rest.strip_prefix("value::glob").map_or(rest, |_| "glob");
         let end = rest.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap_or(rest.len());
         &rest[..end]
     })

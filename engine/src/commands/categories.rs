@@ -1,7 +1,7 @@
 //! The ACL categories of a command, derived from its row.
 //!
-//! Most follow from flags and group; a row names only what does not. A name with a minus sign before
-//! it takes a category away (`-keyspace` for SORT).
+//! Most follow from flags and group; a row names only what does not. A name behind a minus sign
+//! takes a category away (`-keyspace` for SORT).
 
 use super::spec::Flags;
 use super::table::Row;

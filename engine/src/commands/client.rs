@@ -135,8 +135,8 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "CLIENT TRACKING",
-        syntax: "(ON | OFF) [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] \
-                 [OPTOUT] [NOLOOP]",
+        syntax: "(ON | OFF) [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] \
+            [OPTIN] [OPTOUT] [NOLOOP]",
         arity: -3,
         complexity: "O(1). Some options may introduce additional complexity.",
         summary: "Switches the tracking of keys for client-side caching.",

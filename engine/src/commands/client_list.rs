@@ -1,7 +1,7 @@
 //! CLIENT LIST and CLIENT INFO: one line for each client, in the format of Redis 7.2.
 //!
-//! Invariant: clients are listed in the order in which they connected; a client that is being closed
-//! is no longer listed.
+//! Invariant: clients are listed in the order in which they connected; one that is being closed is
+//! no longer listed.
 
 use super::Cx;
 use super::client::ANY_TIME;

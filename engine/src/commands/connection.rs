@@ -13,7 +13,7 @@ use crate::value::number::parse_integer;
 /// The one user until there are access control lists.
 pub(super) const DEFAULT_USER: &str = "default";
 
-/// What AUTH, HELLO and their like may do: run before authentication, while loading, from no script.
+/// What AUTH, HELLO and their like may do: run before authentication, while loading, in no script.
 pub(super) const HANDSHAKE: Flags = Flags::NOSCRIPT
     .and(Flags::LOADING)
     .and(Flags::STALE)

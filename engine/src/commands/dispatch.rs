@@ -104,8 +104,8 @@ fn refuse_unknown(cx: &mut Cx<'_>, unknown: Unknown, args: Args<'_>) {
     cx.state.count_error("ERR");
 }
 
-/// A web page can make a browser send a request here whose body holds commands. Its first words give
-/// it away, and the body must not be run.
+/// A web page can make a browser send a request here whose body holds commands. Its first words
+/// give it away, and the body must not be run.
 fn is_web_request(args: Args<'_>) -> bool {
     args.is(0, "POST") || args.is(0, "HOST:")
 }

@@ -39,6 +39,9 @@ const PATTERNS: &[&[u8]] =
     &[b"*", b"k?", b"k[0-3]", b"k[^2]", b"h*o", b"\\k1", b"", b"[", b"k*", b"*max*"];
 const DOUBLES: &[&[u8]] =
     &[b"0", b"1", b"-1", b"1.5", b"-2.25", b"1e3", b"3.0e-5", b"inf", b"-inf", b"nan", b"0.1"];
+/// Tools of DEBUG that end soon whatever their arguments are.
+const TOOLS: &[&[u8]] =
+    &[b"OBJECT", b"DIGEST", b"DIGEST-VALUE", b"HELP", b"SLEEP", b"HTSTATS", b"LOG", b"NONE"];
 const INTEGERS: &[i64] =
     &[i64::MIN, i64::MAX, i32::MIN as i64, i32::MAX as i64, u32::MAX as i64, -1, -2, 1 << 20];
 
@@ -174,6 +177,7 @@ impl<'a> Generator<'a> {
             (Kind::Integer, _) => self.integer(),
             (_, "username") => b"default".to_vec(),
             (_, "command" | "command-name") => self.row().full_name.as_bytes().to_vec(),
+            (_, "subcommand") => self.pick(TOOLS),
             (_, "parameter") => self.pick(&[b"maxmemory", b"timeout", b"save", b"max*", b"none"]),
             (_, "ip:port") => self.pick(&[b"127.0.0.1:1", b"127.0.0.1:2", b"/tmp/test.sock:0"]),
             _ => self.pick(VALUES),

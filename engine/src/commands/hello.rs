@@ -3,14 +3,12 @@
 use super::Cx;
 use super::client::set_name;
 use super::connection::{HANDSHAKE, authenticate};
+use super::info::REDIS_VERSION;
 use super::spec::{Command, Group};
 use crate::args::Args;
 use crate::error::Error;
 use crate::resp::Protocol;
 use crate::value::number::parse_integer;
-
-/// The version of Redis whose behaviour clients may count on.
-pub(crate) const REDIS_VERSION: &str = "7.0.15";
 
 /// The rows of this family.
 pub(super) const COMMANDS: &[Command] = &[Command {
@@ -44,9 +42,9 @@ fn hello(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     }
     if cx.state.must_authenticate(cx.session) {
         return Err(Error::fixed(
-            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO \
-             AUTH <user> <pass> option can be used to authenticate the client and select the RESP \
-             protocol version at the same time",
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the \
+             HELLO AUTH <user> <pass> option can be used to authenticate the client and select \
+             the RESP protocol version at the same time",
         ));
     }
     if let Some(protocol) = protocol {

@@ -11,7 +11,7 @@ use crate::value::number::parse_integer;
 /// The rows of this family.
 pub(super) const COMMANDS: &[Command] = &[Command {
     name: "LOLWUT",
-    syntax: "[VERSION version]",
+    syntax: "[VERSION version:integer]",
     arity: -1,
     flags: Flags::READONLY.and(Flags::FAST),
     group: Group::Server,

@@ -122,12 +122,13 @@ impl Flags {
         self.0 & other.0 == other.0
     }
 
-    /// The names that COMMAND shows, in Redis's order. It does not show `TOUCHES_ARBITRARY_KEYS`.
+    /// The names that COMMAND shows, in Redis's order. It shows neither `PROTECTED` nor
+    /// `TOUCHES_ARBITRARY_KEYS`.
     pub fn names(self) -> Vec<&'static str> {
         Self::NAMES.iter().filter(|(flag, _)| self.has(*flag)).map(|&(_, name)| name).collect()
     }
 
-    const NAMES: [(Self, &'static str); 16] = [
+    const NAMES: [(Self, &'static str); 15] = [
         (Self::WRITE, "write"),
         (Self::READONLY, "readonly"),
         (Self::DENYOOM, "denyoom"),
@@ -143,7 +144,6 @@ impl Flags {
         (Self::NO_ASYNC_LOADING, "no_async_loading"),
         (Self::NO_MULTI, "no_multi"),
         (Self::ALLOW_BUSY, "allow_busy"),
-        (Self::PROTECTED, "protected"),
     ];
 }
 

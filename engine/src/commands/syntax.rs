@@ -179,8 +179,8 @@ impl Reader {
     }
 }
 
-/// The arguments that nodes in a row mean. In brackets (`is_whole`) a token that comes first belongs
-/// to all that follows, elsewhere to the values up to the next bracket or token.
+/// The arguments that nodes in a row mean. In brackets (`is_whole`) a token that comes first
+/// belongs to all that follows, elsewhere to the values up to the next bracket or token.
 fn arguments(nodes: &[Node], is_whole: bool) -> Vec<Arg> {
     let nodes = join_repeats(nodes);
     let mut args = Vec::new();

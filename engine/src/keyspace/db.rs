@@ -302,7 +302,9 @@ impl Db {
     /// Takes an entry out; returns its object, for the trash.
     pub(super) fn remove(&mut self, found: Found) -> Option<Object> {
         let object = self.detach(found);
-        self.table.remove(found.hash, found.position);
+        let (arena, hash_key) = (&self.arena, self.hash_key);
+        let hash_of = |other| hash_entry(arena, hash_key, other);
+        self.table.remove(found.hash, found.position, hash_of);
         self.arena.free(found.handle);
         object
     }

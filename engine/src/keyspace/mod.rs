@@ -4,6 +4,7 @@
 //! through the millisecond of its deadline and dies with the next, as in Redis.
 
 mod arena;
+mod chunk;
 mod db;
 mod entry;
 mod object;
@@ -143,7 +144,7 @@ impl Keyspace {
             None => db.insert(key, value, deadline, access),
             Some(found) => {
                 let (_, old) = db.replace(found, value, deadline, access);
-                self.discard(old);
+                self.discard(index, old);
             }
         }
     }
@@ -179,7 +180,7 @@ impl Keyspace {
         let db = &mut self.databases[index];
         db.sync_wheel(self.now);
         let (found, old) = db.replace(found, value, deadline, access);
-        self.discard(old);
+        self.discard(index, old);
         found
     }
 
@@ -201,7 +202,7 @@ impl Keyspace {
     /// Deletes a found entry; a big value is freed in later steps.
     pub fn remove(&mut self, index: usize, found: Found) {
         let object = self.databases[index].remove(found);
-        self.discard(object);
+        self.discard(index, object);
     }
 
     /// Takes a found entry out with its value and deadline, for [`Self::put`].
@@ -337,7 +338,11 @@ impl Keyspace {
         self.databases.iter().for_each(Db::check_invariants);
     }
 
-    fn discard(&mut self, object: Option<Object>) {
+    /// Keeps what a removal left over for later steps, if it is big.
+    fn discard(&mut self, index: usize, object: Option<Object>) {
+        if let Some(chunk) = self.databases[index].arena.take_retired() {
+            self.trash.push_chunk(chunk);
+        }
         if let Some(object) = object
             && object.is_big()
         {

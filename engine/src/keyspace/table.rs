@@ -24,6 +24,11 @@ const BUCKET_BITS: u32 = 6;
 const SLOTS: usize = 10;
 /// A segment with this many entries is split before the next goes in: 85 %.
 const SPLIT_AT: u16 = (BUCKETS * SLOTS * 85 / 100) as u16;
+/// Two sister segments with at most this many entries together become one: far enough below
+/// `SPLIT_AT` that a key coming and going does not split and merge in turn.
+const MERGE_AT: u16 = SPLIT_AT / 2;
+/// A segment is looked at for merging when it has this many entries or fewer.
+const SPARSE: u16 = MERGE_AT / 2;
 /// Segments are not split deeper: 2^36 segments are more than handles can address.
 const DEPTH_MAX: u8 = 36;
 /// A cursor is the leading 48 bits of a position.
@@ -52,6 +57,8 @@ pub(crate) struct Table {
     /// Segment by the leading `depth` bits of the hash; empty until the first insertion.
     directory: Vec<u32>,
     segments: Vec<Segment>,
+    /// Indexes of `segments` that were merged into others and hold nothing.
+    vacant: Vec<u32>,
     depth: u8,
     len: usize,
 }
@@ -119,8 +126,14 @@ impl Table {
         self.len += 1;
     }
 
-    /// Takes the handle at `position`, whose hash is `hash`, out of the table.
-    pub(crate) fn remove(&mut self, hash: u64, position: Position) {
+    /// Takes the handle at `position`, whose hash is `hash`, out of the table. `hash_of` gives the
+    /// hash of any handle that stays.
+    pub(crate) fn remove(
+        &mut self,
+        hash: u64,
+        position: Position,
+        hash_of: impl Fn(Handle) -> u64,
+    ) {
         let segment = &mut self.segments[position.segment as usize];
         let line = &mut segment.buckets[usize::from(position.bucket)];
         assert_eq!(line.tags[usize::from(position.slot)], tag_of(hash), "not where it should be");
@@ -135,6 +148,9 @@ impl Table {
         }
         segment.len -= 1;
         self.len -= 1;
+        if segment.len <= SPARSE && segment.depth > 0 {
+            self.merge(position.segment, hash, &hash_of);
+        }
     }
 
     /// Puts another handle of the same key in its place: the entry has moved.
@@ -192,13 +208,15 @@ impl Table {
 
     /// Bytes that the table owns.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.segments.len() * (BUCKETS * size_of::<Bucket>() + size_of::<Segment>())
-            + self.directory.capacity() * 4
+        let in_use = self.segments.len() - self.vacant.len();
+        in_use * BUCKETS * size_of::<Bucket>()
+            + self.segments.capacity() * size_of::<Segment>()
+            + (self.directory.capacity() + self.vacant.capacity()) * 4
     }
 
     /// How many handles fit without a split, if they were spread evenly.
     pub(crate) fn capacity(&self) -> usize {
-        self.segments.len() * BUCKETS * SLOTS
+        (self.segments.len() - self.vacant.len()) * BUCKETS * SLOTS
     }
 
     /// Drops up to `segments` segments, whatever they hold; true when none is left. For a table
@@ -224,30 +242,76 @@ impl Table {
             self.depth += 1;
         }
         let depth = old_depth + 1;
-        let (mut low, mut high) = (Segment::new(depth), Segment::new(depth));
-        let full = core::mem::replace(&mut self.segments[index as usize], Segment::new(depth));
-        for line in &full.buckets {
+        let mut high = Segment::new(depth);
+        // The low half stays where it is: then segments lie in memory in the order of their indexes,
+        // and a table that is dropped from the end gives the end of the heap back bit by bit.
+        let low = &mut self.segments[index as usize];
+        let full = low.take_all(depth);
+        for line in &full {
             for slot in (0..SLOTS).filter(|&slot| line.tags[slot] != 0) {
                 let handle = Handle::from_bytes(line.handles[slot]);
                 let hash = hash_of(handle);
-                let half = if hash << old_depth >> 63 == 0 { &mut low } else { &mut high };
-                half.insert(hash, handle);
+                if hash << old_depth >> 63 == 0 {
+                    low.insert(hash, handle);
+                } else {
+                    high.insert(hash, handle);
+                }
             }
         }
-        self.segments[index as usize] = low;
-        let added = self.segments.len() as u32;
-        self.segments.push(high);
-        // The places that refer to the old segment are neighbours; their upper half now means the
-        // new.
-        let places = 1 << (self.depth - old_depth);
-        let first = self.place(hash) & !(places - 1);
-        self.directory[first + places / 2..first + places].fill(added);
+        let added = match self.vacant.pop() {
+            Some(index) => {
+                self.segments[index as usize] = high;
+                index
+            }
+            None => {
+                self.segments.push(high);
+                (self.segments.len() - 1) as u32
+            }
+        };
+        let places = self.places(hash, old_depth);
+        let middle = places.start + places.len() / 2;
+        self.directory[middle..places.end].fill(added);
+    }
+
+    /// Moves a sparse segment's entries into its sister, if both have room in one.
+    fn merge(&mut self, index: u32, hash: u64, hash_of: &impl Fn(Handle) -> u64) {
+        let depth = self.segments[index as usize].depth;
+        // The sister differs in the last bit that chooses the segment.
+        let sister = self.directory[self.place(hash ^ 1 << (64 - u32::from(depth)))];
+        let (here, there) = (&self.segments[index as usize], &self.segments[sister as usize]);
+        if there.depth != depth || here.len + there.len > MERGE_AT {
+            return;
+        }
+        let moved = self.segments[sister as usize].take_all(depth);
+        let merged = &mut self.segments[index as usize];
+        let own = merged.take_all(depth - 1);
+        for line in own.iter().chain(&moved) {
+            for slot in (0..SLOTS).filter(|&slot| line.tags[slot] != 0) {
+                let handle = Handle::from_bytes(line.handles[slot]);
+                merged.insert(hash_of(handle), handle);
+            }
+        }
+        self.segments[sister as usize] = Segment { buckets: Box::default(), depth: 0, len: 0 };
+        self.vacant.push(sister);
+        let places = self.places(hash, depth - 1);
+        self.directory[places].fill(index);
+    }
+
+    /// The neighbouring places that refer to the segment of `hash` at this depth.
+    fn places(&self, hash: u64, depth: u8) -> core::ops::Range<usize> {
+        let count = 1 << (self.depth - depth);
+        let first = self.place(hash) & !(count - 1);
+        first..first + count
     }
 
     /// Checks every bucket of every segment against the hashes.
     pub(crate) fn check_invariants(&self, hash_of: impl Fn(Handle) -> u64) {
         let mut len = 0;
         for (index, segment) in self.segments.iter().enumerate() {
+            if segment.buckets.is_empty() {
+                assert!(self.vacant.contains(&(index as u32)), "an empty segment is vacant");
+                continue;
+            }
             let places: Vec<usize> = (0..self.directory.len())
                 .filter(|&place| self.directory[place] as usize == index)
                 .collect();
@@ -281,6 +345,15 @@ impl Table {
 impl Segment {
     fn new(depth: u8) -> Self {
         Self { buckets: vec![Bucket::EMPTY; BUCKETS].into_boxed_slice(), depth, len: 0 }
+    }
+
+    /// Empties the segment, gives it another depth, and returns a copy of what it held.
+    fn take_all(&mut self, depth: u8) -> Vec<Bucket> {
+        let all = self.buckets.to_vec();
+        self.buckets.fill(Bucket::EMPTY);
+        self.depth = depth;
+        self.len = 0;
+        all
     }
 
     fn insert(&mut self, hash: u64, handle: Handle) {
@@ -357,13 +430,57 @@ mod tests {
         table.check_invariants(hash_of);
         for n in (0..20_000).step_by(2) {
             let position = find(&table, n).expect("it was inserted");
-            table.remove(hash_of(handle(n)), position);
+            table.remove(hash_of(handle(n)), position, hash_of);
         }
         table.check_invariants(hash_of);
         for n in 0..20_000 {
             assert_eq!(find(&table, n).is_some(), n % 2 == 1);
         }
         assert_eq!(table.len(), 10_000);
+    }
+
+    #[test]
+    fn a_table_that_empties_gives_its_segments_back() {
+        let mut table = Table::default();
+        for n in 0..20_000 {
+            table.insert(hash_of(handle(n)), handle(n), hash_of);
+        }
+        let grown = table.memory_bytes();
+        for n in 0..20_000 {
+            let position = find(&table, n).expect("it was inserted");
+            table.remove(hash_of(handle(n)), position, hash_of);
+            if n % 1000 == 0 {
+                table.check_invariants(hash_of);
+            }
+        }
+        table.check_invariants(hash_of);
+        assert!(table.memory_bytes() < grown / 8, "{} of {grown}", table.memory_bytes());
+        table.insert(hash_of(handle(1)), handle(1), hash_of);
+        assert!(find(&table, 1).is_some());
+    }
+
+    #[test]
+    fn a_scan_meets_everything_that_stays_while_the_table_shrinks() {
+        let mut table = Table::default();
+        for n in 0..20_000 {
+            table.insert(hash_of(handle(n)), handle(n), hash_of);
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        let (mut cursor, mut next) = (0, 0);
+        loop {
+            cursor = table.scan(cursor, hash_of, |found| {
+                seen.insert(found);
+            });
+            if cursor == 0 {
+                break;
+            }
+            for n in next..(next + 40).min(19_000) {
+                let position = find(&table, n).expect("it is still there");
+                table.remove(hash_of(handle(n)), position, hash_of);
+            }
+            next = (next + 40).min(19_000);
+        }
+        assert!((19_000..20_000).all(|n| seen.contains(&handle(n))));
     }
 
     #[test]

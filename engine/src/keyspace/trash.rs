@@ -4,12 +4,10 @@
 
 use std::collections::VecDeque;
 
+use super::chunk::Chunk;
 use super::db::Db;
 use super::object::Object;
 
-/// Pages of 64 KiB given back per step; the most expensive thing here is returning them to the
-/// system.
-const PAGES_PER_STEP: usize = 16;
 /// Index segments of 4 KiB given back per step.
 const SEGMENTS_PER_STEP: usize = 128;
 /// Objects of a dropped database freed per step.
@@ -19,6 +17,7 @@ const OBJECTS_PER_STEP: usize = 256;
 #[derive(Default)]
 pub(crate) struct Trash {
     objects: VecDeque<Object>,
+    chunks: Vec<Chunk>,
     databases: VecDeque<Db>,
     /// How many objects have been freed since start (INFO lazyfreed_objects).
     pub(crate) freed: u64,
@@ -29,12 +28,16 @@ impl Trash {
         self.objects.push_back(object);
     }
 
+    pub(crate) fn push_chunk(&mut self, chunk: Chunk) {
+        self.chunks.push(chunk);
+    }
+
     pub(crate) fn push_db(&mut self, db: Db) {
         self.databases.push_back(db);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.objects.is_empty() && self.databases.is_empty()
+        self.objects.is_empty() && self.chunks.is_empty() && self.databases.is_empty()
     }
 
     /// How many objects wait to be freed (INFO lazyfree_pending_objects).
@@ -51,6 +54,12 @@ impl Trash {
             }
             return;
         }
+        if let Some(chunk) = self.chunks.last_mut() {
+            if chunk.give_back_some() {
+                self.chunks.pop();
+            }
+            return;
+        }
         let Some(db) = self.databases.front_mut() else { return };
         for _ in 0..OBJECTS_PER_STEP {
             match db.objects.take_any() {
@@ -60,8 +69,8 @@ impl Trash {
                 }
                 Some(_) => self.freed += 1,
                 None => {
-                    let pages = db.arena.drop_pages(PAGES_PER_STEP);
-                    if db.table.drop_segments(SEGMENTS_PER_STEP) && pages {
+                    let arena_is_gone = db.arena.drop_some();
+                    if db.table.drop_segments(SEGMENTS_PER_STEP) && arena_is_gone {
                         self.databases.pop_front();
                     }
                     return;

@@ -2,4 +2,5 @@
 
 mod life;
 mod process;
+mod settings;
 mod traffic;

@@ -205,3 +205,18 @@ pub(crate) fn talk(stream: &mut (impl Read + Write), request: &[u8], reply: &[u8
 fn shown(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned()
 }
+
+/// Reads a bulk string.
+pub(crate) fn bulk(stream: &mut impl Read) -> String {
+    let mut byte = [0];
+    let mut header = String::new();
+    while !header.ends_with("\r\n") {
+        stream.read_exact(&mut byte).expect("a reply");
+        header.push(char::from(byte[0]));
+    }
+    let len = header.trim_end().strip_prefix('$').and_then(|len| len.parse().ok());
+    let mut text = vec![0; len.unwrap_or_else(|| panic!("no bulk string: {header}"))];
+    stream.read_exact(&mut text).expect("the whole of it");
+    expect(stream, b"\r\n");
+    String::from_utf8(text).expect("it is text")
+}

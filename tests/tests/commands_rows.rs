@@ -1,0 +1,170 @@
+//! What must hold for every row of the command table, whatever it does: found by running each row
+//! with random arguments.
+
+use orrery_engine::commands::generate::Generator;
+use orrery_engine::commands::spec::Flags;
+use orrery_engine::commands::table::{Row, table};
+use orrery_engine::config::Access;
+use orrery_engine::rng::Rng;
+use orrery_engine::{Config, ConnId, Effect, Input, Outcome, Seed};
+use orrery_tests::resp_value::{Value, encode};
+use orrery_tests::server_in_process::{START_UNIX_MS, Server};
+
+/// Commands drawn for each row.
+const COMMANDS_PER_ROW: usize = 150;
+
+/// Rows that may write no reply at all, and why.
+const MAY_BE_SILENT: &[(&str, &str)] =
+    &[("client|reply", "OFF and SKIP are silent"), ("shutdown", "the server is gone")];
+
+/// Rows that fail on any server that is like the one here, and why.
+const CANNOT_SUCCEED: &[(&str, &str)] =
+    &[("client|caching", "nothing is tracked"), ("config|rewrite", "there is no file")];
+
+fn is_listed(list: &[(&str, &str)], row: &Row) -> bool {
+    list.iter().any(|&(name, _)| name == row.full_name)
+}
+
+/// A server with some keys of each kind, and a client.
+fn server() -> (Server, ConnId) {
+    let mut server =
+        Server::new(Config { debug_command: Access::Yes, ..Config::default() }, Seed(1));
+    let conn = server.connect();
+    let setup: &[&[&str]] = &[
+        &["SET", "k0", "hello"],
+        &["SET", "k1", "10"],
+        &["SET", "k2", "1.5"],
+        &["SET", "k3", ""],
+        &["SET", "k4", "0123456789012345678901234567890123456789012345678901234567890123456789"],
+    ];
+    for words in setup {
+        assert_eq!(server.call(conn, words), Value::simple("OK"));
+    }
+    (server, conn)
+}
+
+/// Does what a driver would do about the effects, so that every command ends. Whether the server
+/// goes on.
+fn carry_out(server: &mut Server) -> bool {
+    let mut goes_on = true;
+    loop {
+        let effects = server.take_effects();
+        if effects.is_empty() {
+            return goes_on;
+        }
+        for effect in effects {
+            let (conn, outcome) = match effect {
+                Effect::RewriteConfig { conn, .. } => (conn, Outcome::ConfigRewritten(Ok(()))),
+                Effect::ApplyConfig { conn, .. } => (conn, Outcome::ConfigApplied(Ok(()))),
+                Effect::Shutdown { .. } => {
+                    goes_on = false;
+                    continue;
+                }
+                _ => continue,
+            };
+            server.input(Input::Done { conn, outcome });
+        }
+    }
+}
+
+#[test]
+fn wrong_numbers_of_words_are_refused_in_the_words_of_redis() {
+    let (mut server, conn) = server();
+    let mut refused = 0;
+    for row in table().rows() {
+        let command = row.command;
+        let mut words: Vec<&str> = command.name.split(' ').collect();
+        let name_words = words.len();
+        let expected = format!("ERR wrong number of arguments for '{}' command", row.full_name);
+        if !command.takes(name_words) {
+            assert_eq!(server.call(conn, &words), Value::error(&expected), "{words:?}");
+            refused += 1;
+        }
+        if command.arity > 0 && row.subcommands.is_empty() {
+            words.resize(command.arity as usize + 1, "x");
+            assert_eq!(server.call(conn, &words), Value::error(&expected), "{words:?}");
+            refused += 1;
+        }
+    }
+    assert!(refused > 50, "only {refused} were refused");
+}
+
+#[test]
+fn every_row_keeps_its_word() {
+    let mut rng = Rng::new(Seed(2026), "every row");
+    for row in table().rows().iter().filter(|row| row.subcommands.is_empty()) {
+        let mut failed = 0;
+        for _ in 0..COMMANDS_PER_ROW {
+            let words = Generator::new(&mut rng, START_UNIX_MS).any(row);
+            failed += usize::from(run_one(row, &words));
+        }
+        let can_succeed = !is_listed(CANNOT_SUCCEED, row);
+        assert!(failed < COMMANDS_PER_ROW || !can_succeed, "{} never succeeds", row.full_name);
+    }
+}
+
+/// Runs one command on a new server and checks what holds for all; whether it failed.
+fn run_one(row: &Row, words: &[Vec<u8>]) -> bool {
+    let case = || {
+        let words: Vec<String> = words.iter().map(|word| word.escape_ascii().to_string()).collect();
+        words.join(" ")
+    };
+    let (mut server, conn) = server();
+    let before = server.engine().digest();
+    let mut output = server.send(conn, &encode(words));
+    let goes_on = carry_out(&mut server);
+    output.extend(server.output(conn));
+    let replies = Value::read_all(&output);
+    let silent = is_listed(MAY_BE_SILENT, row) && replies.is_empty();
+    assert!(replies.len() == 1 || silent || !goes_on, "{}: {replies:?}", case());
+    let failed = replies.first().is_some_and(Value::is_error);
+    let unchanged = server.engine().digest() == before;
+    assert!(unchanged || !failed, "{} failed and changed data", case());
+    let may_change = row.command.flags.has(Flags::WRITE);
+    assert!(unchanged || may_change, "{} is no write and changed data", case());
+    if let Some(Value::Error(text)) = replies.first() {
+        let code = text.split(|&byte| byte == b' ').next().expect("a first word");
+        assert!(code.iter().all(u8::is_ascii_uppercase), "{}: {}", case(), text.escape_ascii());
+    }
+    server.engine().check_invariants();
+    failed
+}
+
+/// Everything after everything, on one server with three clients, with time passing.
+#[test]
+fn long_mixed_runs_never_confuse_a_server() {
+    let mut rng = Rng::new(Seed(7), "mixed");
+    let (mut server, first) = server();
+    let mut clients = vec![first, server.connect(), server.connect()];
+    for step in 0..20_000 {
+        let mut generator = Generator::new(&mut rng, server.unix_ms());
+        let row = generator.row();
+        let words = generator.any(row);
+        let which = step % clients.len();
+        let output = server.send(clients[which], &encode(&words));
+        Value::read_all(&output);
+        if !carry_out(&mut server) || server.engine().state().pause.is_some() {
+            // A shutdown is only asked for; a pause must end for the run to go on.
+            server.advance_ms(100);
+            let admin = server.connect();
+            server.send(admin, b"CLIENT UNPAUSE\r\n");
+            if server.engine().state().pause.is_some() {
+                (server, clients[0]) = self::server();
+                clients[1] = server.connect();
+                clients[2] = server.connect();
+            } else {
+                server.disconnect(admin);
+            }
+        }
+        for client in &mut clients {
+            if server.is_closed(*client) {
+                *client = server.connect();
+            }
+        }
+        server.advance_ms(step as u64 % 7);
+        if step % 1000 == 0 {
+            server.engine().check_invariants();
+        }
+    }
+    server.engine().check_invariants();
+}
