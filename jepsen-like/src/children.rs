@@ -1,8 +1,8 @@
 //! The server processes that are alive, so that none is left behind.
 //!
 //! Invariant: a process is in the list from its start until it has been waited for; where a panic
-//! aborts, it kills all that are in it first. (Elsewhere it drops them, which kills them, and ctrl-C
-//! ends a run in order.)
+//! aborts, it kills all that are in it first. (Elsewhere it drops them, which kills them, and
+//! ctrl-C ends a run in order.)
 
 use std::panic;
 use std::sync::{Mutex, Once, PoisonError};

@@ -1,8 +1,8 @@
 //! Carries out planned faults on a real process.
 //!
-//! Invariants: one fault at a time, since they share a process; when [`run`] returns, the server runs
-//! and is not stopped; every answer of a killed process was decided before the time of its death, every
-//! answer of the next one after.
+//! Invariants: one fault at a time, since they share a process; when [`run`] returns, the server
+//! runs and is not stopped; every answer of a killed process was decided before the time of its
+//! death, every answer of the next one after.
 
 use std::io;
 use std::time::Duration;

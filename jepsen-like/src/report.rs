@@ -1,7 +1,7 @@
 //! From a record to verdicts, files and words.
 //!
-//! Invariant: a run in which nothing was answered, a fault never struck, or a kill went unnoticed says
-//! nothing and is never reported as fine.
+//! Invariant: a run in which nothing was answered, a fault never struck, or a kill went unnoticed
+//! says nothing and is never reported as fine.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -286,7 +286,8 @@ pub(crate) fn as_text(summary: &Summary) -> String {
     let _ = writeln!(text, "faults     {faults}");
     let _ = writeln!(
         text,
-        "time       {safety:.1} s under faults, {liveness:.1} s after, {:.1} s judging; {:.0} ops/s",
+        "time       {safety:.1} s under faults, {liveness:.1} s after, {:.1} s judging; \
+         {:.0} ops/s",
         summary.judge_time.as_secs_f64(),
         (ok + failed) as f64 / (safety + liveness)
     );

@@ -86,7 +86,7 @@ fn judge_server(setup: &Setup, run: &Run, server: u16, ops: &[usize], explain: b
         ..Options::default()
     };
     let deaths: Vec<&Death> = run.deaths.iter().filter(|death| death.server == server).collect();
-    let blind = Options { explain: false, ..options.clone() };
+    let blind = Options { explain: false, ..options };
     let seen_loss = !deaths.is_empty()
         && matches!(check(&history, &blind).verdict, Verdict::NotLinearizable(_));
     let loss = match (deaths.is_empty(), seen_loss) {

@@ -3,8 +3,8 @@
 //! The black-box runs use it over real sockets, the turmoil runs over simulated ones. Commands,
 //! values, replies and the journal are those of the world; only waiting differs.
 //!
-//! Invariants: as in the world, a client has at most one batch of commands open, a command is in the
-//! journal before its bytes leave, and a client never learns more than its connection told it.
+//! Invariants: as in the world, a client has at most one batch of commands open, a command is in
+//! the journal before its bytes leave, and a client never learns more than its connection told it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};

@@ -1,12 +1,14 @@
 //! The real server code on turmoil's simulated network.
 //!
-//! This is the proof of the thin driver: sockets, tasks, timers and buffers of `orrery-server` under
-//! faults, with the world's clients, workloads and checkers. Turmoil ticks through a millisecond at a
-//! time and has no clocks of its own per host, so most evidence still comes from the world.
+//! This is the proof of the thin driver: sockets, tasks, timers and buffers of `orrery-server`
+//! under faults, with the world's clients, workloads and checkers. Turmoil ticks through a
+//! millisecond at a time and has no clocks of its own per host, so most evidence still comes from
+//! the world.
 //!
-//! Invariant: a run is a function of its [`Setup`]. Turmoil's random numbers are seeded, its epoch is
-//! fixed, and the server draws nothing by itself. Tokio's own random numbers only decide the order of
-//! `select!` branches, which neither the server nor the clients use; `--twice` is the check.
+//! Invariant: a run is a function of its [`Setup`]. Turmoil's random numbers are seeded, its epoch
+//! is fixed, and the server draws nothing by itself. Tokio's own random numbers only decide the
+//! order of `select!` branches, which neither the server nor the clients use; `--twice` is the
+//! check.
 
 mod faults;
 mod panics;

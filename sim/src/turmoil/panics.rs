@@ -1,11 +1,11 @@
 //! Notices panics of simulated tasks.
 //!
 //! Tokio keeps a panic in the task that had it, and turmoil makes it end the simulation only in
-//! builds with `--cfg tokio_unstable`. A server whose connection tasks die would look like one whose
-//! clients are unlucky, so this counts panics by itself.
+//! builds with `--cfg tokio_unstable`. A server whose connection tasks die would look like one
+//! whose clients are unlucky, so this counts panics by itself.
 //!
-//! Invariant: only panics of the thread that runs the simulation are counted; the hook that was there
-//! before still runs.
+//! Invariant: only panics of the thread that runs the simulation are counted; the hook that was
+//! there before still runs.
 
 use std::cell::RefCell;
 use std::panic;
