@@ -173,7 +173,8 @@ fn gone(journal: &Journal) -> u64 {
     for op in &journal.ops {
         match (op.ask, op.seen) {
             (Ask::Get, Seen::Nil) => gone += u64::from(written.contains(&op.key)),
-            (Ask::Set { .. } | Ask::SetPx { .. }, Seen::Done) => {
+            (Ask::Set { .. } | Ask::SetPx { .. }, Seen::Done)
+            | (Ask::IncrBy { .. }, Seen::Integer(_)) => {
                 written.insert(op.key);
             }
             _ => {}

@@ -89,7 +89,7 @@ impl std::fmt::Display for Fault {
 }
 
 /// The CPU time that this thread has had: a speed should not depend on what else a machine does.
-fn cpu_time() -> Duration {
+pub(crate) fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }

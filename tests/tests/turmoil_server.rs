@@ -1,7 +1,5 @@
 //! The real server code on turmoil's network: fine under faults, the same twice, and not blind.
 
-use std::time::Duration;
-
 use orrery_engine::planted::PlantedBug;
 use orrery_sim::fault::FaultKind;
 use orrery_sim::judge::Loss;
@@ -18,7 +16,7 @@ fn setup(seed: u64, faults: &[FaultKind]) -> Setup {
 fn judged(setup: &Setup) -> Trial {
     let run = turmoil::run(setup);
     assert_eq!(run.broken, None, "seed {}:\n{}", setup.seed, run.logs.join("\n"));
-    turmoil::judge(setup, run, Duration::ZERO)
+    turmoil::judge(setup, run)
 }
 
 #[track_caller]
@@ -91,7 +89,7 @@ fn faults_of_the_network_and_of_clocks_lose_no_data_but_leave_outcomes_unknown()
 #[test]
 fn a_run_of_a_kind_of_fault_that_turmoil_cannot_do_is_no_success() {
     let setup = setup(1, &[FaultKind::VmFreeze]);
-    let trial = turmoil::judge(&setup, turmoil::run(&setup), Duration::ZERO);
+    let trial = turmoil::judge(&setup, turmoil::run(&setup));
     assert!(trial.failed());
 }
 

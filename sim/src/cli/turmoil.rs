@@ -3,7 +3,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
 
 use clap::Args;
 use orrery_engine::planted::PlantedBug;
@@ -125,7 +124,6 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 }
 
 fn once(arguments: &Arguments, setup: &Setup) -> u8 {
-    let start = Instant::now();
     let run = turmoil::run(setup);
     let command = command_line(arguments, setup);
     if let Some(folder) = &arguments.histories
@@ -135,7 +133,7 @@ fn once(arguments: &Arguments, setup: &Setup) -> u8 {
         return 2;
     }
     let (broken, logs) = (run.broken.clone(), run.logs.clone());
-    let trial = turmoil::judge(setup, run, start.elapsed());
+    let trial = turmoil::judge(setup, run);
     if arguments.json {
         let mut value = report::trial_as_json(setup, &trial, &command);
         if let Some(object) = value.as_object_mut() {

@@ -15,7 +15,7 @@ mod panics;
 mod platform;
 
 use std::rc::Rc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use orrery_engine::Config;
 use orrery_server::{Launch, serve};
@@ -71,6 +71,8 @@ pub struct Run {
     pub broken: Option<String>,
     /// The last lines of the servers' logs.
     pub logs: Vec<String>,
+    /// CPU time that the simulation took.
+    pub cpu_time: Duration,
 }
 
 /// How clients reach servers in turmoil.
@@ -121,6 +123,7 @@ fn config(setup: &Setup, knobs: &Knobs) -> Config {
 /// Runs one simulation.
 #[must_use]
 pub fn run(setup: &Setup) -> Run {
+    let start = trial::cpu_time();
     let knobs = Knobs::draw(setup.chance());
     let shared = Shared::new(setup, EPOCH_US).with_backoff_of_at_least(BACKOFF_LEAST);
     let shared = Rc::new(shared);
@@ -134,6 +137,7 @@ pub fn run(setup: &Setup) -> Run {
     let elapsed = sim.elapsed();
     // Dropping the hosts' tasks may still run code of theirs.
     drop(sim);
+    let cpu_time = trial::cpu_time() - start;
     let broken = match (ended, watch.end()) {
         (_, Some(panic)) => Some(format!("a task panicked: {panic}")),
         (Err(error), None) => Some(error),
@@ -156,17 +160,17 @@ pub fn run(setup: &Setup) -> Run {
         (0..setup.servers as u16).map(|server| history(setup, &outcome, server)).collect();
     outcome.digest = histories.iter().fold(setup.seed, |hash, bytes| roll_bytes(hash, bytes));
     let logs = machines.iter().flat_map(|machine| machine.log_lines()).collect();
-    Run { outcome, histories, broken, logs }
+    Run { outcome, histories, broken, logs, cpu_time }
 }
 
-/// Judges a run that took `run_time`.
+/// Judges a run.
 #[must_use]
-pub fn judge(setup: &Setup, run: Run, run_time: Duration) -> Trial {
-    let start = Instant::now();
+pub fn judge(setup: &Setup, run: Run) -> Trial {
+    let start = trial::cpu_time();
     let judged = crate::judge::judge(setup, &run.outcome, true);
+    let judge_time = trial::cpu_time() - start;
     let faults = trial::faults(setup, &run.outcome, &judged);
-    let judge_time = start.elapsed();
-    Trial { outcome: run.outcome, judged, faults, world_time: run_time, judge_time }
+    Trial { outcome: run.outcome, judged, faults, world_time: run.cpu_time, judge_time }
 }
 
 fn history(setup: &Setup, outcome: &Outcome, server: u16) -> Vec<u8> {
