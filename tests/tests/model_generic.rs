@@ -10,10 +10,12 @@ use orrery_tests::server_in_process::Server;
 use proptest::prelude::*;
 
 const DATABASES: usize = 3;
-/// Whether a key matches.
-type Matches = fn(&str) -> bool;
-/// Patterns, and what they mean.
-const PATTERNS: &[(&str, Matches)] = &[
+/// An iteration over so few keys ends within so many calls.
+const SCANS_MAX: usize = 1000;
+/// A pattern, and what it means.
+type Pattern = (&'static str, fn(&str) -> bool);
+
+const PATTERNS: &[Pattern] = &[
     ("*", |_| true),
     ("k*", |key| key.starts_with('k')),
     ("k?", |key| key.starts_with('k') && key.len() == 2),
@@ -367,7 +369,7 @@ fn scan(
 ) -> BTreeSet<Vec<u8>> {
     let mut found = BTreeSet::new();
     let mut cursor = "0".to_owned();
-    loop {
+    for _ in 0..SCANS_MAX {
         let mut words = vec!["SCAN".to_owned(), cursor, "COUNT".to_owned(), count.to_string()];
         if let Some(pattern) = pattern {
             words.extend(["match".to_owned(), PATTERNS[pattern].0.to_owned()]);
@@ -383,6 +385,7 @@ fn scan(
             return found;
         }
     }
+    panic!("an iteration never ends");
 }
 
 proptest! {
