@@ -9,6 +9,7 @@ mod db;
 mod entry;
 mod object;
 mod planted;
+mod segment;
 mod table;
 mod trash;
 mod wheel;

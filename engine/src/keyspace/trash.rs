@@ -8,8 +8,6 @@ use super::chunk::Chunk;
 use super::db::Db;
 use super::object::Object;
 
-/// Index segments of 4 KiB given back per step.
-const SEGMENTS_PER_STEP: usize = 128;
 /// Objects of a dropped database freed per step.
 const OBJECTS_PER_STEP: usize = 256;
 
@@ -70,7 +68,7 @@ impl Trash {
                 Some(_) => self.freed += 1,
                 None => {
                     let arena_is_gone = db.arena.drop_some();
-                    if db.table.drop_segments(SEGMENTS_PER_STEP) && arena_is_gone {
+                    if arena_is_gone && db.table.drop_some() {
                         self.databases.pop_front();
                     }
                     return;
