@@ -21,6 +21,8 @@ use crate::time::{Instant, Micros, Now};
 
 /// Output buffers that grew beyond this are given back instead of kept for the next command.
 const SPARE_BYTES_MAX: usize = 1 << 20;
+/// Waiting clients whose patience ends in one step.
+const WAITS_ENDED_PER_STEP: usize = 512;
 /// Idle clients are looked for at this interval.
 const IDLE_CHECK_INTERVAL: Micros = Micros::from_secs(1);
 /// Clients whose output is over the soft limit are looked at this often.
@@ -37,6 +39,8 @@ pub enum Timer {
     Free,
     /// CLIENT PAUSE ends.
     Pause,
+    /// The patience of a waiting client ends.
+    Wait,
     /// Idle clients are looked for.
     IdleClients,
     /// Clients whose output is over the soft limit are looked at.
@@ -89,7 +93,7 @@ impl Engine {
             Input::Opened { conn, origin } => self.opened(conn, origin, fx),
             Input::Received { conn, bytes } => self.received(conn, bytes, fx),
             Input::Sent { conn, len } => self.sent(conn, len),
-            Input::Closed { conn } => drop(self.state.sessions.remove(conn)),
+            Input::Closed { conn } => self.closed(conn),
             Input::Done { conn, outcome } => self.done(conn, &outcome, fx),
             Input::Vitals(vitals) => {
                 self.state.vitals = vitals;
@@ -109,6 +113,7 @@ impl Engine {
             expiry.map(|deadline| (state.clock.when(deadline), Timer::Expiry)),
             state.keyspace.has_trash().then_some((self.now.mono, Timer::Free)),
             state.pause.map(|pause| (pause.until, Timer::Pause)),
+            state.deadlines.first().map(|at| (at, Timer::Wait)),
             wants_idle_check.then_some((self.next_idle_check, Timer::IdleClients)),
             self.output_check.map(|at| (at, Timer::OutputLimits)),
         ];
@@ -396,6 +401,12 @@ impl Engine {
         self.output_check = left.then(|| self.now.mono + OUTPUT_CHECK_INTERVAL);
     }
 
+    fn closed(&mut self, conn: ConnId) {
+        if let Some(session) = self.state.sessions.remove(conn) {
+            self.state.deadlines.forget(&session);
+        }
+    }
+
     /// The driver has carried out an effect: the client that waited gets its reply and goes on.
     fn done(&mut self, conn: ConnId, outcome: &Outcome, fx: &mut Effects) {
         let refusal = match outcome {
@@ -440,6 +451,7 @@ impl Engine {
         if self.state.pause.is_some_and(|pause| pause.until <= self.now.mono) {
             self.state.end_pause(fx);
         }
+        self.state.end_waits(self.now.mono, WAITS_ENDED_PER_STEP, fx);
         // A pause promises that the data does not change.
         if self.state.active_expire && self.state.pause.is_none() {
             let budget = self.state.config.step_expirations_max;

@@ -23,6 +23,7 @@
 //! Architecture invariant: the same inputs give the same outputs, byte for byte, on every machine.
 
 pub mod args;
+pub mod block;
 pub mod commands;
 pub mod config;
 mod digest;

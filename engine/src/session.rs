@@ -31,6 +31,26 @@ pub enum Blocked {
     ClientPause,
     /// The driver is carrying out an effect and will say `Done`.
     Driver,
+    /// Its command waits for something to happen; see [`crate::block`].
+    Command(Wait),
+}
+
+/// What a command waits with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// When its patience ends; `None`: never.
+    pub until: Option<Instant>,
+    /// What it then replies.
+    pub timed_out: TimedOut,
+}
+
+/// The reply of a command whose patience has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimedOut {
+    /// No replica has acknowledged (WAIT).
+    Zero,
+    /// Neither this server nor a replica has acknowledged (WAITAOF).
+    TwoZeroes,
 }
 
 /// One client.
@@ -143,7 +163,6 @@ impl Session {
     /// is dropped. The driver must be told to close it.
     pub(crate) fn kill(&mut self) {
         self.closing = true;
-        self.blocked = None;
         self.outbox = Vec::new();
     }
 

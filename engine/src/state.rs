@@ -1,5 +1,6 @@
 //! Everything that a command may touch beside the client that runs it.
 
+use crate::block::Deadlines;
 use crate::config::Config;
 use crate::effects::{Effect, Effects};
 use crate::input::{ConnId, Facts, Vitals};
@@ -39,6 +40,8 @@ pub struct State {
     pub replication_id: String,
     /// Random numbers for commands (RANDOMKEY, LOLWUT...).
     pub rng: Rng,
+    /// When the patience of waiting clients ends.
+    pub deadlines: Deadlines,
     /// CLIENT PAUSE: until when, and whether only writes wait.
     pub pause: Option<Pause>,
     /// When a web request was last logged.
@@ -154,6 +157,7 @@ impl State {
             over_soft_limit: Vec::new(),
             replication_id: Rng::new(seed, "replication id").hex40(),
             rng: Rng::new(seed, "commands"),
+            deadlines: Deadlines::default(),
             pause: None,
             last_web_request: None,
             active_expire: true,

@@ -118,7 +118,8 @@ fn command_info_is_that_of_redis_for_every_shared_command() {
                 }
                 _ => our[index] == their[index],
             };
-            if !same {
+            let changed = matches!(index, 2 | 6) && CHANGED_FLAGS.contains(&name.as_str());
+            if !same && !changed {
                 writeln!(differences, "{name}: {part}: {} != {}", our[index], their[index])
                     .expect("a String takes everything");
             }
@@ -135,6 +136,9 @@ fn command_info_is_that_of_redis_for_every_shared_command() {
     assert!(compared > 40, "only {compared} commands were compared");
     assert!(differences.is_empty(), "{differences}");
 }
+
+/// Commands whose flags a later Redis changed: WAIT became `blocking` instead of `noscript`.
+const CHANGED_FLAGS: &[&str] = &["wait"];
 
 /// Lines whose replies must be byte for byte those of Redis 7.0.15.
 const SAME_AS_REDIS: &str = r#"

@@ -6,7 +6,9 @@ use super::Cx;
 use super::help::help;
 use super::spec::{Command, Flags, Group};
 use crate::args::Args;
+use crate::block::Ending;
 use crate::error::Error;
+use crate::input::ConnId;
 use crate::session::ReplyMode;
 use crate::value::number::parse_integer;
 
@@ -336,8 +338,9 @@ fn unblock(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     if args.len() == 4 && !args.is(3, "TIMEOUT") && !args.is(3, "ERROR") {
         return Err(Error::fixed("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
     }
-    parse_integer(args.at(2)).ok_or(Error::NotAnInteger)?;
-    // No command blocks its client yet.
-    cx.reply.integer(0);
+    let id = parse_integer(args.at(2)).ok_or(Error::NotAnInteger)?;
+    let ending = if args.is(3, "ERROR") { Ending::Error } else { Ending::TimedOut };
+    let ended = u64::try_from(id).is_ok_and(|id| cx.state.unblock(ConnId(id), ending, cx.fx));
+    cx.reply.integer(i64::from(ended));
     Ok(())
 }

@@ -38,6 +38,7 @@ mod string;
 mod substring;
 pub mod syntax;
 pub mod table;
+mod wait;
 mod window;
 
 pub use cx::Cx;
@@ -55,6 +56,7 @@ const FAMILIES: &[&[Command]] = &[
     generic::COMMANDS,
     expire::COMMANDS,
     scan::COMMANDS,
+    wait::COMMANDS,
     connection::COMMANDS,
     hello::COMMANDS,
     client::COMMANDS,

@@ -1,0 +1,99 @@
+//! Waiting for replicas: WAIT and WAITAOF.
+//!
+//! There are no replicas yet, so nobody ever acknowledges: a client that asks for an acknowledgement
+//! waits until its patience ends. The shape is the one that replication will use.
+
+use super::Cx;
+use super::arguments::integer;
+use super::spec::{Command, Flags, Group};
+use crate::args::Args;
+use crate::error::Error;
+use crate::session::{TimedOut, Wait};
+use crate::time::Micros;
+use crate::value::number::parse_integer;
+
+/// The rows of this family.
+pub(super) const COMMANDS: &[Command] = &[
+    Command {
+        name: "WAIT",
+        syntax: "numreplicas:integer timeout:integer",
+        arity: 3,
+        flags: Flags::BLOCKING,
+        categories: &["connection", "-keyspace"],
+        tips: &["request_policy:all_shards", "response_policy:agg_min"],
+        group: Group::Generic,
+        since: "3.0.0",
+        summary: "Waits until as many replicas have acknowledged the client's writes, or a time-out \
+            in milliseconds.",
+        run: wait,
+        ..Command::ROW
+    },
+    Command {
+        name: "WAITAOF",
+        syntax: "numlocal:integer numreplicas:integer timeout:integer",
+        arity: 4,
+        flags: Flags::BLOCKING,
+        categories: &["connection", "-keyspace"],
+        tips: &["request_policy:all_shards", "response_policy:agg_min"],
+        group: Group::Generic,
+        since: "7.2.0",
+        summary: "Waits until the client's writes are in the append-only files of this server and of \
+            replicas, or a time-out in milliseconds.",
+        run: waitaof,
+        ..Command::ROW
+    },
+];
+
+/// `WAIT numreplicas timeout`
+fn wait(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let replicas = integer(args.at(1))?;
+    let patience = patience(args.at(2))?;
+    if replicas <= 0 {
+        cx.reply.integer(0);
+    } else {
+        block(cx, patience, TimedOut::Zero);
+    }
+    Ok(())
+}
+
+/// `WAITAOF numlocal numreplicas timeout`
+fn waitaof(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let local = integer(args.at(1))?;
+    if !(0..=1).contains(&local) {
+        return Err(Error::fixed("ERR value is out of range, must be between 0 and 1"));
+    }
+    let replicas = integer(args.at(2))?;
+    if replicas < 0 {
+        return Err(Error::fixed("ERR value is out of range, must be positive"));
+    }
+    let patience = patience(args.at(3))?;
+    if local > 0 {
+        return Err(Error::fixed(
+            "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
+        ));
+    }
+    if replicas == 0 {
+        cx.reply.array(2);
+        cx.reply.integer(0);
+        cx.reply.integer(0);
+    } else {
+        block(cx, patience, TimedOut::TwoZeroes);
+    }
+    Ok(())
+}
+
+fn block(cx: &mut Cx<'_>, patience: Option<Micros>, timed_out: TimedOut) {
+    let until = patience.map(|patience| cx.now.mono + patience);
+    cx.state.deadlines.block(cx.session, Wait { until, timed_out });
+}
+
+/// A time-out in milliseconds; 0 means none.
+fn patience(word: &[u8]) -> Result<Option<Micros>, Error> {
+    let millis =
+        parse_integer(word).ok_or(Error::fixed("ERR timeout is not an integer or out of range"))?;
+    match u64::try_from(millis) {
+        Err(_) => Err(Error::fixed("ERR timeout is negative")),
+        Ok(0) => Ok(None),
+        Ok(millis) => Ok(Some(Micros::from_millis(millis))),
+    }
+}
