@@ -1,7 +1,7 @@
 //! Waiting for replicas: WAIT and WAITAOF.
 //!
-//! There are no replicas yet, so nobody ever acknowledges: a client that asks for an acknowledgement
-//! waits until its patience ends. The shape is the one that replication will use.
+//! There are no replicas yet, so nobody ever acknowledges: a client that asks for an
+//! acknowledgement waits until its patience ends. The shape is the one that replication will use.
 
 use super::Cx;
 use super::arguments::integer;
@@ -23,8 +23,8 @@ pub(super) const COMMANDS: &[Command] = &[
         tips: &["request_policy:all_shards", "response_policy:agg_min"],
         group: Group::Generic,
         since: "3.0.0",
-        summary: "Waits until as many replicas have acknowledged the client's writes, or a time-out \
-            in milliseconds.",
+        summary: "Waits until as many replicas have acknowledged the client's writes, or a \
+            time-out in milliseconds.",
         run: wait,
         ..Command::ROW
     },
@@ -37,8 +37,8 @@ pub(super) const COMMANDS: &[Command] = &[
         tips: &["request_policy:all_shards", "response_policy:agg_min"],
         group: Group::Generic,
         since: "7.2.0",
-        summary: "Waits until the client's writes are in the append-only files of this server and of \
-            replicas, or a time-out in milliseconds.",
+        summary: "Waits until the client's writes are in the append-only files of this server and \
+            of replicas, or a time-out in milliseconds.",
         run: waitaof,
         ..Command::ROW
     },

@@ -8,8 +8,8 @@
 //! 10      how many entries that belong here or before went further; stays at 255 once there
 //! 11..61  handles
 //! ```
-//! Buckets that overflow count, so removal needs no tombstones and a search ends at the first bucket
-//! that nothing went past. A fresh bucket is all zeroes, as the system gives it.
+//! Buckets that overflow count, so removal needs no tombstones and a search ends at the first
+//! bucket that nothing went past. A fresh bucket is all zeroes, as the system gives it.
 //!
 //! Invariant: an entry lies in its home bucket or, with every bucket between counted as overflowed,
 //! in a later one of the same segment. Source: Bronson and Shi, "Open-sourcing F14" (2019).

@@ -8,8 +8,8 @@
 //! A position in hash space (the leading bits of a hash) orders all buckets of all segments,
 //! whatever is split meanwhile: that is what a SCAN cursor is.
 //!
-//! Invariant: a segment of depth d is referred to by 2^(D-d) neighbouring places of the directory of
-//! depth D. Source: Fagin et al., "Extendible hashing" (1979).
+//! Invariant: a segment of depth d is referred to by 2^(D-d) neighbouring places of the directory
+//! of depth D. Source: Fagin et al., "Extendible hashing" (1979).
 
 use super::arena::Handle;
 pub(crate) use super::segment::Position;
