@@ -125,6 +125,8 @@ step_rust() {
 
 step_clients() {
     check 'packages: redis-tools' install_packages redis-tools
+    python3 -c 'import ensurepip' 2>/dev/null || check 'packages: venv' install_packages python3-venv
+    have npm || check 'packages: npm' install_packages npm
     [ -x "$ORRERY_SERVER" ] || check 'release build' cargo build --release -p orrery-server
     local venv=target/test-venv log="$log_dir/pytest.log" status
     check 'Python packages' sh -c "
@@ -144,6 +146,7 @@ step_clients() {
 }
 
 step_fuzz() {
+    have c++ || check 'packages: g++' install_packages g++
     check 'cargo-fuzz' sh -c 'command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz'
     # Sanitizers need unstable flags; where there is no nightly compiler, the stable one takes them too.
     local toolchain=() target
