@@ -116,7 +116,7 @@ step_rust() {
         # What is compared with a real redis must not be skipped here.
         export ORRERY_REQUIRE_REDIS=1
     fi
-    [ -x "$ORRERY_SERVER" ] || cargo build --release -p orrery-server >"$log_dir/build.log" 2>&1
+    program orrery-server >"$log_dir/program.log"
     cargo test --workspace --no-fail-fast 2>&1 | tee "$log" | grep -E '^test .*FAILED|^SKIPPED|panicked at'
     status=${PIPESTATUS[0]}
     grep -aE '^test result' "$log" | awk '{ p += $4; f += $6 } END { print p " passed, " f " failed (Rust)" }'
@@ -127,7 +127,7 @@ step_clients() {
     check 'packages: redis-tools' install_packages redis-tools
     python3 -c 'import ensurepip' 2>/dev/null || check 'packages: venv' install_packages python3-venv
     have npm || check 'packages: npm' install_packages npm
-    [ -x "$ORRERY_SERVER" ] || check 'release build' cargo build --release -p orrery-server
+    program orrery-server >"$log_dir/program.log"
     local venv=target/test-venv log="$log_dir/pytest.log" status
     check 'Python packages' sh -c "
         [ -x $venv/bin/python ] || python3 -m venv $venv || exit 1
@@ -158,20 +158,26 @@ step_fuzz() {
     done
 }
 
+# program NAME: the path of a release program, brought up to date.
+program() {
+    cargo build --release --workspace >"$log_dir/build.log" 2>&1
+    printf 'target/release/%s' "$1"
+}
+
 step_swarm() {
-    check "swarm for ${SWARM_SECONDS:-30} s" cargo run --release -p orrery-sim -- \
+    check "swarm for ${SWARM_SECONDS:-30} s" "$(program orrery-sim)" \
         swarm --seconds "${SWARM_SECONDS:-30}" --jobs 2
 }
 
 step_turmoil() {
-    check 'the server code under turmoil, 20 seeds, each twice' cargo run --release -p orrery-sim -- \
+    check 'the server code under turmoil, 20 seeds, each twice' "$(program orrery-sim)" \
         turmoil --seed 1 --seeds 20 --seconds 10 --twice
 }
 
 step_blackbox() {
-    check 'black box: orrery-server under kill and pause' cargo run --release -p orrery-jepsen -- \
+    check 'black box: orrery-server under kill and pause' "$(program orrery-jepsen)" \
         run --target "$ORRERY_SERVER" --nemesis kill,pause --seconds 20
-    check 'black box: redis-server under kill and pause' cargo run --release -p orrery-jepsen -- \
+    check 'black box: redis-server under kill and pause' "$(program orrery-jepsen)" \
         run --target "$(command -v redis-server)" --nemesis kill,pause --seconds 20
 }
 
