@@ -1,9 +1,9 @@
 //! The simulated world of Orrery and its checkers.
-//! Tests that cross crates live in `tests/tests`.
 
 pub mod chance;
 pub mod check;
 pub mod cli;
+mod errands;
 pub mod fault;
 pub mod history;
 pub mod journal;

@@ -181,7 +181,7 @@ impl World {
         let mut clients: Vec<Client> = (0..setup.clients)
             .map(|index| {
                 let clock = clock(setup.servers + index);
-                Client::new(setup, index as u16, clock, index < bulk)
+                Client::new(setup, &shared.menu, index as u16, clock, index < bulk)
             })
             .collect();
         clients.iter_mut().for_each(|client| client.plan(&mut net));
@@ -288,7 +288,7 @@ impl World {
             self.roll_digest(self.servers[index].digest());
         }
         let now_ns = self.net.now_ns;
-        let longest_ms = self.shared.knobs.ttl_most_ms;
+        let longest_ms = self.shared.menu.knobs.ttl_most_ms;
         let clock_error_ms = self.servers.iter().map(|server| {
             let bound = server.clock.bound(now_ns);
             // Drift, the engine's own slewing, rounding at both ends, and time that never was.

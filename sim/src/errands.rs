@@ -1,0 +1,301 @@
+//! What a client does next, whatever carries its bytes: which server, which commands, how long it
+//! thinks, and what it learns from answers.
+//!
+//! The world's clients and those over sockets share this; only waiting differs between them.
+//!
+//! Invariants: a client has at most one batch of commands open; a command is in the journal before
+//! its bytes leave; a client never learns more than its connection told it.
+
+use std::collections::VecDeque;
+
+use crate::chance::{Chance, Draw, Key, Stream};
+use crate::journal::{Journal, NEVER_NS, Op, Seen};
+use crate::setup::{Knobs, Setup};
+use crate::workload::{Ask, KeyName, Values, Workload, parse_reply};
+
+/// A bulk client that has written and read all its keys goes on this much slower.
+const BULK_REST: u64 = 16;
+/// So many bulk clients of one server have keys of their own; numbers of keys have sixteen bits.
+const BULK_RANGES_MAX: u16 = 40;
+
+/// What the clients of a run choose from.
+#[derive(Debug)]
+pub(crate) struct Menu {
+    pub(crate) knobs: Knobs,
+    pub(crate) values: Values,
+    /// What clients do, bulk work excepted.
+    pub(crate) workloads: Vec<Workload>,
+    pub(crate) servers: u16,
+    /// Keys with a time to live, on each server.
+    pub(crate) timed_keys: u16,
+    /// Whether the servers know SET IFEQ.
+    pub(crate) has_ifeq: bool,
+}
+
+impl Menu {
+    pub(crate) fn new(setup: &Setup, knobs: Knobs) -> Self {
+        let workloads = setup.workloads.iter().copied();
+        Self {
+            timed_keys: knobs.keys,
+            knobs,
+            values: Values::new(setup.chance()),
+            workloads: workloads.filter(|&workload| workload != Workload::Bulk).collect(),
+            servers: setup.servers as u16,
+            has_ifeq: true,
+        }
+    }
+
+    /// Keys of a workload, on each server.
+    fn keys(&self, workload: Workload) -> u16 {
+        match workload {
+            Workload::Bulk => self.knobs.bulk_keys,
+            Workload::Ttl => self.timed_keys,
+            _ => self.knobs.keys,
+        }
+    }
+
+    /// The key at this place among all that are not bulk.
+    fn key_at(&self, mut place: u16) -> KeyName {
+        let mut at = 0;
+        while place >= self.keys(self.workloads[at]) && at + 1 < self.workloads.len() {
+            place -= self.keys(self.workloads[at]);
+            at += 1;
+        }
+        KeyName { workload: self.workloads[at], index: place }
+    }
+}
+
+/// An answer came to which there was no command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Nonsense;
+
+/// One client's way through the menu. `closing` says everywhere whether the faults are over, so
+/// that it reads every key of its home once more and stops.
+#[derive(Debug)]
+pub(crate) struct Errands {
+    pub(crate) index: u16,
+    pub(crate) server: u16,
+    /// The server that it mostly uses, and reads in the end.
+    home: u16,
+    /// Places in the journal of the commands that it waits for.
+    open: VecDeque<usize>,
+    /// Batches that it has sent, for drawing the next.
+    batches: u64,
+    pub(crate) connects: u64,
+    commands: Key,
+    thoughts: Key,
+    connecting: Key,
+    bulk: bool,
+    /// The bulk client's next key; the next key of the last round of reads.
+    next_key: u16,
+    /// Where a bulk client's own range of keys begins: a write that is lost stays lost if nobody
+    /// else writes the key.
+    first_key: u16,
+    /// How often a bulk client has written and read all its keys.
+    rounds: u64,
+    /// Values that it saw last, by key of the server that it talks to.
+    seen: Vec<(KeyName, u64)>,
+}
+
+impl Errands {
+    pub(crate) fn new(chance: Chance, menu: &Menu, index: u16, bulk: bool) -> Self {
+        let who = u64::from(index);
+        let range = (index / menu.servers).min(BULK_RANGES_MAX);
+        Self {
+            index,
+            server: index % menu.servers,
+            home: index % menu.servers,
+            open: VecDeque::new(),
+            batches: 0,
+            connects: 0,
+            commands: chance.key(Stream::Command, who),
+            thoughts: chance.key(Stream::Think, who),
+            connecting: chance.key(Stream::Connect, who),
+            bulk: bulk || menu.workloads.is_empty(),
+            next_key: 0,
+            first_key: range * menu.knobs.bulk_keys,
+            rounds: 0,
+            seen: Vec::new(),
+        }
+    }
+
+    /// Decides where to connect next.
+    pub(crate) fn choose_server(&mut self, menu: &Menu, closing: bool) {
+        let mut draw = self.connecting.at(self.connects);
+        self.connects += 1;
+        let strays = !self.bulk && !closing && draw.chance(1, 4);
+        let server = if strays { draw.below(u64::from(menu.servers)) as u16 } else { self.home };
+        if server != self.server {
+            self.server = server;
+            self.seen.clear();
+        }
+    }
+
+    /// Draws how it leaves, and how long it waits before it connects again.
+    pub(crate) fn leaving(&self) -> Draw {
+        self.connecting.at(self.connects << 16 | 0xffff)
+    }
+
+    /// Draws what it looks at first when several things are due.
+    pub(crate) fn looking(&self) -> Draw {
+        self.connecting.at(self.connects << 32 | self.batches)
+    }
+
+    /// How long it thinks before the next batch.
+    pub(crate) fn think_ns(&self, menu: &Menu, closing: bool) -> u64 {
+        let mut draw = self.thoughts.at(self.batches);
+        let Knobs { think_ns, hasty, .. } = menu.knobs;
+        if closing || (!self.bulk && draw.chance(hasty, 16)) {
+            return 0;
+        }
+        let wait_ns = draw.between(think_ns / 4, think_ns * 7 / 4);
+        if self.bulk && self.rounds > 0 { wait_ns * BULK_REST } else { wait_ns }
+    }
+
+    /// Whether it talks to the server that it reads in the end.
+    pub(crate) fn is_home(&self) -> bool {
+        self.server == self.home
+    }
+
+    /// The last round begins: every key is read once more.
+    pub(crate) fn begin_last_round(&mut self) {
+        self.next_key = 0;
+    }
+
+    /// Whether it has read every key in the last round.
+    pub(crate) fn has_read_all(&self, menu: &Menu) -> bool {
+        self.next_key >= self.keys(menu)
+    }
+
+    /// Whether it waits for no answer.
+    pub(crate) fn has_nothing_open(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// A bulk client does what was open again.
+    pub(crate) fn rewind(&mut self) {
+        if self.bulk {
+            self.next_key = self.next_key.saturating_sub(self.open.len() as u16);
+        }
+    }
+
+    /// The connection is gone: what is open stays unknown.
+    pub(crate) fn give_up(&mut self, journal: &mut Journal) {
+        for at in self.open.drain(..) {
+            journal.give_up(at);
+        }
+    }
+
+    /// Puts the next batch into the journal and the outbox. `now` is true time in nanoseconds and
+    /// the client's own wall clock in microseconds.
+    pub(crate) fn write_batch(
+        &mut self,
+        menu: &Menu,
+        journal: &mut Journal,
+        outbox: &mut Vec<u8>,
+        now: (u64, u64),
+        closing: bool,
+    ) {
+        outbox.clear();
+        let mut draw = self.commands.at(self.batches);
+        self.batches += 1;
+        let round = if closing { self.keys(menu) } else { self.keys(menu) * 2 };
+        let left = round.saturating_sub(self.next_key);
+        let count = if self.bulk { menu.knobs.pipeline.min(left).max(1) } else { 1 };
+        for slot in 0..count {
+            let (key, ask) = self.next_command(menu, journal.next_value(), &mut draw, closing);
+            self.open.push_back(journal.ops.len());
+            ask.write(key, &menu.values, outbox);
+            journal.ops.push(Op {
+                client: self.index,
+                slot,
+                server: self.server,
+                key,
+                ask,
+                seen: Seen::Open,
+                call_ns: now.0,
+                return_ns: NEVER_NS,
+                call_local_us: now.1,
+                return_local_us: 0,
+            });
+        }
+    }
+
+    /// Takes the answers that are complete off the inbox. `is_last_round` tells which commands are
+    /// of the last round of reads.
+    pub(crate) fn read(
+        &mut self,
+        menu: &Menu,
+        journal: &mut Journal,
+        inbox: &mut Vec<u8>,
+        now: (u64, u64),
+        is_last_round: impl Fn(&Op) -> bool,
+    ) -> Result<(), Nonsense> {
+        let mut taken = 0;
+        while let Some((said, len)) = parse_reply(&inbox[taken..]) {
+            taken += len;
+            let at = self.open.pop_front().ok_or(Nonsense)?;
+            let seen = journal.answer(at, said, &menu.values, now);
+            let op = &journal.ops[at];
+            if let Seen::Value(value) = seen {
+                self.remember(op.key, value);
+            }
+            if !self.bulk && is_last_round(op) {
+                self.next_key += 1;
+            }
+        }
+        inbox.drain(..taken);
+        Ok(())
+    }
+
+    /// How many keys it can read on its server.
+    fn keys(&self, menu: &Menu) -> u16 {
+        match self.bulk {
+            true => menu.keys(Workload::Bulk),
+            false => menu.workloads.iter().map(|&workload| menu.keys(workload)).sum(),
+        }
+    }
+
+    fn next_command(
+        &mut self,
+        menu: &Menu,
+        value: u64,
+        draw: &mut Draw,
+        closing: bool,
+    ) -> (KeyName, Ask) {
+        let knobs = &menu.knobs;
+        if self.bulk {
+            // Rounds of writing every key, reading every key.
+            let round = self.next_key / knobs.bulk_keys;
+            let index = self.first_key + self.next_key % knobs.bulk_keys;
+            self.next_key += 1;
+            if !closing && self.next_key >= 2 * knobs.bulk_keys {
+                self.next_key = 0;
+                self.rounds += 1;
+            }
+            let reads = closing || round % 2 == 1;
+            let ask = if reads { Ask::Get } else { Ask::Set { value } };
+            return (KeyName { workload: Workload::Bulk, index }, ask);
+        }
+        if closing {
+            return (menu.key_at(self.next_key), Ask::Get);
+        }
+        let workload = draw.pick(&menu.workloads);
+        let index = draw.below(u64::from(menu.keys(workload))) as u16;
+        let key = KeyName { workload, index };
+        let known = if menu.has_ifeq { self.last_seen(key) } else { 0 };
+        (key, Ask::draw(draw, workload, value, known, knobs))
+    }
+
+    fn last_seen(&self, key: KeyName) -> u64 {
+        self.seen.iter().find(|(name, _)| *name == key).map_or(0, |&(_, value)| value)
+    }
+
+    fn remember(&mut self, key: KeyName, value: u64) {
+        match self.seen.iter_mut().find(|(name, _)| *name == key) {
+            Some((_, old)) => *old = value,
+            None if key.workload == Workload::Registers => self.seen.push((key, value)),
+            None => {}
+        }
+    }
+}
