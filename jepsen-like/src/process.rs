@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -92,6 +93,20 @@ impl Process {
 
     /// Sends one command and gives the first line of the reply. Blocks.
     pub(crate) fn ask(&self, words: &[&str]) -> io::Result<String> {
+        let reply = self.converse(words, |reply| reply.contains('\n'))?;
+        Ok(reply.lines().next().unwrap_or_default().to_owned())
+    }
+
+    /// Whether it is this very process that answers at its address, and no other server.
+    fn answers(&self) -> io::Result<bool> {
+        let own = format!("process_id:{}\r\n", self.child.id());
+        let line =
+            |reply: &str| reply.split_once("process_id:").is_some_and(|(_, id)| id.contains('\n'));
+        Ok(self.converse(&["INFO", "server"], line)?.contains(&own))
+    }
+
+    /// Sends one command and reads until `enough` has come.
+    fn converse(&self, words: &[&str], enough: impl Fn(&str) -> bool) -> io::Result<String> {
         let mut stream = TcpStream::connect_timeout(&self.address().into(), PROBE_TIMEOUT)?;
         stream.set_read_timeout(Some(PROBE_TIMEOUT))?;
         let mut command = format!("*{}\r\n", words.len());
@@ -101,20 +116,21 @@ impl Process {
         stream.write_all(command.as_bytes())?;
         let mut reply = Vec::new();
         let mut chunk = [0; 512];
-        while !reply.contains(&b'\n') && reply.len() < REPLY_BYTES_MAX {
+        while !enough(&String::from_utf8_lossy(&reply)) && reply.len() < REPLY_BYTES_MAX {
             match stream.read(&mut chunk)? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 len => reply.extend_from_slice(&chunk[..len]),
             }
         }
-        let text = String::from_utf8_lossy(&reply);
-        Ok(text.lines().next().unwrap_or_default().to_owned())
+        Ok(String::from_utf8_lossy(&reply).into_owned())
     }
 
     fn wait_until_ready(&mut self) -> io::Result<()> {
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
-            if self.ask(&["PING"]).is_ok_and(|reply| reply == "+PONG") {
+            if self.ask(&["PING"]).is_ok_and(|reply| reply == "+PONG")
+                && self.answers().unwrap_or(false)
+            {
                 return Ok(());
             }
             if let Some(status) = self.ended() {
@@ -124,7 +140,7 @@ impl Process {
                 )));
             }
             if Instant::now() > deadline {
-                return Err(io::Error::other("the server did not answer PING in time"));
+                return Err(io::Error::other("the server did not answer in time"));
             }
             std::thread::sleep(PROBE_INTERVAL);
         }
@@ -155,12 +171,16 @@ fn spawn(target: &Target, directory: &Path, port: u16) -> io::Result<(Child, Pid
     Ok((child, pid))
 }
 
-/// A port that nobody listens on now. Where to begin differs between processes that run at once.
+/// A port that nobody listens on now and that this process has not handed out before: a server that
+/// was killed comes back to its port, so another must not take it meanwhile. Where to begin differs
+/// between processes that run at once.
 fn free_port() -> io::Result<u16> {
+    static HANDED_OUT: AtomicU32 = AtomicU32::new(0);
     let len = u32::from(PORTS.end - PORTS.start);
     let first = std::process::id().wrapping_mul(97) % len;
     (0..len)
-        .map(|step| PORTS.start + ((first + step) % len) as u16)
+        .map(|_| HANDED_OUT.fetch_add(1, Ordering::Relaxed))
+        .map(|step| PORTS.start + (first.wrapping_add(step) % len) as u16)
         .find(|&port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())
         .ok_or_else(|| io::Error::other("no port is free"))
 }
@@ -169,4 +189,18 @@ fn last_line(path: &Path) -> String {
     let text = std::fs::read(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("no log").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two runs of one process once shared a port: one killed its server, the other's took its
+    /// place, and the clients of the first talked to the second.
+    #[test]
+    fn a_port_is_handed_out_once() {
+        let ports: Vec<u16> = (0..50).map(|_| free_port().expect("a free port")).collect();
+        let distinct: std::collections::BTreeSet<&u16> = ports.iter().collect();
+        assert_eq!(distinct.len(), ports.len(), "{ports:?}");
+    }
 }
