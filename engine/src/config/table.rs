@@ -91,10 +91,6 @@ pub static PARAMETERS: &[Parameter] = &[
     Parameter::text("dir", "").with(Flags::PROTECTED).driver(),
     Parameter::flag("disable-thp", "yes").immutable(),
     Parameter::flag("dynamic-hz", "yes"),
-    Parameter::choice("encoding-names", &EncodingNames::WORDS, "7.2").field(
-        |c| Value::Choice(c.encodings.names.word()),
-        |c, v| c.encodings.names = EncodingNames::of(v.text()),
-    ),
     Parameter::choice("enable-debug-command", ACCESS, "no")
         .immutable()
         .field(|c| Value::Choice(c.debug_command.word()), |c, v| c.debug_command = Access::of(v)),
@@ -102,6 +98,10 @@ pub static PARAMETERS: &[Parameter] = &[
     Parameter::choice("enable-protected-configs", ACCESS, "no").immutable().field(
         |c| Value::Choice(c.protected_configs.word()),
         |c, v| c.protected_configs = Access::of(v),
+    ),
+    Parameter::choice("encoding-names", &EncodingNames::WORDS, "7.2").field(
+        |c| Value::Choice(c.encodings.names.word()),
+        |c, v| c.encodings.names = EncodingNames::of(v.text()),
     ),
     Parameter::integer("hash-max-listpack-entries", 0, LONG_MAX, "512")
         .alias("hash-max-ziplist-entries")
