@@ -3,6 +3,7 @@
 pub mod collection;
 pub mod extended;
 pub mod glob;
+pub mod list;
 mod natural;
 pub mod number;
 pub mod packed;
