@@ -340,7 +340,8 @@ fn unblock(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     }
     let id = parse_integer(args.at(2)).ok_or(Error::NotAnInteger)?;
     let ending = if args.is(3, "ERROR") { Ending::Error } else { Ending::TimedOut };
-    let ended = u64::try_from(id).is_ok_and(|id| cx.state.unblock(ConnId(id), ending, cx.fx));
+    let ended =
+        u64::try_from(id).is_ok_and(|id| cx.state.unblock(ConnId(id), ending, cx.now.mono, cx.fx));
     cx.reply.integer(i64::from(ended));
     Ok(())
 }

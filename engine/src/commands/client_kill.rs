@@ -123,6 +123,7 @@ fn kill(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
             && filter.matches(session, cx.now.mono)
         {
             session.kill();
+            cx.state.waits.end(session);
             // Its peer may have stopped reading, which is a reason to kill it.
             cx.fx.push(Effect::Abort(conn));
             killed += 1;

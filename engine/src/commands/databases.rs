@@ -92,6 +92,7 @@ fn check_mode(args: Args<'_>) -> Result<(), Error> {
 fn flush_one(cx: &mut Cx<'_>, index: usize) {
     if !cx.state.keyspace.db(index).is_empty() {
         cx.state.dirty += cx.state.keyspace.flush(index) as u64;
+        cx.state.waits.touch_all(index);
     }
 }
 
@@ -108,6 +109,8 @@ fn swap(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     };
     let (first, second) = (known(first)?, known(second)?);
     cx.state.keyspace.swap(first, second);
+    cx.state.waits.touch_all(first);
+    cx.state.waits.touch_all(second);
     cx.state.dirty += 1;
     cx.reply.ok();
     Ok(())

@@ -6,7 +6,7 @@
 use super::Cx;
 use super::spec::Flags;
 use super::table::{Row, Table, Unknown, table};
-use crate::args::Args;
+use crate::args::{Args, Words};
 use crate::effects::{Effect, LogLevel};
 use crate::error::Error;
 use crate::session::Blocked;
@@ -54,15 +54,24 @@ pub(crate) fn dispatch(cx: &mut Cx<'_>, args: Args<'_>) -> Ran {
 
 fn run(cx: &mut Cx<'_>, args: Args<'_>, start: usize) {
     let row = cx.row;
-    cx.session.commands += 1;
-    cx.state.stats.commands += 1;
-    cx.state.stats.by_command[row.index].calls += 1;
+    // One that has waited was counted when it came.
+    if !cx.retry {
+        cx.session.commands += 1;
+        cx.state.stats.commands += 1;
+        cx.state.stats.by_command[row.index].calls += 1;
+    }
     if let Err(error) = (row.command.run)(cx, args) {
         // Whatever the command had begun to say gives way to the error.
         cx.reply.out.truncate(start);
         cx.reply.error(&error);
         cx.state.count_error(&error.code());
         cx.state.stats.by_command[row.index].failed += 1;
+    }
+    // What it is run with again, unless it has said so itself.
+    if let Some(wait) = &mut cx.session.keys_wait
+        && wait.words.is_empty()
+    {
+        wait.words = Words::new(args.from(0));
     }
 }
 
@@ -82,7 +91,8 @@ fn admit(cx: &Cx<'_>, args: Args<'_>) -> Result<(), Error> {
 fn must_wait(cx: &Cx<'_>) -> bool {
     let flags = cx.row.command.flags;
     match cx.state.pause {
-        Some(pause) if cx.now.mono < pause.until => {
+        // Nobody is tried again during a pause.
+        Some(pause) if cx.now.mono < pause.until && !cx.retry => {
             !pause.writes_only || flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE)
         }
         _ => false,
