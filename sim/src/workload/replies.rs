@@ -1,7 +1,7 @@
 //! Replies as clients read them.
 //!
-//! Invariant: a reply is taken only when all of it is there; what is no reply to any command here is
-//! kept as it is, for the report.
+//! Invariant: a reply is taken only when all of it is there; what is no reply to any command here
+//! is kept as it is, for the report.
 
 /// Arrays inside arrays, at most.
 const DEPTH_MAX: usize = 8;
