@@ -19,7 +19,7 @@ use crate::value::number::parse_integer;
 use crate::value::packed::Element;
 
 /// Bytes that a listpack has beside its entries.
-pub const LISTPACK_OVERHEAD: usize = 7;
+pub(super) const LISTPACK_OVERHEAD: usize = 7;
 
 const INTEGER_7_END: i64 = 128;
 const STRING_6: u8 = 0x80;
@@ -36,7 +36,7 @@ const INTEGER_64: u8 = 0xf4;
 
 /// An element as it is stored.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry<'a> {
+pub(super) struct Entry<'a> {
     head: [u8; 9],
     head_len: u8,
     body: &'a [u8],
@@ -45,7 +45,7 @@ pub struct Entry<'a> {
 impl<'a> Entry<'a> {
     /// The entry of a string, which may spell an integer.
     #[inline]
-    pub fn new(bytes: &'a [u8]) -> Self {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
         match bytes.first() {
             Some(b'0'..=b'9' | b'-') if bytes.len() <= 20 => match parse_integer(bytes) {
                 Some(value) => Self::integer(value),
@@ -115,19 +115,14 @@ impl<'a> Entry<'a> {
 
     /// How many bytes it takes, its length behind it included.
     #[inline]
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         let len = self.forward_len();
         len + link_len(len)
     }
 
-    /// Nothing is stored in no bytes.
-    pub fn is_empty(&self) -> bool {
-        false
-    }
-
     /// Writes it into exactly as many bytes as it takes.
     #[inline]
-    pub fn write(&self, into: &mut [u8]) {
+    pub(super) fn write(&self, into: &mut [u8]) {
         let len = self.forward_len();
         let (head, rest) = into.split_at_mut(usize::from(self.head_len));
         head.copy_from_slice(self.head());
@@ -138,7 +133,7 @@ impl<'a> Entry<'a> {
 
     /// Whether the entry that begins at `start` is this one.
     #[inline]
-    pub fn is_at(&self, entries: &[u8], start: usize) -> bool {
+    pub(super) fn is_at(&self, entries: &[u8], start: usize) -> bool {
         let rest = &entries[start..];
         rest.starts_with(self.head()) && rest[self.head().len()..].starts_with(self.body)
     }
@@ -190,14 +185,14 @@ fn lengths(entries: &[u8], start: usize) -> (usize, usize) {
 
 /// Where the entry that begins at `start` ends.
 #[inline]
-pub fn end_of(entries: &[u8], start: usize) -> usize {
+pub(super) fn end_of(entries: &[u8], start: usize) -> usize {
     let (_, len) = lengths(entries, start);
     start + len + link_len(len)
 }
 
 /// Where the entry that ends at `end` begins.
 #[inline]
-pub fn start_of(entries: &[u8], end: usize) -> usize {
+pub(super) fn start_of(entries: &[u8], end: usize) -> usize {
     let (mut at, mut len, mut shift) = (end - 1, 0, 0);
     loop {
         let byte = entries[at];
@@ -212,7 +207,7 @@ pub fn start_of(entries: &[u8], end: usize) -> usize {
 
 /// The element that begins at `start`, and where its entry ends.
 #[inline]
-pub fn element_at(entries: &[u8], start: usize) -> (Element<'_>, usize) {
+pub(super) fn element_at(entries: &[u8], start: usize) -> (Element<'_>, usize) {
     let (head_len, len) = lengths(entries, start);
     let body = &entries[start + head_len..start + len];
     let element = match entries[start] {
@@ -234,7 +229,7 @@ pub fn element_at(entries: &[u8], start: usize) -> (Element<'_>, usize) {
 
 /// Where the entry number `index` of `count` begins; `count` itself is the end.
 #[inline]
-pub fn offset_of(entries: &[u8], count: usize, index: usize) -> usize {
+pub(super) fn offset_of(entries: &[u8], count: usize, index: usize) -> usize {
     if index <= count / 2 {
         (0..index).fold(0, |at, _| end_of(entries, at))
     } else {
@@ -243,7 +238,7 @@ pub fn offset_of(entries: &[u8], count: usize, index: usize) -> usize {
 }
 
 /// Checks the form of every entry, in both directions; for tests.
-pub fn check_invariants(entries: &[u8], count: usize) {
+pub(super) fn check_invariants(entries: &[u8], count: usize) {
     let (mut at, mut walked) = (0, 0);
     while at < entries.len() {
         let (element, end) = element_at(entries, at);

@@ -349,3 +349,6 @@ impl Collection for List {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

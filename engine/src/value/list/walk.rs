@@ -30,6 +30,14 @@ impl<'a> Part<'a> {
         }
     }
 
+    /// How long it is in a dump: a listpack has something around its entries.
+    pub fn dump_len(self) -> usize {
+        match self {
+            Self::Entries { bytes, .. } => bytes.len() + entry::LISTPACK_OVERHEAD,
+            Self::Long(bytes) => bytes.len(),
+        }
+    }
+
     fn len(self) -> usize {
         match self {
             Self::Entries { count, .. } => count,
