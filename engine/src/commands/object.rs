@@ -81,6 +81,8 @@ pub(super) fn encoding_of(cx: &Cx<'_>, found: Found) -> &'static str {
             let raw = cx.state.keyspace.db(cx.session.db).is_raw(found);
             if raw || bytes.len() > EMBEDDED_BYTES_MAX { "raw" } else { "embstr" }
         }
+        #[allow(unreachable_patterns, reason = "there are types beside strings")]
+        collection => collection.collection_encoding().expect("strings are above"),
     }
 }
 
