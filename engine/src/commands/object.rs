@@ -34,6 +34,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "OBJECT ENCODING",
         summary: "Returns how the value of a key is stored.",
+        reply: "bulk | null",
         run: encoding,
         ..OBJECT
     },
@@ -41,6 +42,7 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "OBJECT FREQ",
         since: "4.0.0",
         summary: "Returns how often a key was used of late, on a logarithmic scale.",
+        reply: "integer | null",
         run: frequency,
         ..OBJECT
     },
@@ -51,18 +53,21 @@ pub(super) const COMMANDS: &[Command] = &[
         categories: &["keyspace"],
         since: "6.2.0",
         summary: "Lists the subcommands.",
+        reply: "array<simple>",
         run: help,
         ..Command::ROW
     },
     Command {
         name: "OBJECT IDLETIME",
         summary: "Returns how many seconds ago a key was last used.",
+        reply: "integer | null",
         run: idle_time,
         ..OBJECT
     },
     Command {
         name: "OBJECT REFCOUNT",
         summary: "Returns how often the value of a key is referred to.",
+        reply: "integer | null",
         run: references,
         ..OBJECT
     },
@@ -82,7 +87,10 @@ pub(super) fn encoding_of(cx: &Cx<'_>, found: Found) -> &'static str {
             if raw || bytes.len() > EMBEDDED_BYTES_MAX { "raw" } else { "embstr" }
         }
         #[allow(unreachable_patterns, reason = "there are types beside strings")]
-        collection => collection.collection_encoding().expect("strings are above"),
+        collection => {
+            let encoding = collection.collection_encoding().expect("strings are above");
+            cx.state.config.encoding_names.name(collection.type_name(), encoding)
+        }
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Config {
     pub debug_command: Access,
     /// Who may change protected parameters with CONFIG SET.
     pub protected_configs: Access,
+    /// Whose names OBJECT ENCODING gives.
+    pub encoding_names: EncodingNames,
     /// Which clock decides when keys expire.
     pub ttl_clock: TtlClock,
     /// How fast key time follows a wall clock that was set, in microseconds per second.
@@ -73,6 +75,7 @@ impl Default for Config {
             output_limits: OutputLimits::default(),
             debug_command: Access::No,
             protected_configs: Access::No,
+            encoding_names: EncodingNames::Redis72,
             ttl_clock: TtlClock::Monotonic,
             ttl_clock_slew_ppm: 500,
             step_commands_max: 512,
@@ -113,6 +116,38 @@ impl Access {
             Self::No => "no",
             Self::Yes => "yes",
             Self::Local => "local",
+        }
+    }
+}
+
+/// The Redis whose names OBJECT ENCODING and DEBUG OBJECT give to encodings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EncodingNames {
+    /// 7.0, where every list is a `quicklist` and a set is an `intset` or a `hashtable`.
+    Redis70,
+    /// 7.2 and later, where small ones are a `listpack`.
+    #[default]
+    Redis72,
+}
+
+impl EncodingNames {
+    fn of(value: &Value) -> Self {
+        if value.text() == "7.0" { Self::Redis70 } else { Self::Redis72 }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Redis70 => "7.0",
+            Self::Redis72 => "7.2",
+        }
+    }
+
+    /// The name of the encoding that 7.2 calls `encoding` in a value of type `kind`.
+    pub fn name(self, kind: &str, encoding: &'static str) -> &'static str {
+        match (self, kind, encoding) {
+            (Self::Redis70, "list", "listpack") => "quicklist",
+            (Self::Redis70, "set", "listpack") => "hashtable",
+            _ => encoding,
         }
     }
 }

@@ -7,7 +7,7 @@
 use super::grammar::*;
 use super::parameter::{Flags, Parameter};
 use super::value::Value;
-use super::{Access, TtlClock};
+use super::{Access, EncodingNames, TtlClock};
 
 const INT_MAX: i64 = i32::MAX as i64;
 const UINT_MAX: i64 = u32::MAX as i64;
@@ -98,6 +98,10 @@ pub static PARAMETERS: &[Parameter] = &[
     Parameter::choice("enable-protected-configs", ACCESS, "no").immutable().field(
         |c| Value::Choice(c.protected_configs.word()),
         |c, v| c.protected_configs = Access::of(v),
+    ),
+    Parameter::choice("encoding-names", &["7.0", "7.2"], "7.2").field(
+        |c| Value::Choice(c.encoding_names.word()),
+        |c, v| c.encoding_names = EncodingNames::of(v),
     ),
     Parameter::integer("hash-max-listpack-entries", 0, LONG_MAX, "512")
         .alias("hash-max-ziplist-entries"),
