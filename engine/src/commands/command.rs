@@ -30,8 +30,8 @@ pub(super) const COMMANDS: &[Command] = &[
         tips: ANY_ORDER,
         complexity: "O(N) where N is the total number of commands",
         summary: "Returns what the server knows about all commands.",
-        reply: "array<[bulk, integer, set<simple>, integer, integer, integer, set<simple>, set<bulk>, \
-            set<map<bulk, any>>, set<any> | array<any>]>",
+        reply: "array<[bulk, integer, set<simple>, integer, integer, integer, set<simple>, \
+            set<bulk>, set<map<bulk, any>>, set<any> | array<any>]>",
         run: all,
         ..COMMAND
     },
@@ -80,8 +80,8 @@ pub(super) const COMMANDS: &[Command] = &[
         tips: ANY_ORDER,
         complexity: "O(N) where N is the number of commands to look up",
         summary: "Returns what the server knows about some commands, or about all.",
-        reply: "array<[bulk, integer, set<simple>, integer, integer, integer, set<simple>, set<bulk>, \
-            set<map<bulk, any>>, set<any> | array<any>] | null>",
+        reply: "array<[bulk, integer, set<simple>, integer, integer, integer, set<simple>, \
+            set<bulk>, set<map<bulk, any>>, set<any> | array<any>] | null>",
         run: info,
         ..COMMAND
     },

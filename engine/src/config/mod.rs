@@ -4,6 +4,7 @@
 //! directive of Redis 7.0 has a row.
 
 mod change;
+mod encodings;
 mod grammar;
 pub mod memory;
 pub mod parameter;
@@ -19,6 +20,7 @@ use std::collections::BTreeMap;
 use crate::planted::PlantedBug;
 use crate::time::TtlClock;
 pub use change::Refusal;
+pub use encodings::{EncodingNames, Encodings};
 use parameter::{Actor, Flags, Parameter, Source};
 pub use table::PARAMETERS;
 pub use value::Value;
@@ -46,8 +48,6 @@ pub struct Config {
     pub debug_command: Access,
     /// Who may change protected parameters with CONFIG SET.
     pub protected_configs: Access,
-    /// Whose names OBJECT ENCODING gives.
-    pub encoding_names: EncodingNames,
     /// Which clock decides when keys expire.
     pub ttl_clock: TtlClock,
     /// How fast key time follows a wall clock that was set, in microseconds per second.
@@ -56,6 +56,8 @@ pub struct Config {
     pub step_commands_max: usize,
     /// Most keys that one step expires.
     pub step_expirations_max: usize,
+    /// How values are stored.
+    pub encodings: Encodings,
     /// What was set of the parameters that have no typed field.
     pub kept: Kept,
     /// A bug for tests to find. Not a parameter: no configuration file or command can set it.
@@ -75,11 +77,11 @@ impl Default for Config {
             output_limits: OutputLimits::default(),
             debug_command: Access::No,
             protected_configs: Access::No,
-            encoding_names: EncodingNames::Redis72,
             ttl_clock: TtlClock::Monotonic,
             ttl_clock_slew_ppm: 500,
             step_commands_max: 512,
             step_expirations_max: 512,
+            encodings: Encodings::default(),
             kept: Kept::default(),
             planted: None,
         }
@@ -116,38 +118,6 @@ impl Access {
             Self::No => "no",
             Self::Yes => "yes",
             Self::Local => "local",
-        }
-    }
-}
-
-/// The Redis whose names OBJECT ENCODING and DEBUG OBJECT give to encodings.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum EncodingNames {
-    /// 7.0, where every list is a `quicklist` and a set is an `intset` or a `hashtable`.
-    Redis70,
-    /// 7.2 and later, where small ones are a `listpack`.
-    #[default]
-    Redis72,
-}
-
-impl EncodingNames {
-    fn of(value: &Value) -> Self {
-        if value.text() == "7.0" { Self::Redis70 } else { Self::Redis72 }
-    }
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Redis70 => "7.0",
-            Self::Redis72 => "7.2",
-        }
-    }
-
-    /// The name of the encoding that 7.2 calls `encoding` in a value of type `kind`.
-    pub fn name(self, kind: &str, encoding: &'static str) -> &'static str {
-        match (self, kind, encoding) {
-            (Self::Redis70, "list", "listpack") => "quicklist",
-            (Self::Redis70, "set", "listpack") => "hashtable",
-            _ => encoding,
         }
     }
 }
