@@ -29,6 +29,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     group: Group::Server,
     complexity: "Depends on subcommand.",
     summary: "Holds tools for tests.",
+    reply: "any",
     run: debug,
     ..Command::ROW
 }];
