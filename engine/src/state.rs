@@ -40,6 +40,8 @@ pub struct State {
     pub replication_id: String,
     /// Random numbers for commands (RANDOMKEY, LOLWUT...).
     pub rng: Rng,
+    /// The secret key of the hash functions of collections.
+    pub hash_key: (u64, u64),
     /// When the patience of waiting clients ends.
     pub deadlines: Deadlines,
     /// CLIENT PAUSE: until when, and whether only writes wait.
@@ -142,6 +144,7 @@ impl State {
         let stats =
             Stats { by_command: vec![CommandStats::default(); commands], ..Stats::default() };
         let memory_startup = keyspace.memory_bytes();
+        let mut hash_keys = Rng::new(seed, "collections");
         Self {
             config,
             keyspace,
@@ -157,6 +160,7 @@ impl State {
             over_soft_limit: Vec::new(),
             replication_id: Rng::new(seed, "replication id").hex40(),
             rng: Rng::new(seed, "commands"),
+            hash_key: (hash_keys.next_u64(), hash_keys.next_u64()),
             deadlines: Deadlines::default(),
             pause: None,
             last_web_request: None,
