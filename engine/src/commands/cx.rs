@@ -127,8 +127,8 @@ impl Cx<'_> {
         self.replace(found, value, deadline);
     }
 
-    /// Lets `change` have the collection at `key`, and stores it back; the key goes when it is empty
-    /// afterwards. `None`: there is no such key. Another type is an error.
+    /// Lets `change` have the collection at `key`, and stores it back; the key goes when it is
+    /// empty afterwards. `None`: there is no such key. Another type is an error.
     ///
     /// `change` must not touch the keyspace.
     #[inline]
