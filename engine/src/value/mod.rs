@@ -7,3 +7,4 @@ mod natural;
 pub mod number;
 pub mod packed;
 pub mod zset;
+pub mod stream;
