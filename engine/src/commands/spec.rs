@@ -11,6 +11,9 @@ use crate::error::Error;
 /// The function that runs a command.
 pub type Handler = fn(&mut Cx<'_>, Args<'_>) -> Result<(), Error>;
 
+/// The function that finds a command's keys.
+pub type KeyFinder = fn(Args<'_>) -> Result<Vec<FoundKey>, BadKeys>;
+
 /// One command, or one subcommand (`CONFIG GET`), or the container of some (`CONFIG`).
 pub struct Command {
     /// Upper-case name; a subcommand's has its container's before it.
@@ -27,7 +30,7 @@ pub struct Command {
     /// What becomes of the keys in one very command, where a specification says `VARIABLE_FLAGS`.
     pub key_flags: Option<fn(Args<'_>) -> &'static [&'static str]>,
     /// Finds the keys where specifications cannot (SORT's `STORE`).
-    pub find_keys: Option<fn(Args<'_>) -> Result<Vec<FoundKey>, BadKeys>>,
+    pub find_keys: Option<KeyFinder>,
     /// Hints for clients and proxies, in the words of COMMAND (`nondeterministic_output`,
     /// `request_policy:all_shards`).
     pub tips: &'static [&'static str],
