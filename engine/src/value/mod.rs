@@ -4,3 +4,4 @@ pub mod extended;
 pub mod glob;
 mod natural;
 pub mod number;
+pub mod rdb;
