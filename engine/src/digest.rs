@@ -6,7 +6,7 @@ use core::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use crate::keyspace::{Found, Keyspace, Value};
+use crate::keyspace::{Found, Keyspace};
 
 /// The digest of a state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -44,9 +44,9 @@ fn entry_digest(keyspace: &Keyspace, index: usize, key: &[u8], found: Found) -> 
     hasher.write(key);
     let db = keyspace.db(index);
     hasher.write_u64(db.deadline(found).map_or(u64::MAX, |deadline| deadline.0));
-    match db.value(found) {
-        Value::Bytes(bytes) => hasher.write(bytes),
-        Value::Integer(value) => hasher.write(itoa::Buffer::new().format(value).as_bytes()),
+    match db.value(found).string(&mut itoa::Buffer::new()) {
+        Ok(bytes) => hasher.write(bytes),
+        Err(_) => hasher.write(db.value(found).type_name().as_bytes()),
     }
     let hash = hasher.finish128();
     u128::from(hash.h1) << 64 | u128::from(hash.h2)

@@ -221,6 +221,18 @@ fn key_spec(reply: &mut Reply, spec: &KeySpec) {
     reply.text("begin_search");
     match spec.begin {
         Begin::Index(index) => step(reply, "index", &[("index", index as i64)]),
+        Begin::Keyword { word, from } => {
+            reply.map(2);
+            reply.text("type");
+            reply.text("keyword");
+            reply.text("spec");
+            reply.map(2);
+            reply.text("keyword");
+            reply.text(word);
+            reply.text("startfrom");
+            reply.integer(from.into());
+        }
+        Begin::Unknown => step(reply, "unknown", &[]),
     }
     reply.text("find_keys");
     match spec.find {
@@ -229,6 +241,10 @@ fn key_spec(reply: &mut Reply, spec: &KeySpec) {
             "range",
             &[("lastkey", i64::from(last)), ("keystep", key_step as i64), ("limit", 0)],
         ),
+        Find::FirstHalf => {
+            step(reply, "range", &[("lastkey", -1), ("keystep", 1), ("limit", 2)]);
+        }
+        Find::Unknown => step(reply, "unknown", &[]),
         Find::KeyNum { first, step: key_step } => step(
             reply,
             "keynum",

@@ -3,7 +3,7 @@
 use crate::commands::table::Row;
 use crate::effects::Effects;
 use crate::error::Error;
-use crate::keyspace::{Found, NewValue, Value};
+use crate::keyspace::{Found, Kept, NewValue, Value};
 use crate::resp::Reply;
 use crate::session::Session;
 use crate::state::State;
@@ -88,6 +88,8 @@ impl Cx<'_> {
         match self.state.keyspace.db(self.session.db).value(found) {
             Value::Bytes(bytes) => self.reply.bulk(bytes),
             Value::Integer(value) => self.reply.bulk_integer(value),
+            #[allow(unreachable_patterns, reason = "there are types beside strings")]
+            _ => return Err(Error::WrongType),
         }
         Ok(())
     }
@@ -123,6 +125,71 @@ impl Cx<'_> {
     pub fn replace_value(&mut self, found: Found, value: NewValue<'_>) {
         let deadline = self.deadline(found);
         self.replace(found, value, deadline);
+    }
+
+    /// Lets `change` have the collection at `key`, and stores it back; the key goes when it is
+    /// empty afterwards. `None`: there is no such key. Another type is an error.
+    ///
+    /// `change` must not touch the keyspace.
+    #[inline]
+    pub fn edit<T: Kept, R>(
+        &mut self,
+        key: &[u8],
+        change: impl FnOnce(&mut Self, &mut T) -> R,
+    ) -> Result<Option<R>, Error> {
+        match self.find(key) {
+            Some(found) => self.edit_found(found, change).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Like [`Self::edit`], of a key that was found.
+    #[inline]
+    pub fn edit_found<T: Kept, R>(
+        &mut self,
+        found: Found,
+        change: impl FnOnce(&mut Self, &mut T) -> R,
+    ) -> Result<R, Error> {
+        let db = self.session.db;
+        let mut collection: T = self.state.keyspace.hand_out(db, found)?;
+        let result = change(self, &mut collection);
+        let access = self.state.access_now();
+        self.state.keyspace.put_back(db, found, collection, access);
+        Ok(result)
+    }
+
+    /// Like [`Self::edit`]; a key that does not exist is an empty collection, and is added if it is
+    /// not empty afterwards.
+    #[inline]
+    pub fn edit_or_create<T: Kept, R>(
+        &mut self,
+        key: &[u8],
+        change: impl FnOnce(&mut Self, &mut T) -> R,
+    ) -> Result<R, Error> {
+        if let Some(found) = self.find(key) {
+            return self.edit_found(found, change);
+        }
+        let db = self.session.db;
+        let mut collection: T = self.state.keyspace.empty(db);
+        let result = change(self, &mut collection);
+        if !collection.is_empty() {
+            self.add(key, NewValue::Object(collection.into_object()), None);
+        }
+        Ok(result)
+    }
+
+    /// Sets a key to a collection that was built aside, whatever it held; an empty one deletes it.
+    /// Returns whether the key was there before.
+    pub fn store<T: Kept>(&mut self, key: &[u8], collection: T) -> bool {
+        let found = self.find(key);
+        match found {
+            _ if !collection.is_empty() => {
+                self.set(key, NewValue::Object(collection.into_object()), None);
+            }
+            Some(found) => self.remove(found),
+            None => {}
+        }
+        found.is_some()
     }
 
     /// Changes only the deadline of a found key.

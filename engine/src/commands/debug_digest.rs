@@ -5,7 +5,7 @@
 
 use sha1_smol::Sha1;
 
-use crate::keyspace::{Db, Found, Keyspace, Value};
+use crate::keyspace::{Db, Found, Keyspace};
 
 /// The type number of strings in the checksum.
 const STRING: u32 = 0;
@@ -29,9 +29,8 @@ impl Checksum {
 
     fn mix_value(&mut self, db: &Db, found: Found) {
         self.mix(&STRING.to_be_bytes());
-        match db.value(found) {
-            Value::Bytes(bytes) => self.mix(bytes),
-            Value::Integer(value) => self.mix(itoa::Buffer::new().format(value).as_bytes()),
+        if let Ok(bytes) = db.value(found).string(&mut itoa::Buffer::new()) {
+            self.mix(bytes);
         }
         if db.deadline(found).is_some() {
             self.add(b"!!expire!!");

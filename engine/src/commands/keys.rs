@@ -37,14 +37,25 @@ pub struct KeyRange {
 impl Row {
     /// The keys of a command of this row, in the order of the specifications.
     pub fn keys(&self, args: Args<'_>) -> Result<Vec<FoundKey>, BadKeys> {
+        if let Some(find_keys) = self.command.find_keys {
+            return find_keys(args);
+        }
         let mut found = Vec::new();
+        let is_only = self.command.keys.len() == 1;
         for spec in self.command.keys {
             let is_variable = spec.flags.contains(&"VARIABLE_FLAGS");
             let flags = match self.command.key_flags {
                 Some(key_flags) if is_variable => key_flags(args),
                 _ => spec.flags,
             };
-            let (first, last, step) = spec.range(args)?;
+            let Some(begin) = spec.begin(args) else {
+                // An option that is not there has no keys; without the only keyword nothing has.
+                if is_only {
+                    return Err(BadKeys);
+                }
+                continue;
+            };
+            let (first, last, step) = spec.range(begin, args)?;
             for index in (first..=last).step_by(step) {
                 found.push(FoundKey { index, flags });
             }
@@ -58,12 +69,11 @@ impl Row {
         let is_only = self.command.keys.len() == 1;
         for spec in self.command.keys {
             range.movable |= spec.flags.contains(&"INCOMPLETE");
-            let Begin::Index(begin) = spec.begin;
-            let begin = begin as i64;
-            let Find::Range { last, step } = spec.find else {
+            let (Begin::Index(begin), Find::Range { last, step }) = (spec.begin, spec.find) else {
                 range.movable = true;
                 continue;
             };
+            let begin = begin as i64;
             let follows = range.last == 0 || range.last == begin - 1;
             if !is_only && (step != 1 || !follows) {
                 range.movable = true;
@@ -79,9 +89,25 @@ impl Row {
 }
 
 impl KeySpec {
+    /// The word at which the keys begin; `None` if its keyword is not there.
+    fn begin(&self, args: Args<'_>) -> Option<usize> {
+        match self.begin {
+            Begin::Index(index) => Some(index),
+            Begin::Keyword { word, from } if from >= 0 => {
+                let place = (from as usize..args.len()).find(|&index| args.is(index, word))?;
+                Some(place + 1)
+            }
+            Begin::Keyword { word, from } => {
+                let last = args.len().checked_sub(from.unsigned_abs() as usize)?;
+                let place = (1..=last).rev().find(|&index| args.is(index, word))?;
+                Some(place + 1)
+            }
+            Begin::Unknown => None,
+        }
+    }
+
     /// First and last key of a command, both included, and the step; `first > last`: no keys.
-    fn range(&self, args: Args<'_>) -> Result<(usize, usize, usize), BadKeys> {
-        let Begin::Index(begin) = self.begin;
+    fn range(&self, begin: usize, args: Args<'_>) -> Result<(usize, usize, usize), BadKeys> {
         let words = args.len();
         match self.find {
             Find::Range { last, step } => {
@@ -92,6 +118,11 @@ impl KeySpec {
                 let fits = begin <= last && last < words;
                 fits.then_some((begin, last, step)).ok_or(BadKeys)
             }
+            Find::FirstHalf => {
+                let half = words.saturating_sub(begin) / 2;
+                (half > 0).then_some((begin, begin + half - 1, 1)).ok_or(BadKeys)
+            }
+            Find::Unknown => Err(BadKeys),
             Find::KeyNum { first, step } => {
                 let number = args.opt(begin).and_then(parse_integer).ok_or(BadKeys)?;
                 let number = usize::try_from(number).map_err(|_| BadKeys)?;

@@ -4,6 +4,7 @@ use super::Cx;
 use super::help::help;
 use super::spec::{Begin, Command, Find, Flags, Group, KeySpec};
 use crate::args::Args;
+use crate::config::EncodingNames;
 use crate::error::Error;
 use crate::keyspace::{Found, Value};
 
@@ -81,6 +82,21 @@ pub(super) fn encoding_of(cx: &Cx<'_>, found: Found) -> &'static str {
             let raw = cx.state.keyspace.db(cx.session.db).is_raw(found);
             if raw || bytes.len() > EMBEDDED_BYTES_MAX { "raw" } else { "embstr" }
         }
+        #[allow(unreachable_patterns, reason = "there are types beside strings")]
+        collection => {
+            let name = collection.collection_encoding().expect("strings are above");
+            older_name(cx, collection.type_name(), name)
+        }
+    }
+}
+
+/// The name that the chosen version of Redis has for a form.
+fn older_name(cx: &Cx<'_>, kind: &str, name: &'static str) -> &'static str {
+    match (cx.state.config.encodings.names, kind, name) {
+        (EncodingNames::Redis70, "list", _) => "quicklist",
+        (EncodingNames::Redis70, "set", "listpack") => "hashtable",
+        (EncodingNames::Redis70, "hash", "listpackex") => "listpack",
+        _ => name,
     }
 }
 

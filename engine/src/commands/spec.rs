@@ -4,11 +4,15 @@
 //! extraction, ACL categories, documentation, random generators for tests) is derived from the row.
 
 use super::Cx;
+use super::keys::{BadKeys, FoundKey};
 use crate::args::Args;
 use crate::error::Error;
 
 /// The function that runs a command.
 pub type Handler = fn(&mut Cx<'_>, Args<'_>) -> Result<(), Error>;
+
+/// The function that finds a command's keys.
+pub type KeyFinder = fn(Args<'_>) -> Result<Vec<FoundKey>, BadKeys>;
 
 /// One command, or one subcommand (`CONFIG GET`), or the container of some (`CONFIG`).
 pub struct Command {
@@ -25,6 +29,8 @@ pub struct Command {
     pub keys: &'static [KeySpec],
     /// What becomes of the keys in one very command, where a specification says `VARIABLE_FLAGS`.
     pub key_flags: Option<fn(Args<'_>) -> &'static [&'static str]>,
+    /// Finds the keys where specifications cannot (SORT's `STORE`).
+    pub find_keys: Option<KeyFinder>,
     /// Hints for clients and proxies, in the words of COMMAND (`nondeterministic_output`,
     /// `request_policy:all_shards`).
     pub tips: &'static [&'static str],
@@ -39,6 +45,10 @@ pub struct Command {
     pub complexity: &'static str,
     /// One sentence that ends with a full stop.
     pub summary: &'static str,
+    /// What its replies look like when they are not errors: `ok`, `simple`, `bulk`, `integer`,
+    /// `double`, `boolean`, `null`, `verbatim`, `any`, `array<T>`, `set<T>`, `map<K, V>`, tuples
+    /// `[A, B]`, alternatives `A | B`; in the words of [`crate::resp::Reply`].
+    pub reply: &'static str,
     /// The function.
     pub run: Handler,
 }
@@ -52,12 +62,14 @@ impl Command {
         flags: Flags::NONE,
         keys: &[],
         key_flags: None,
+        find_keys: None,
         tips: &[],
         categories: &[],
         group: Group::Generic,
         since: "1.0.0",
         complexity: "O(1)",
         summary: "",
+        reply: "",
         run: |_, _| Err(Error::Syntax),
     };
 
@@ -154,6 +166,22 @@ pub enum Group {
     Generic,
     /// Strings.
     String,
+    /// Lists.
+    List,
+    /// Sets.
+    Set,
+    /// Hashes.
+    Hash,
+    /// Sorted sets.
+    SortedSet,
+    /// Streams.
+    Stream,
+    /// Strings as arrays of bits.
+    Bitmap,
+    /// Strings as estimators of cardinality.
+    HyperLogLog,
+    /// Sorted sets as places on a sphere.
+    Geo,
     /// Connections.
     Connection,
     /// The server itself.
@@ -166,6 +194,14 @@ impl Group {
         match self {
             Self::Generic => "generic",
             Self::String => "string",
+            Self::List => "list",
+            Self::Set => "set",
+            Self::Hash => "hash",
+            Self::SortedSet => "sorted-set",
+            Self::Stream => "stream",
+            Self::Bitmap => "bitmap",
+            Self::HyperLogLog => "hyperloglog",
+            Self::Geo => "geo",
             Self::Connection => "connection",
             Self::Server => "server",
         }
@@ -176,6 +212,14 @@ impl Group {
         match self {
             Self::Generic => Some("keyspace"),
             Self::String => Some("string"),
+            Self::List => Some("list"),
+            Self::Set => Some("set"),
+            Self::Hash => Some("hash"),
+            Self::SortedSet => Some("sortedset"),
+            Self::Stream => Some("stream"),
+            Self::Bitmap => Some("bitmap"),
+            Self::HyperLogLog => Some("hyperloglog"),
+            Self::Geo => Some("geo"),
             Self::Connection => Some("connection"),
             Self::Server => None,
         }
@@ -198,6 +242,16 @@ pub struct KeySpec {
 pub enum Begin {
     /// At this word; the command's name is word 0.
     Index(usize),
+    /// At the word behind this one, which is searched from word `from` on; from the last word
+    /// backwards if `from` is negative.
+    Keyword {
+        /// The word in upper case (`STREAMS`).
+        word: &'static str,
+        /// Where the search begins.
+        from: i32,
+    },
+    /// A specification cannot say it (SORT).
+    Unknown,
 }
 
 /// Which words from the beginning on are keys.
@@ -210,6 +264,10 @@ pub enum Find {
         /// The distance from key to key.
         step: usize,
     },
+    /// The first half of the words up to the end (`STREAMS key key id id`).
+    FirstHalf,
+    /// A specification cannot say it (SORT).
+    Unknown,
     /// A number of keys at the beginning, the keys from `first` words after it.
     KeyNum {
         /// The first key, relative to the number.

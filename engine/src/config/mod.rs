@@ -4,6 +4,7 @@
 //! directive of Redis 7.0 has a row.
 
 mod change;
+mod encodings;
 mod grammar;
 pub mod memory;
 pub mod parameter;
@@ -19,6 +20,7 @@ use std::collections::BTreeMap;
 use crate::planted::PlantedBug;
 use crate::time::TtlClock;
 pub use change::Refusal;
+pub use encodings::{EncodingNames, Encodings};
 use parameter::{Actor, Flags, Parameter, Source};
 pub use table::PARAMETERS;
 pub use value::Value;
@@ -54,6 +56,8 @@ pub struct Config {
     pub step_commands_max: usize,
     /// Most keys that one step expires.
     pub step_expirations_max: usize,
+    /// How values are stored.
+    pub encodings: Encodings,
     /// What was set of the parameters that have no typed field.
     pub kept: Kept,
     /// A bug for tests to find. Not a parameter: no configuration file or command can set it.
@@ -77,6 +81,7 @@ impl Default for Config {
             ttl_clock_slew_ppm: 500,
             step_commands_max: 512,
             step_expirations_max: 512,
+            encodings: Encodings::default(),
             kept: Kept::default(),
             planted: None,
         }

@@ -7,7 +7,7 @@
 use super::grammar::*;
 use super::parameter::{Flags, Parameter};
 use super::value::Value;
-use super::{Access, TtlClock};
+use super::{Access, EncodingNames, TtlClock};
 
 const INT_MAX: i64 = i32::MAX as i64;
 const UINT_MAX: i64 = u32::MAX as i64;
@@ -99,10 +99,26 @@ pub static PARAMETERS: &[Parameter] = &[
         |c| Value::Choice(c.protected_configs.word()),
         |c, v| c.protected_configs = Access::of(v),
     ),
+    Parameter::choice("encoding-names", &EncodingNames::WORDS, "7.2").field(
+        |c| Value::Choice(c.encodings.names.word()),
+        |c, v| c.encodings.names = EncodingNames::of(v.text()),
+    ),
     Parameter::integer("hash-max-listpack-entries", 0, LONG_MAX, "512")
-        .alias("hash-max-ziplist-entries"),
-    Parameter::memory("hash-max-listpack-value", 0, SIZE_MAX, "64").alias("hash-max-ziplist-value"),
-    Parameter::memory("hll-sparse-max-bytes", 0, SIZE_MAX, "3000"),
+        .alias("hash-max-ziplist-entries")
+        .field(
+            |c| Value::Integer(c.encodings.hash_entries as i128),
+            |c, v| c.encodings.hash_entries = v.size(),
+        ),
+    Parameter::memory("hash-max-listpack-value", 0, SIZE_MAX, "64")
+        .alias("hash-max-ziplist-value")
+        .field(
+            |c| Value::Integer(c.encodings.hash_value_bytes as i128),
+            |c, v| c.encodings.hash_value_bytes = v.size(),
+        ),
+    Parameter::memory("hll-sparse-max-bytes", 0, SIZE_MAX, "3000").field(
+        |c| Value::Integer(c.encodings.hyperloglog_sparse_bytes as i128),
+        |c, v| c.encodings.hyperloglog_sparse_bytes = v.size(),
+    ),
     Parameter::integer("hz", 0, INT_MAX, "10"),
     Parameter::text("ignore-warnings", ""),
     Parameter::words("include", &REPEATED, "").with(Flags::DIRECTIVE).driver(),
@@ -120,9 +136,16 @@ pub static PARAMETERS: &[Parameter] = &[
     Parameter::flag("lazyfree-lazy-user-flush", "no"),
     Parameter::integer("lfu-decay-time", 0, INT_MAX, "1"),
     Parameter::integer("lfu-log-factor", 0, INT_MAX, "10"),
-    Parameter::integer("list-compress-depth", 0, INT_MAX, "0"),
+    Parameter::integer("list-compress-depth", 0, INT_MAX, "0").field(
+        |c| Value::Integer(c.encodings.list_compress_depth as i128),
+        |c, v| c.encodings.list_compress_depth = v.size(),
+    ),
     Parameter::integer("list-max-listpack-size", -INT_MAX - 1, INT_MAX, "-2")
-        .alias("list-max-ziplist-size"),
+        .alias("list-max-ziplist-size")
+        .field(
+            |c| Value::Integer(c.encodings.list_node_size.into()),
+            |c, v| c.encodings.list_node_size = v.signed(),
+        ),
     Parameter::integer("loading-process-events-interval-bytes", 1024, INT_MAX, "2097152")
         .with(Flags::HIDDEN),
     Parameter::words("loadmodule", &REPEATED, "").with(Flags::DIRECTIVE),
@@ -174,6 +197,10 @@ pub static PARAMETERS: &[Parameter] = &[
     Parameter::flag("rdb-del-sync-files", "no"),
     Parameter::integer("rdb-key-save-delay", -INT_MAX - 1, INT_MAX, "0").with(Flags::HIDDEN),
     Parameter::flag("rdb-save-incremental-fsync", "yes"),
+    Parameter::integer("rdb-version", 10, 11, "11").field(
+        |c| Value::Integer(c.encodings.rdb_version.into()),
+        |c, v| c.encodings.rdb_version = v.unsigned() as u16,
+    ),
     Parameter::flag("rdbchecksum", "yes").immutable(),
     Parameter::flag("rdbcompression", "yes"),
     Parameter::words("rename-command", &REPEATED, "").with(Flags::DIRECTIVE),
@@ -203,7 +230,18 @@ pub static PARAMETERS: &[Parameter] = &[
     Parameter::choice("sanitize-dump-payload", &["no", "yes", "clients"], "no"),
     Parameter::words("save", &SAVE, ""),
     Parameter::text("server_cpulist", "").immutable(),
-    Parameter::integer("set-max-intset-entries", 0, LONG_MAX, "512"),
+    Parameter::integer("set-max-intset-entries", 0, LONG_MAX, "512").field(
+        |c| Value::Integer(c.encodings.intset_entries as i128),
+        |c, v| c.encodings.intset_entries = v.size(),
+    ),
+    Parameter::integer("set-max-listpack-entries", 0, LONG_MAX, "128").field(
+        |c| Value::Integer(c.encodings.set_entries as i128),
+        |c, v| c.encodings.set_entries = v.size(),
+    ),
+    Parameter::memory("set-max-listpack-value", 0, SIZE_MAX, "64").field(
+        |c| Value::Integer(c.encodings.set_value_bytes as i128),
+        |c, v| c.encodings.set_value_bytes = v.size(),
+    ),
     Parameter::flag("set-proc-title", "yes").immutable(),
     Parameter::words("shutdown-on-sigint", &SHUTDOWN_OPTIONS, "default"),
     Parameter::words("shutdown-on-sigterm", &SHUTDOWN_OPTIONS, "default"),
@@ -220,8 +258,14 @@ pub static PARAMETERS: &[Parameter] = &[
         |c, v| c.step_expirations_max = v.size(),
     ),
     Parameter::flag("stop-writes-on-bgsave-error", "yes"),
-    Parameter::memory("stream-node-max-bytes", 0, SIZE_MAX, "4096"),
-    Parameter::integer("stream-node-max-entries", 0, LONG_MAX, "100"),
+    Parameter::memory("stream-node-max-bytes", 0, SIZE_MAX, "4096").field(
+        |c| Value::Integer(c.encodings.stream_node_bytes as i128),
+        |c, v| c.encodings.stream_node_bytes = v.size(),
+    ),
+    Parameter::integer("stream-node-max-entries", 0, LONG_MAX, "100").field(
+        |c| Value::Integer(c.encodings.stream_node_entries as i128),
+        |c, v| c.encodings.stream_node_entries = v.size(),
+    ),
     Parameter::choice("supervised", &["upstart", "systemd", "auto", "no"], "no").immutable(),
     Parameter::flag("syslog-enabled", "no").immutable(),
     Parameter::choice(
@@ -268,6 +312,15 @@ pub static PARAMETERS: &[Parameter] = &[
     Parameter::words("user", &REPEATED, "").with(Flags::DIRECTIVE),
     Parameter::integer("watchdog-period", 0, INT_MAX, "0").with(Flags::HIDDEN),
     Parameter::integer("zset-max-listpack-entries", 0, LONG_MAX, "128")
-        .alias("zset-max-ziplist-entries"),
-    Parameter::memory("zset-max-listpack-value", 0, SIZE_MAX, "64").alias("zset-max-ziplist-value"),
+        .alias("zset-max-ziplist-entries")
+        .field(
+            |c| Value::Integer(c.encodings.zset_entries as i128),
+            |c, v| c.encodings.zset_entries = v.size(),
+        ),
+    Parameter::memory("zset-max-listpack-value", 0, SIZE_MAX, "64")
+        .alias("zset-max-ziplist-value")
+        .field(
+            |c| Value::Integer(c.encodings.zset_value_bytes as i128),
+            |c, v| c.encodings.zset_value_bytes = v.size(),
+        ),
 ];

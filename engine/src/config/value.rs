@@ -36,6 +36,12 @@ impl Value {
         u64::try_from(self.integer().max(0)).unwrap_or(u64::MAX)
     }
 
+    /// The number, cut to its range.
+    pub fn signed(&self) -> i64 {
+        let (min, max) = (i64::MIN.into(), i64::MAX.into());
+        self.integer().clamp(min, max) as i64
+    }
+
     /// The number as a size, cut to its range.
     pub fn size(&self) -> usize {
         usize::try_from(self.unsigned()).unwrap_or(usize::MAX)

@@ -10,8 +10,9 @@ use core::hash::Hasher;
 use siphasher::sip::SipHasher13;
 
 use super::arena::{Arena, Handle};
+use super::collections::{Kept, Object, Value};
 use super::entry::{self, Parts, Stored};
-use super::object::{Object, Objects};
+use super::object::Objects;
 use super::table::{Position, Table};
 use super::wheel::{Turn, Wheel};
 use crate::error::Error;
@@ -20,6 +21,9 @@ use crate::value::number::parse_integer;
 
 /// Entries up to this size are rewritten without an allocation.
 const SHORT_ENTRY_BYTES_MAX: usize = 256;
+
+/// A larger scratch buffer is not kept.
+const SCRATCH_BYTES_MAX: usize = 4096;
 
 /// The secret key of the hash function, so that clients cannot aim at one bucket.
 pub(crate) type HashKey = (u64, u64);
@@ -30,45 +34,6 @@ pub struct Found {
     handle: Handle,
     position: Position,
     hash: u64,
-}
-
-/// A value as it is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Value<'a> {
-    /// A string.
-    Bytes(&'a [u8]),
-    /// A string that is an integer.
-    Integer(i64),
-}
-
-impl<'a> Value<'a> {
-    /// The string; an integer is spelled into `buffer`. Other types than strings are an error.
-    #[inline]
-    pub fn string<'b>(self, buffer: &'b mut itoa::Buffer) -> Result<&'b [u8], Error>
-    where
-        'a: 'b,
-    {
-        match self {
-            Self::Bytes(bytes) => Ok(bytes),
-            Self::Integer(value) => Ok(buffer.format(value).as_bytes()),
-        }
-    }
-
-    /// The integer that the string is.
-    #[inline]
-    pub fn integer(self) -> Result<i64, Error> {
-        match self {
-            Self::Integer(value) => Ok(value),
-            Self::Bytes(bytes) => parse_integer(bytes).ok_or(Error::NotAnInteger),
-        }
-    }
-
-    /// The name of the type, as TYPE gives it.
-    pub fn type_name(self) -> &'static str {
-        match self {
-            Self::Bytes(_) | Self::Integer(_) => "string",
-        }
-    }
 }
 
 /// A value that was taken out of its entry, on its way into another.
@@ -85,6 +50,8 @@ pub(super) enum TakenValue {
     Inline(Vec<u8>, bool),
     /// A string that is an integer.
     Integer(i64),
+    /// A packed collection: the number of its type and its bytes.
+    Packed(u8, Vec<u8>),
     /// An object.
     Object(Object),
 }
@@ -95,9 +62,10 @@ impl TakenValue {
             Self::Inline(bytes, false) => NewValue::Text(bytes),
             Self::Inline(bytes, true) => NewValue::Modified(bytes),
             Self::Integer(value) => NewValue::Integer(*value),
+            Self::Packed(kind, bytes) => NewValue::Packed(*kind, bytes),
             // What is left behind is dropped with `self`.
             Self::Object(object) => {
-                NewValue::Object(core::mem::replace(object, Object::Raw(Vec::new())))
+                NewValue::Object(core::mem::replace(object, Object::placeholder()))
             }
         }
     }
@@ -114,6 +82,8 @@ pub enum NewValue<'a> {
     Text(&'a [u8]),
     /// A string made by a modification of another: never stored as an integer, encoding `raw`.
     Modified(&'a [u8]),
+    /// A packed collection that is short enough for an entry: the number of its type, its bytes.
+    Packed(u8, &'a [u8]),
     /// An object that is already built.
     Object(Object),
 }
@@ -127,6 +97,8 @@ pub struct Db {
     hash_key: HashKey,
     /// Heap bytes of the objects.
     object_bytes: usize,
+    /// A buffer for packed collections while they are handed out.
+    scratch: Vec<u8>,
 }
 
 impl Db {
@@ -138,6 +110,7 @@ impl Db {
             wheel: Wheel::default(),
             hash_key,
             object_bytes: 0,
+            scratch: Vec::new(),
         }
     }
 
@@ -176,9 +149,88 @@ impl Db {
         match entry::value(self.arena.bytes(found.handle)) {
             Stored::Inline(bytes) => Value::Bytes(bytes),
             Stored::Integer(value) => Value::Integer(value),
-            Stored::Object(index) => match self.objects.at(index) {
-                Object::Raw(bytes) => Value::Bytes(bytes),
-            },
+            Stored::Object(index) => self.objects.at(index).value(),
+            Stored::Packed(kind, bytes) => Value::of_packed(kind, bytes),
+        }
+    }
+
+    /// Hands out the collection of an entry, to be changed and given back by
+    /// [`Self::put_back`] before anything else is done with the database. Another type is an error.
+    #[inline]
+    pub(super) fn hand_out<T: Kept>(&mut self, found: Found) -> Result<T, Error> {
+        match entry::value(self.arena.bytes(found.handle)) {
+            Stored::Packed(kind, bytes) if kind == T::KIND => {
+                let mut buffer = core::mem::take(&mut self.scratch);
+                buffer.clear();
+                buffer.extend_from_slice(bytes);
+                Ok(T::from_packed(buffer))
+            }
+            Stored::Object(index) if T::is_in(self.objects.at(index)) => {
+                let place = self.objects.at_mut(index);
+                let object = core::mem::replace(place, Object::placeholder());
+                self.object_bytes -= object.memory_bytes();
+                Ok(T::from_object(object).expect("its type was looked at"))
+            }
+            _ => Err(Error::WrongType),
+        }
+    }
+
+    /// Takes back a collection that was handed out. It is not empty.
+    #[inline]
+    pub(super) fn put_back<T: Kept>(&mut self, found: Found, collection: T, access: u32) -> Found {
+        let slot = self.arena.bytes_mut(found.handle);
+        entry::set_access(slot, access);
+        let stored = entry::value(slot);
+        let Some(bytes) = collection.packed() else {
+            return self.put_back_object(found, collection.into_object());
+        };
+        if let Stored::Packed(_, old) = stored {
+            let old_len = entry::len(slot);
+            let len = old_len - old.len() + bytes.len();
+            let fits = Arena::slot_bytes(old_len) == Arena::slot_bytes(len)
+                && bytes.len() < entry::INLINE_BYTES_MAX;
+            if fits {
+                entry::set_packed(slot, bytes);
+                self.reclaim(collection.into_object());
+                return found;
+            }
+        }
+        self.put_back_object(found, collection.into_object())
+    }
+
+    /// Like `put_back` where the entry may change its form.
+    fn put_back_object(&mut self, found: Found, object: Object) -> Found {
+        let slot = self.arena.bytes(found.handle);
+        let (key_len, deadline) = (entry::key(slot).len(), self.deadline(found));
+        let is_inline =
+            |bytes: &[u8]| entry::fits_inline(key_len, bytes.len() + 1, deadline.is_some());
+        let goes_inline = object.packed().is_some_and(|(_, bytes)| is_inline(bytes));
+        if let Stored::Object(index) = entry::value(slot) {
+            if !goes_inline {
+                self.object_bytes += object.memory_bytes();
+                *self.objects.at_mut(index) = object;
+                return found;
+            }
+            // It was handed out: what `replace` takes off the account is not on it.
+            self.object_bytes += self.objects.at(index).memory_bytes();
+        }
+        let access = entry::access(slot);
+        self.replace(found, NewValue::Object(object), deadline, access).0
+    }
+
+    /// An empty collection in the scratch buffer.
+    pub(super) fn empty<T: Kept>(&mut self) -> T {
+        let mut buffer = core::mem::take(&mut self.scratch);
+        buffer.clear();
+        T::from_packed(buffer)
+    }
+
+    /// Keeps the buffer of a packed collection that was stored inline.
+    pub(super) fn reclaim(&mut self, object: Object) {
+        if let Some(buffer) = object.into_packed()
+            && buffer.capacity() <= SCRATCH_BYTES_MAX
+        {
+            self.scratch = buffer;
         }
     }
 
@@ -187,7 +239,7 @@ impl Db {
     pub fn object_mut(&mut self, found: Found) -> Option<&mut Object> {
         match entry::value(self.arena.bytes(found.handle)) {
             Stored::Object(index) => Some(self.objects.at_mut(index)),
-            Stored::Inline(_) | Stored::Integer(_) => None,
+            Stored::Inline(_) | Stored::Integer(_) | Stored::Packed(..) => None,
         }
     }
 
@@ -228,7 +280,7 @@ impl Db {
             Stored::Object(index) => {
                 size_of::<Option<Object>>() + self.objects.at(index).memory_bytes()
             }
-            Stored::Inline(_) | Stored::Integer(_) => 0,
+            Stored::Inline(_) | Stored::Integer(_) | Stored::Packed(..) => 0,
         };
         // Six bytes and a bit of index, at the fill of 85 % or below.
         Arena::slot_bytes(entry::len(slot)) + object + 8
@@ -316,6 +368,7 @@ impl Db {
         let small = match entry::value(slot) {
             Stored::Inline(bytes) => Some(TakenValue::Inline(bytes.to_vec(), entry::is_raw(slot))),
             Stored::Integer(value) => Some(TakenValue::Integer(value)),
+            Stored::Packed(kind, bytes) => Some(TakenValue::Packed(kind, bytes.to_vec())),
             Stored::Object(_) => None,
         };
         let object = self.remove(found).map(TakenValue::Object);
@@ -328,6 +381,7 @@ impl Db {
         let value = match entry::value(slot) {
             Stored::Inline(bytes) => TakenValue::Inline(bytes.to_vec(), entry::is_raw(slot)),
             Stored::Integer(value) => TakenValue::Integer(value),
+            Stored::Packed(kind, bytes) => TakenValue::Packed(kind, bytes.to_vec()),
             Stored::Object(index) => TakenValue::Object(self.objects.at(index).clone()),
         };
         Taken { value, deadline: entry::deadline_ms(slot).map(UnixMillis) }
@@ -408,12 +462,17 @@ impl Db {
         self.table.check_invariants(|handle| hash_entry(&self.arena, self.hash_key, handle));
         let in_wheel = self.wheel.check_invariants(&self.arena);
         let (mut with_ttl, mut objects, mut bytes, mut cursor) = (0, 0, 0, 0);
+        let mut object_bytes = 0;
         loop {
             cursor = self.scan(cursor, |_, found| {
                 with_ttl += usize::from(self.deadline(found).is_some());
                 let slot = self.arena.bytes(found.handle);
                 bytes += Arena::slot_bytes(entry::len(slot));
-                objects += usize::from(matches!(entry::value(slot), Stored::Object(_)));
+                if let Stored::Object(index) = entry::value(slot) {
+                    objects += 1;
+                    object_bytes += self.objects.at(index).memory_bytes();
+                    self.objects.at(index).check_invariants();
+                }
             });
             if cursor == 0 {
                 break;
@@ -421,6 +480,7 @@ impl Db {
         }
         assert_eq!(with_ttl, in_wheel, "entries with a TTL are in the wheel");
         assert_eq!(objects, self.objects.len(), "every object has its entry");
+        assert_eq!(object_bytes, self.object_bytes, "objects are accounted for");
         assert_eq!(bytes, self.arena.used_bytes(), "every slot has its entry");
     }
 
@@ -465,7 +525,7 @@ impl Db {
         let slot = self.arena.bytes(found.handle);
         let object = match entry::value(slot) {
             Stored::Object(index) => Some(index),
-            Stored::Inline(_) | Stored::Integer(_) => None,
+            Stored::Inline(_) | Stored::Integer(_) | Stored::Packed(..) => None,
         };
         if entry::deadline_ms(slot).is_some() {
             self.wheel.remove(&mut self.arena, found.handle);
@@ -498,12 +558,39 @@ impl Db {
                     self.store(Object::Raw(bytes.to_vec()))
                 }
             }
-            NewValue::Object(object) => self.store(object),
+            NewValue::Packed(kind, bytes) => Stored::Packed(kind, bytes),
+            NewValue::Object(object) => {
+                let is_inline = object.packed().is_some_and(|(_, bytes)| fits(1 + bytes.len()));
+                if is_inline {
+                    return self.write_packed(key, object, deadline, access);
+                }
+                self.store(object)
+            }
         };
         let parts = Parts { key, value: stored, deadline_ms: deadline.map(|at| at.0), raw, access };
+        self.write_parts(parts)
+    }
+
+    /// Writes an entry with a packed collection inside.
+    fn write_packed(
+        &mut self,
+        key: &[u8],
+        object: Object,
+        deadline: Option<UnixMillis>,
+        access: u32,
+    ) -> Handle {
+        let (kind, bytes) = object.packed().expect("the caller has looked");
+        let deadline_ms = deadline.map(|at| at.0);
+        let value = Stored::Packed(kind, bytes);
+        let handle = self.write_parts(Parts { key, value, deadline_ms, raw: false, access });
+        self.reclaim(object);
+        handle
+    }
+
+    fn write_parts(&mut self, parts: Parts<'_>) -> Handle {
         let handle = self.arena.alloc(parts.len());
         parts.write(self.arena.bytes_mut(handle));
-        if deadline.is_some() {
+        if parts.deadline_ms.is_some() {
             self.wheel.add(&mut self.arena, handle);
         }
         handle

@@ -1,15 +1,16 @@
 //! The bytes of one entry: header, TTL block only when there is a TTL, key, value.
 //!
 //! ```text
-//! 0      flags: bits 0-1 kind (0 inline string, 1 integer, 2 object), 2 TTL, 3 raw, 4 long key,
-//!               5 wide deadline, 6-7 the high bits of the inline length
+//! 0      flags: bits 0-1 kind (0 inline string, 1 integer, 2 object, 3 packed collection), 2 TTL,
+//!               3 raw, 4 long key, 5 wide deadline, 6-7 the high bits of the inline length
 //! 1..4   last access (LRU clock or LFU), little endian
 //! 4      key length if below 256 (else 0 and four bytes of length stand before the key)
 //! 5      the low bits of the inline length
 //! [6]    deadline in ms: 6 bytes (8 if wide), previous link 5 bytes, next link 5 bytes
 //! [4]    key length, if the key is long
 //! ...    key
-//! ...    inline string, 8 bytes of integer, or 4 bytes of object index
+//! ...    inline string, 8 bytes of integer, 4 bytes of object index, or the number of a type and
+//!        the packed bytes of a collection
 //! ```
 //! Invariant: everything needed to find the parts is in the first six bytes.
 
@@ -25,7 +26,7 @@ const WIDE: u8 = 1 << 5;
 /// Deadlines below this fit six bytes.
 const NARROW_DEADLINE_MAX: u64 = (1 << 48) - 1;
 /// An inline string's length has ten bits.
-const INLINE_BYTES_MAX: usize = (1 << 10) - 1;
+pub(super) const INLINE_BYTES_MAX: usize = (1 << 10) - 1;
 /// "No entry" or "no link" among five-byte links.
 pub(crate) const NO_LINK: [u8; 5] = [0xff; 5];
 
@@ -38,6 +39,8 @@ pub(crate) enum Stored<'a> {
     Integer(i64),
     /// The value is in the object table at this index.
     Object(u32),
+    /// The number of a collection's type, and its packed bytes.
+    Packed(u8, &'a [u8]),
 }
 
 impl Stored<'_> {
@@ -46,6 +49,7 @@ impl Stored<'_> {
             Stored::Inline(bytes) => bytes.len(),
             Stored::Integer(_) => 8,
             Stored::Object(_) => 4,
+            Stored::Packed(_, bytes) => 1 + bytes.len(),
         }
     }
 }
@@ -73,6 +77,7 @@ impl Parts<'_> {
             Stored::Inline(bytes) => (0, bytes.len()),
             Stored::Integer(_) => (1, 0),
             Stored::Object(_) => (2, 0),
+            Stored::Packed(_, bytes) => (3, 1 + bytes.len()),
         };
         assert!(inline_len <= INLINE_BYTES_MAX, "too long to be inline");
         let long_key = self.key.len() > usize::from(u8::MAX);
@@ -103,6 +108,10 @@ impl Parts<'_> {
             Stored::Inline(bytes) => slot[at..at + bytes.len()].copy_from_slice(bytes),
             Stored::Integer(value) => slot[at..at + 8].copy_from_slice(&value.to_le_bytes()),
             Stored::Object(index) => slot[at..at + 4].copy_from_slice(&index.to_le_bytes()),
+            Stored::Packed(kind, bytes) => {
+                slot[at] = kind;
+                slot[at + 1..=at + bytes.len()].copy_from_slice(bytes);
+            }
         }
     }
 }
@@ -133,11 +142,26 @@ pub(crate) fn value(slot: &[u8]) -> Stored<'_> {
     let (start, len) = key_place(slot);
     let rest = &slot[start + len..];
     match slot[0] & KIND {
-        0 => Stored::Inline(&rest[..usize::from(slot[5]) | usize::from(slot[0] >> 6) << 8]),
+        0 => Stored::Inline(&rest[..inline_len(slot)]),
         1 => Stored::Integer(i64::from_le_bytes(first(rest))),
         2 => Stored::Object(u32::from_le_bytes(first(rest))),
-        kind => unreachable!("an entry of kind {kind} was never written"),
+        _ => Stored::Packed(rest[0], &rest[1..inline_len(slot)]),
     }
+}
+
+fn inline_len(slot: &[u8]) -> usize {
+    usize::from(slot[5]) | usize::from(slot[0] >> 6) << 8
+}
+
+/// Overwrites the packed bytes of an entry that has some, with the number of the type before them;
+/// the slot must have room.
+pub(crate) fn set_packed(slot: &mut [u8], bytes: &[u8]) {
+    let (start, len) = key_place(slot);
+    let at = start + len + 1;
+    slot[at..at + bytes.len()].copy_from_slice(bytes);
+    let inline_len = 1 + bytes.len();
+    slot[0] = slot[0] & 0b0011_1111 | (inline_len >> 8 << 6) as u8;
+    slot[5] = inline_len as u8;
 }
 
 /// Overwrites the integer of an integer entry.

@@ -5,6 +5,7 @@
 
 mod arena;
 mod chunk;
+mod collections;
 mod db;
 mod entry;
 mod object;
@@ -14,9 +15,10 @@ mod table;
 mod trash;
 mod wheel;
 
-pub use db::{Db, Found, NewValue, Taken, Value};
-pub use object::Object;
+pub use collections::{Kept, Object, Value};
+pub use db::{Db, Found, NewValue, Taken};
 
+use crate::error::Error;
 use crate::rng::Rng;
 use crate::time::UnixMillis;
 use db::DbTurn;
@@ -183,6 +185,36 @@ impl Keyspace {
         let (found, old) = db.replace(found, value, deadline, access);
         self.discard(index, old);
         found
+    }
+
+    /// Hands out the collection at a found entry, to be changed and given back by
+    /// [`Self::put_back`] before anything else is done with the database. Another type is an error.
+    #[inline]
+    pub fn hand_out<T: Kept>(&mut self, index: usize, found: Found) -> Result<T, Error> {
+        self.databases[index].hand_out(found)
+    }
+
+    /// Takes back a collection that was handed out; the entry goes when it is empty. Nothing else
+    /// may be done with the database in between.
+    #[inline]
+    pub fn put_back<T: Kept>(&mut self, index: usize, found: Found, collection: T, access: u32) {
+        let db = &mut self.databases[index];
+        if !collection.is_empty() {
+            db.sync_wheel(self.now);
+            let found = db.put_back(found, collection, access);
+            debug_assert!(db.find(db.key(found)) == Some(found), "an entry is where it says");
+            if let Some(chunk) = db.arena.take_retired() {
+                self.trash.push_chunk(chunk);
+            }
+            return;
+        }
+        self.remove(index, found);
+        self.discard(index, Some(collection.into_object()));
+    }
+
+    /// An empty collection for a new key.
+    pub fn empty<T: Kept>(&mut self, index: usize) -> T {
+        self.databases[index].empty()
     }
 
     /// Changes only when a found entry expires.

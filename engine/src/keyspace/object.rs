@@ -2,51 +2,38 @@
 //!
 //! Invariant: an object belongs to exactly one entry, which knows its index.
 
-/// A value that is too long or too rich for an entry. Later types (lists, sets...) join here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Object {
-    /// A long string.
-    Raw(Vec<u8>),
-}
+use super::collections::Object;
 
 impl Object {
-    /// Heap bytes that the object owns.
-    pub fn memory_bytes(&self) -> usize {
-        match self {
-            Self::Raw(bytes) => bytes.capacity(),
-        }
-    }
-
     /// Becomes a long string, in the memory that it has, if that fits well; false if it does not.
     pub(super) fn overwrite(&mut self, new: &[u8]) -> bool {
-        match self {
-            Self::Raw(bytes) => {
-                let fits = new.len() <= bytes.capacity() && bytes.capacity() / 2 <= new.len();
-                if fits {
-                    bytes.clear();
-                    bytes.extend_from_slice(new);
-                }
-                fits
-            }
+        #[allow(irrefutable_let_patterns, reason = "there are types beside strings")]
+        let Self::Raw(bytes) = self else { return false };
+        let fits = new.len() <= bytes.capacity() && bytes.capacity() / 2 <= new.len();
+        if fits {
+            bytes.clear();
+            bytes.extend_from_slice(new);
         }
+        fits
     }
 
-    /// Whether freeing it may take long, so that it should be freed in steps.
-    pub fn is_big(&self) -> bool {
-        self.memory_bytes() > FREE_BYTES_PER_STEP
+    /// What stands in the place of an object that is handed out.
+    pub(super) fn placeholder() -> Self {
+        Self::Raw(Vec::new())
     }
+}
 
-    /// Frees a bounded part; true when nothing is left.
-    pub fn free_some(&mut self) -> bool {
-        match self {
-            Self::Raw(bytes) => {
-                let keep = bytes.capacity().saturating_sub(FREE_BYTES_PER_STEP);
-                bytes.truncate(keep);
-                bytes.shrink_to(keep);
-                keep == 0
-            }
-        }
-    }
+/// Whether freeing a string may take long.
+pub(super) fn is_big_string(bytes: &Vec<u8>) -> bool {
+    bytes.capacity() > FREE_BYTES_PER_STEP
+}
+
+/// Frees a bounded part of a string; true when nothing is left.
+pub(super) fn free_some_of_string(bytes: &mut Vec<u8>) -> bool {
+    let keep = bytes.capacity().saturating_sub(FREE_BYTES_PER_STEP);
+    bytes.truncate(keep);
+    bytes.shrink_to(keep);
+    keep == 0
 }
 
 /// How much of a big string is given back in one step. Returning a megabyte of touched pages to the

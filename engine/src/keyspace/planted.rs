@@ -1,7 +1,7 @@
 //! Where planted bugs are carried out; see [`crate::planted`]. Nothing here runs in a keyspace
 //! that has none.
 
-use super::{Found, Keyspace, NewValue, Value};
+use super::{Found, Keyspace, NewValue};
 use crate::planted::PlantedBug;
 use crate::time::UnixMillis;
 
@@ -37,9 +37,8 @@ impl Keyspace {
     pub(super) fn planted_overwrite(&mut self, index: usize, found: Found) {
         let db = &self.databases[index];
         let key = db.key(found).to_vec();
-        let old = match db.value(found) {
-            Value::Bytes(bytes) => bytes.to_vec(),
-            Value::Integer(value) => value.to_string().into_bytes(),
+        let Ok(old) = db.value(found).string(&mut itoa::Buffer::new()).map(<[u8]>::to_vec) else {
+            return;
         };
         if let Some(planted) = &mut self.planted {
             planted.overwritten = (index, key, old);

@@ -5,8 +5,8 @@
 use std::collections::VecDeque;
 
 use super::chunk::Chunk;
+use super::collections::Object;
 use super::db::Db;
-use super::object::Object;
 
 /// Objects of a dropped database freed per step.
 const OBJECTS_PER_STEP: usize = 256;
