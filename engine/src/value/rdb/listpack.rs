@@ -255,7 +255,8 @@ mod tests {
     fn what_is_built_is_read_back() {
         let mut strings: Vec<Vec<u8>> = Vec::new();
         for bits in 0..64 {
-            for value in [(1_i64 << bits) - 1, 1 << bits, -(1_i64 << (bits % 63)), !(1 << bits)] {
+            let power = 1_i64 << bits;
+            for value in [power.wrapping_sub(1), power, power.wrapping_neg(), !power] {
                 strings.push(value.to_string().into_bytes());
             }
         }

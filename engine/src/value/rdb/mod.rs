@@ -27,7 +27,7 @@ mod zipmap;
 pub use element::Element;
 pub use envelope::{Dialect, is_readable, open, seal};
 pub use load::{kind, load};
-pub use save::{Saver, Target};
+pub use save::{HashField, Saver, Target};
 pub use save_stream::StreamSaver;
 pub use stream::{Consumer, Group, Id, Idempotence, Pending, Producer, Totals};
 
