@@ -18,6 +18,7 @@ mod debug;
 mod debug_digest;
 mod debug_protocol;
 pub(crate) mod dispatch;
+mod dump;
 mod expire;
 pub mod generate;
 mod generic;
@@ -57,6 +58,7 @@ const FAMILIES: &[&[Command]] = &[
     generic::COMMANDS,
     expire::COMMANDS,
     scan::COMMANDS,
+    dump::COMMANDS,
     wait::COMMANDS,
     connection::COMMANDS,
     hello::COMMANDS,

@@ -12,3 +12,4 @@ pub mod number;
 pub mod packed;
 pub mod zset;
 pub mod stream;
+pub mod rdb;
