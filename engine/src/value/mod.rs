@@ -10,6 +10,6 @@ pub mod hyperloglog;
 mod natural;
 pub mod number;
 pub mod packed;
-pub mod zset;
-pub mod stream;
 pub mod rdb;
+pub mod stream;
+pub mod zset;
