@@ -42,6 +42,8 @@ pub struct State {
     pub rng: Rng,
     /// Clients that wait inside a command.
     pub waits: Waits,
+    /// The secret key of the hash functions of collections.
+    pub hash_key: (u64, u64),
     /// CLIENT PAUSE: until when, and whether only writes wait.
     pub pause: Option<Pause>,
     /// When a web request was last logged.
@@ -142,6 +144,7 @@ impl State {
         let stats =
             Stats { by_command: vec![CommandStats::default(); commands], ..Stats::default() };
         let memory_startup = keyspace.memory_bytes();
+        let mut hash_keys = Rng::new(seed, "collections");
         Self {
             config,
             keyspace,
@@ -158,6 +161,7 @@ impl State {
             replication_id: Rng::new(seed, "replication id").hex40(),
             rng: Rng::new(seed, "commands"),
             waits: Waits::default(),
+            hash_key: (hash_keys.next_u64(), hash_keys.next_u64()),
             pause: None,
             last_web_request: None,
             active_expire: true,

@@ -26,6 +26,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     since: "2.4.0",
     complexity: "O(N) where N is the number of client connections",
     summary: "Closes the connections of other clients, or of this one.",
+    reply: "integer | ok",
     run: kill,
     ..Command::ROW
 }];

@@ -29,6 +29,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     group: Group::Server,
     complexity: "Depends on subcommand.",
     summary: "Holds tools for tests.",
+    reply: "any",
     run: debug,
     ..Command::ROW
 }];
@@ -264,6 +265,8 @@ fn serialized_len(value: Value<'_>) -> usize {
             let nodes = list.parts().map(|part| 1 + string_len(part.dump_len()));
             len_len(list.parts().count()) + nodes.sum::<usize>()
         }
+        // Other types have no snapshot form yet.
+        _ => 0,
     }
 }
 

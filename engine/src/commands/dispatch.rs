@@ -4,12 +4,13 @@
 //! leaves no trace, so that it can be parsed and run again.
 
 use super::Cx;
+use super::schema;
 use super::spec::Flags;
 use super::table::{Row, Table, Unknown, table};
 use crate::args::{Args, Words};
 use crate::effects::{Effect, LogLevel};
 use crate::error::Error;
-use crate::session::Blocked;
+use crate::session::{Blocked, ReplyMode};
 use crate::time::Micros;
 
 /// Bytes of arguments that the "unknown command" error quotes.
@@ -72,6 +73,20 @@ fn run(cx: &mut Cx<'_>, args: Args<'_>, start: usize) {
         && wait.words.is_empty()
     {
         wait.words = Words::new(args.from(0));
+    }
+    if cfg!(debug_assertions) {
+        check_reply(cx, args, start);
+    }
+}
+
+/// A command that has ended must have replied, and as its row says.
+fn check_reply(cx: &Cx<'_>, args: Args<'_>, start: usize) {
+    let reply = &cx.reply.out[start..];
+    let may_be_silent = cx.session.blocked.is_some()
+        || cx.session.closing
+        || cx.session.reply_mode != ReplyMode::On;
+    if !reply.is_empty() || !may_be_silent {
+        schema::check(cx.row, args, cx.reply.protocol, reply);
     }
 }
 

@@ -27,6 +27,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     group: Group::Server,
     complexity: "O(N) where N is the number of connections",
     summary: "Returns facts and figures about the server.",
+    reply: "verbatim",
     run: info,
     ..Command::ROW
 }];

@@ -24,6 +24,7 @@ pub(super) const COMMANDS: &[Command] = &[
         since: "3.0.0",
         summary: "Waits until as many replicas have acknowledged the client's writes, or a \
             time-out in milliseconds.",
+        reply: "integer",
         run: wait,
         ..Command::ROW
     },
@@ -38,6 +39,7 @@ pub(super) const COMMANDS: &[Command] = &[
         since: "7.2.0",
         summary: "Waits until the client's writes are in the append-only files of this server and \
             of replicas, or a time-out in milliseconds.",
+        reply: "[integer, integer]",
         run: waitaof,
         ..Command::ROW
     },
