@@ -28,6 +28,9 @@ pub mod info;
 mod info_memory;
 pub mod keys;
 mod lcs;
+mod list;
+mod list_move;
+mod list_pop;
 mod lolwut;
 mod many;
 mod memory;
@@ -55,6 +58,9 @@ const FAMILIES: &[&[Command]] = &[
     substring::COMMANDS,
     many::COMMANDS,
     lcs::COMMANDS,
+    list::COMMANDS,
+    list_pop::COMMANDS,
+    list_move::COMMANDS,
     generic::COMMANDS,
     expire::COMMANDS,
     scan::COMMANDS,

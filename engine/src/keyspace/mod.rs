@@ -217,6 +217,14 @@ impl Keyspace {
         self.databases[index].empty()
     }
 
+    /// Frees what was taken out of a collection; what takes long in later steps.
+    pub fn throw_away<T: Kept>(&mut self, collection: T) {
+        let object = collection.into_object();
+        if object.is_big() {
+            self.trash.push_object(object);
+        }
+    }
+
     /// Changes only when a found entry expires.
     pub fn set_deadline(
         &mut self,
