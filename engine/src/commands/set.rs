@@ -1,7 +1,6 @@
 //! Sets: members of one set.
 
 use super::Cx;
-use super::scan_collection;
 use super::spec::{Begin, Command, Find, Flags, Group, KeySpec, one_key};
 use crate::args::Args;
 use crate::error::Error;
@@ -109,28 +108,18 @@ pub(super) const COMMANDS: &[Command] = &[
         run: smove,
         ..Command::ROW
     },
-    Command {
-        name: "SSCAN",
-        syntax: "key cursor [MATCH pattern] [COUNT count]",
-        tips: &["nondeterministic_output"],
-        arity: -3,
-        flags: Flags::READONLY,
-        keys: &[one_key(&["RO", "ACCESS"])],
-        group: Group::Set,
-        since: "2.8.0",
-        complexity: "O(1) for each call, O(N) for a whole iteration where N is the number of \
-            members.",
-        summary: "Returns some members of a set and a cursor to go on from; 0 begins and ends.",
-        reply: "[bulk, array<bulk>]",
-        run: sscan,
-        ..Command::ROW
-    },
 ];
 
 /// Up to where sets keep their forms at present.
 #[inline]
 pub(super) fn limits(cx: &Cx<'_>) -> Limits {
-    cx.state.config.set_limits
+    let encodings = &cx.state.config.encodings;
+    Limits {
+        integers: encodings.intset_entries,
+        entries: encodings.set_entries,
+        value_bytes: encodings.set_value_bytes,
+        hash_key: cx.state.table_key,
+    }
 }
 
 /// `SADD key member ...`
