@@ -7,6 +7,7 @@ pub mod extended;
 pub mod geo;
 pub mod glob;
 pub mod hyperloglog;
+pub mod list;
 mod natural;
 pub mod number;
 pub mod packed;
