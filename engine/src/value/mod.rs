@@ -6,3 +6,4 @@ pub mod glob;
 mod natural;
 pub mod number;
 pub mod packed;
+pub mod table;
