@@ -29,6 +29,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     group: Group::Server,
     complexity: "Depends on subcommand.",
     summary: "Holds tools for tests.",
+    reply: "any",
     run: debug,
     ..Command::ROW
 }];
@@ -258,6 +259,8 @@ fn serialized_len(value: Value<'_>) -> usize {
         Value::Integer(-2_147_483_648..=2_147_483_647) => 5,
         Value::Integer(value) => string_len(value.to_string().len()),
         Value::Bytes(bytes) => string_len(bytes.len()),
+        // Other types have no snapshot form yet.
+        _ => 0,
     }
 }
 

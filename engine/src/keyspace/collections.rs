@@ -10,6 +10,7 @@ use super::object::{free_some_of_string, is_big_string};
 use crate::error::Error;
 use crate::value::collection::Collection;
 use crate::value::number::parse_integer;
+use crate::value::zset::Zset;
 
 /// A type that values of keys can have.
 pub trait Kept: Collection {
@@ -201,4 +202,6 @@ impl<'a> Value<'a> {
 
 // Type, number, name, accessor. The numbers 1 to 5 are kept for list, set, hash, zset and stream:
 //     List(List) = 1, "list", list;
-collections! {}
+collections! {
+    Zset(Zset) = 4, "zset", zset;
+}
