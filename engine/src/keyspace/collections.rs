@@ -201,11 +201,8 @@ impl<'a> Value<'a> {
     }
 }
 
-// Type, number, name, accessor. The numbers 1 to 5 are kept for list, set, hash, zset and stream:
-//     List(List) = 1, "list", list;
-collections! {
-    Zset(Zset) = 4, "zset", zset;
 // Type, number, name, accessor. The numbers 1 to 5 are kept for list, set, hash, zset and stream.
 collections! {
     List(List) = 1, "list", list;
+    Zset(Zset) = 4, "zset", zset;
 }
