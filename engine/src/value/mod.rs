@@ -13,7 +13,5 @@ pub mod number;
 pub mod packed;
 pub mod rdb;
 pub mod stream;
-pub mod stream;
 pub mod table;
-pub mod zset;
 pub mod zset;
