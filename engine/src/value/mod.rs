@@ -6,4 +6,5 @@ pub mod glob;
 mod natural;
 pub mod number;
 pub mod packed;
+pub mod strtod;
 pub mod zset;
