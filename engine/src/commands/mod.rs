@@ -18,6 +18,7 @@ mod debug;
 mod debug_digest;
 mod debug_protocol;
 pub(crate) mod dispatch;
+mod dump;
 mod expire;
 pub mod generate;
 mod generic;
@@ -33,6 +34,7 @@ mod memory;
 mod object;
 mod process;
 mod scan;
+pub mod schema;
 pub mod spec;
 mod string;
 mod substring;
@@ -41,6 +43,7 @@ pub mod table;
 mod wait;
 mod window;
 mod zset;
+mod zset_block;
 mod zset_bounds;
 mod zset_combine;
 mod zset_pop;
@@ -64,11 +67,13 @@ const FAMILIES: &[&[Command]] = &[
     zset_rank::COMMANDS,
     zset_range::COMMANDS,
     zset_pop::COMMANDS,
+    zset_block::COMMANDS,
     zset_combine::COMMANDS,
     zset_random::COMMANDS,
     generic::COMMANDS,
     expire::COMMANDS,
     scan::COMMANDS,
+    dump::COMMANDS,
     wait::COMMANDS,
     connection::COMMANDS,
     hello::COMMANDS,
