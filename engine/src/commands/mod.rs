@@ -43,6 +43,14 @@ pub mod syntax;
 pub mod table;
 mod wait;
 mod window;
+mod zset;
+mod zset_block;
+mod zset_bounds;
+mod zset_combine;
+mod zset_pop;
+mod zset_random;
+mod zset_range;
+mod zset_rank;
 
 pub use cx::Cx;
 use spec::Command;
@@ -56,6 +64,13 @@ const FAMILIES: &[&[Command]] = &[
     substring::COMMANDS,
     many::COMMANDS,
     lcs::COMMANDS,
+    zset::COMMANDS,
+    zset_rank::COMMANDS,
+    zset_range::COMMANDS,
+    zset_pop::COMMANDS,
+    zset_block::COMMANDS,
+    zset_combine::COMMANDS,
+    zset_random::COMMANDS,
     generic::COMMANDS,
     expire::COMMANDS,
     scan::COMMANDS,
