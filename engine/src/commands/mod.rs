@@ -18,6 +18,7 @@ mod debug;
 mod debug_digest;
 mod debug_protocol;
 pub(crate) mod dispatch;
+mod dump;
 mod expire;
 pub mod generate;
 mod generic;
@@ -33,6 +34,7 @@ mod memory;
 mod object;
 mod process;
 mod scan;
+pub mod schema;
 pub mod spec;
 mod string;
 mod substring;
@@ -56,6 +58,7 @@ const FAMILIES: &[&[Command]] = &[
     generic::COMMANDS,
     expire::COMMANDS,
     scan::COMMANDS,
+    dump::COMMANDS,
     wait::COMMANDS,
     connection::COMMANDS,
     hello::COMMANDS,
