@@ -21,6 +21,7 @@ mod debug;
 mod debug_digest;
 mod debug_protocol;
 pub(crate) mod dispatch;
+mod dump;
 mod expire;
 pub mod generate;
 mod generic;
@@ -38,6 +39,7 @@ mod object;
 mod process;
 mod raw_string;
 mod scan;
+pub mod schema;
 pub mod spec;
 mod string;
 mod substring;
@@ -65,6 +67,7 @@ const FAMILIES: &[&[Command]] = &[
     generic::COMMANDS,
     expire::COMMANDS,
     scan::COMMANDS,
+    dump::COMMANDS,
     wait::COMMANDS,
     connection::COMMANDS,
     hello::COMMANDS,
