@@ -1,6 +1,9 @@
 //! All commands: one file per family, each with its rows and the functions that they name.
 
 mod arguments;
+mod bitmap;
+mod bitmap_combine;
+mod bitmap_field;
 pub mod categories;
 mod client;
 mod client_kill;
@@ -24,6 +27,7 @@ pub mod generate;
 mod generic;
 mod hello;
 mod help;
+mod hyperloglog;
 pub mod info;
 mod info_memory;
 pub mod keys;
@@ -33,6 +37,7 @@ mod many;
 mod memory;
 mod object;
 mod process;
+mod raw_string;
 mod scan;
 mod scan_collection;
 pub mod schema;
@@ -71,6 +76,10 @@ const FAMILIES: &[&[Command]] = &[
     zset_block::COMMANDS,
     zset_combine::COMMANDS,
     zset_random::COMMANDS,
+    bitmap::COMMANDS,
+    bitmap_combine::COMMANDS,
+    bitmap_field::COMMANDS,
+    hyperloglog::COMMANDS,
     generic::COMMANDS,
     expire::COMMANDS,
     scan::COMMANDS,
