@@ -34,6 +34,7 @@ mod memory;
 mod object;
 mod process;
 mod scan;
+pub mod schema;
 pub mod spec;
 mod string;
 mod substring;

@@ -30,6 +30,7 @@ pub(super) const COMMANDS: &[Command] = &[
         categories: &["dangerous"],
         complexity: "O(N) where N is the number of keys in the database.",
         summary: "Returns the names of all keys that match a glob pattern.",
+        reply: "array<bulk>",
         run: keys,
         ..Command::ROW
     },
@@ -42,6 +43,7 @@ pub(super) const COMMANDS: &[Command] = &[
         since: "2.8.0",
         complexity: "O(1) for each call, O(N) for a whole iteration where N is the number of keys.",
         summary: "Returns some names of keys and a cursor to go on from; 0 begins and ends.",
+        reply: "[bulk, array<bulk>]",
         run: scan,
         ..Command::ROW
     },

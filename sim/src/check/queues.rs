@@ -1,9 +1,9 @@
 //! Whether a list was used as a queue without losing, repeating or reordering anything.
 //!
 //! Every value is pushed once at most, so what each operation did can be read from the answers, and
-//! a handful of rules replaces a search: a queue with distinct values is linearizable if and only if
-//! nothing comes out that did not go in, nothing comes out twice, nothing overtakes, and nothing is
-//! said to be empty while something was in it (Henzinger, Sezgin and Vafeiadis, "Aspect-oriented
+//! a handful of rules replaces a search: a queue with distinct values is linearizable if and only
+//! if nothing comes out that did not go in, nothing comes out twice, nothing overtakes, and nothing
+//! is said to be empty while something was in it (Henzinger, Sezgin and Vafeiadis, "Aspect-oriented
 //! linearizability proofs", 2013). The deaths of a server that keeps nothing empty the queue.
 //!
 //! Invariant: an operation without an answer may have happened at any time after its call, or
