@@ -59,6 +59,41 @@ impl<'a> Args<'a> {
     }
 }
 
+/// The words of one command, with bytes of their own: for a command that is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Words {
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+}
+
+impl Words {
+    /// A copy of the words.
+    pub fn new<'a>(words: impl ExactSizeIterator<Item = &'a [u8]> + Clone) -> Self {
+        let mut bytes = Vec::with_capacity(words.clone().map(<[u8]>::len).sum());
+        let mut spans = Vec::with_capacity(words.len());
+        for word in words {
+            spans.push(Span { start: bytes.len(), len: word.len() });
+            bytes.extend_from_slice(word);
+        }
+        Self { bytes, spans }
+    }
+
+    /// Whether there are none: not the words of a command.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// The command.
+    pub fn args(&self) -> Args<'_> {
+        Args::new(&self.bytes, &self.spans)
+    }
+
+    /// Heap bytes that they own.
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes.capacity() + self.spans.capacity() * size_of::<Span>()
+    }
+}
+
 impl core::fmt::Debug for Args<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_list().entries(self.from(0).map(|word| word.escape_ascii().to_string())).finish()

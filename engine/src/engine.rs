@@ -3,6 +3,8 @@
 //! Invariants: a step does a bounded amount of work; effects are complete when it returns; at most
 //! one session is taken out of the set, and it is back when the step ends.
 
+mod serve;
+
 use bytes::{Buf, BytesMut};
 
 use crate::args::{Args, Span};
@@ -37,6 +39,8 @@ pub enum Timer {
     Expiry,
     /// Deleted things wait to be freed.
     Free,
+    /// Clients that wait for keys are tried again.
+    Serve,
     /// CLIENT PAUSE ends.
     Pause,
     /// The patience of a waiting client ends.
@@ -56,6 +60,10 @@ pub struct Engine {
     spare_spans: Vec<Span>,
     /// Rows of the commands that the last step ran, for `note_elapsed`.
     ran: Vec<usize>,
+    /// Clients tried again and keys looked at for them in the present step.
+    looks: usize,
+    /// Bytes of replies to clients tried again in the present step.
+    served_bytes: usize,
     next_idle_check: Instant,
     /// When to look at clients whose output is over the soft limit, if there are any.
     output_check: Option<Instant>,
@@ -70,6 +78,8 @@ impl Engine {
             reply: Reply::default(),
             spare_spans: Vec::new(),
             ran: Vec::new(),
+            looks: 0,
+            served_bytes: 0,
             next_idle_check: now.mono + IDLE_CHECK_INTERVAL,
             output_check: None,
             now,
@@ -89,6 +99,7 @@ impl Engine {
             self.state.rates.sample(now.mono, self.state.counters());
         }
         self.ran.clear();
+        (self.looks, self.served_bytes) = (0, 0);
         match input {
             Input::Opened { conn, origin } => self.opened(conn, origin, fx),
             Input::Received { conn, bytes } => self.received(conn, bytes, fx),
@@ -112,8 +123,9 @@ impl Engine {
         let candidates = [
             expiry.map(|deadline| (state.clock.when(deadline), Timer::Expiry)),
             state.keyspace.has_trash().then_some((self.now.mono, Timer::Free)),
+            self.must_serve().then_some((self.now.mono, Timer::Serve)),
             state.pause.map(|pause| (pause.until, Timer::Pause)),
-            state.deadlines.first().map(|at| (at, Timer::Wait)),
+            state.waits.first_deadline().map(|at| (at, Timer::Wait)),
             wants_idle_check.then_some((self.next_idle_check, Timer::IdleClients)),
             self.output_check.map(|at| (at, Timer::OutputLimits)),
         ];
@@ -180,6 +192,7 @@ impl Engine {
     /// Checks every structure; for tests.
     pub fn check_invariants(&self) {
         self.state.keyspace.check_invariants();
+        self.state.check_waits();
     }
 
     fn opened(&mut self, conn: ConnId, origin: Origin, fx: &mut Effects) {
@@ -224,17 +237,24 @@ impl Engine {
         if session.closing {
             bytes.clear();
         } else if session.blocked.is_none() {
-            self.run_commands(&mut session, bytes, fx);
+            self.serve(fx);
+            if self.must_serve() {
+                fx.push(Effect::Resume(conn));
+            } else {
+                self.run_commands(&mut session, bytes, fx);
+            }
         }
         session.input_pending = bytes.len();
         if bytes.len() as u64 > self.state.config.client_query_buffer_limit && !session.closing {
             self.state.stats.query_buffer_closed += 1;
+            self.state.waits.end(&mut session);
             session.closing = true;
             session.outbox.clear();
             bytes.clear();
             fx.push(Effect::Abort(conn));
         }
         self.state.sessions.put_back(session);
+        self.serve(fx);
     }
 
     fn run_commands(&mut self, session: &mut Session, bytes: &mut BytesMut, fx: &mut Effects) {
@@ -252,7 +272,7 @@ impl Engine {
         if session.closing {
             bytes.clear();
             fx.push(Effect::Close(session.id));
-        } else if self.exceeds_output_limit(session) {
+        } else if self.exceeds_output_limit(session, self.reply.out.len()) {
             self.reply.out = Vec::new();
             self.abort_for_output(session, fx);
             bytes.clear();
@@ -302,6 +322,8 @@ impl Engine {
                         fx,
                         now: self.now,
                         row,
+                        retry: false,
+                        may_block: true,
                     };
                     let ran = dispatch(&mut cx, args);
                     self.ran.push(cx.row.index);
@@ -313,9 +335,10 @@ impl Engine {
                     if session.closing || session.blocked.is_some() {
                         return taken;
                     }
+                    self.serve(fx);
                     let full = self.reply.out.len() >= STEP_OUTPUT_BYTES_MAX;
                     let many = self.ran.len() >= self.state.config.step_commands_max;
-                    if (full || many) && taken < bytes.len() {
+                    if (full || many || self.must_serve()) && taken < bytes.len() {
                         fx.push(Effect::Resume(session.id));
                         return taken;
                     }
@@ -337,9 +360,9 @@ impl Engine {
     /// Whether the running client has more output than it may. Asked once at the end of a step,
     /// which is bounded itself.
     #[inline]
-    fn exceeds_output_limit(&mut self, session: &mut Session) -> bool {
+    fn exceeds_output_limit(&mut self, session: &mut Session, unsent: usize) -> bool {
         let limit = self.state.config.output_limits.normal;
-        let pending = (self.reply.out.len() + session.in_flight) as u64;
+        let pending = (unsent + session.in_flight) as u64;
         limit.concerns(pending) && self.is_over(limit, pending, session)
     }
 
@@ -402,8 +425,8 @@ impl Engine {
     }
 
     fn closed(&mut self, conn: ConnId) {
-        if let Some(session) = self.state.sessions.remove(conn) {
-            self.state.deadlines.forget(&session);
+        if let Some(mut session) = self.state.sessions.remove(conn) {
+            self.state.waits.end(&mut session);
         }
     }
 
@@ -451,14 +474,22 @@ impl Engine {
         if self.state.pause.is_some_and(|pause| pause.until <= self.now.mono) {
             self.state.end_pause(fx);
         }
-        self.state.end_waits(self.now.mono, WAITS_ENDED_PER_STEP, fx);
         // A pause promises that the data does not change.
         if self.state.active_expire && self.state.pause.is_none() {
             let budget = self.state.config.step_expirations_max;
             let state = &mut self.state;
             let mut expired = 0;
-            state.keyspace.expire_some(budget, |_, _| expired += 1);
+            let waits = &mut state.waits;
+            state.keyspace.expire_some(budget, |db, key| {
+                expired += 1;
+                waits.touch(db, key);
+            });
             state.dirty += expired;
+        }
+        self.serve(fx);
+        // Who can be served is served, however late it is.
+        if !self.must_serve() {
+            self.state.end_waits(self.now.mono, WAITS_ENDED_PER_STEP, fx);
         }
         self.state.keyspace.free_some();
         if self.state.config.timeout_secs > 0 && self.next_idle_check <= self.now.mono {

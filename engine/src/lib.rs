@@ -37,6 +37,7 @@ mod rates;
 pub mod resp;
 pub mod rng;
 pub mod session;
+mod snapshot;
 pub mod state;
 pub mod time;
 pub mod value;

@@ -3,12 +3,16 @@
 //! Invariant: an idle session owns no buffer: its parser and outbox borrow the engine's spare ones
 //! while a command runs.
 
+mod wait;
+
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::input::{ConnId, Origin};
 use crate::resp::{Parser, Protocol};
 use crate::time::Instant;
+pub(crate) use wait::KeysWait;
+pub use wait::{Kind, TimedOut, Wait, WaitFor};
 
 /// Which replies a client wants (CLIENT REPLY).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,24 +37,6 @@ pub enum Blocked {
     Driver,
     /// Its command waits for something to happen; see [`crate::block`].
     Command(Wait),
-}
-
-/// What a command waits with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wait {
-    /// When its patience ends; `None`: never.
-    pub until: Option<Instant>,
-    /// What it then replies.
-    pub timed_out: TimedOut,
-}
-
-/// The reply of a command whose patience has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimedOut {
-    /// No replica has acknowledged (WAIT).
-    Zero,
-    /// Neither this server nor a replica has acknowledged (WAITAOF).
-    TwoZeroes,
 }
 
 /// One client.
@@ -100,6 +86,8 @@ pub struct Session {
     pub input_pending: usize,
     /// Since when its output has been over the soft limit.
     pub over_soft_limit: Option<Instant>,
+    /// The keys that its command waits for, if it does.
+    pub(crate) keys_wait: Option<Box<KeysWait>>,
     pub(crate) parser: Parser,
     /// Replies that nobody has taken yet.
     pub(crate) outbox: Vec<u8>,
@@ -131,6 +119,7 @@ impl Session {
             in_flight: 0,
             input_pending: 0,
             over_soft_limit: None,
+            keys_wait: None,
             parser: Parser::default(),
             outbox: Vec::new(),
         }
@@ -193,6 +182,7 @@ impl Session {
             + self.name.len()
             + self.lib_name.len()
             + self.lib_ver.len()
+            + self.keys_wait.as_ref().map_or(0, |wait| wait.memory_bytes())
             + self.parser.memory_bytes()
             + self.outbox.capacity()
             + self.input_pending

@@ -1,6 +1,6 @@
 //! Everything that a command may touch beside the client that runs it.
 
-use crate::block::Deadlines;
+use crate::block::Waits;
 use crate::config::Config;
 use crate::effects::{Effect, Effects};
 use crate::input::{ConnId, Facts, Vitals};
@@ -40,8 +40,10 @@ pub struct State {
     pub replication_id: String,
     /// Random numbers for commands (RANDOMKEY, LOLWUT...).
     pub rng: Rng,
-    /// When the patience of waiting clients ends.
-    pub deadlines: Deadlines,
+    /// Clients that wait inside a command.
+    pub waits: Waits,
+    /// The secret key of the hash functions of collections.
+    pub hash_key: (u64, u64),
     /// CLIENT PAUSE: until when, and whether only writes wait.
     pub pause: Option<Pause>,
     /// When a web request was last logged.
@@ -142,6 +144,7 @@ impl State {
         let stats =
             Stats { by_command: vec![CommandStats::default(); commands], ..Stats::default() };
         let memory_startup = keyspace.memory_bytes();
+        let mut hash_keys = Rng::new(seed, "collections");
         Self {
             config,
             keyspace,
@@ -157,7 +160,8 @@ impl State {
             over_soft_limit: Vec::new(),
             replication_id: Rng::new(seed, "replication id").hex40(),
             rng: Rng::new(seed, "commands"),
-            deadlines: Deadlines::default(),
+            waits: Waits::default(),
+            hash_key: (hash_keys.next_u64(), hash_keys.next_u64()),
             pause: None,
             last_web_request: None,
             active_expire: true,
@@ -178,6 +182,12 @@ impl State {
     #[inline]
     pub fn must_authenticate(&self, session: &Session) -> bool {
         !session.authenticated && !self.config.requirepass.is_empty()
+    }
+
+    /// Whether CLIENT PAUSE is in force.
+    #[inline]
+    pub fn is_paused(&self, now: Instant) -> bool {
+        self.pause.is_some_and(|pause| now < pause.until)
     }
 
     /// Ends CLIENT PAUSE: the clients that it held back go on.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use orrery_sim::fault::FaultKind;
 use orrery_sim::history::json_lines;
 use orrery_sim::journal::{Journal, Op, Seen};
-use orrery_sim::judge::{Judged, Loss, Wrong, judge, server_history};
+use orrery_sim::judge::{Judged, Loss, Wrong, has_own_checker, judge, server_history};
 use orrery_sim::workload::{Ask, Workload};
 use orrery_sim::world::{Death, Effects, Outcome};
 use serde_json::{Value, json};
@@ -151,6 +151,7 @@ fn copy(journal: &Journal, wanted: impl Fn(&Op) -> bool) -> Journal {
     let mut part = Journal::default();
     part.ops = journal.ops.iter().copied().filter(wanted).collect();
     part.texts.clone_from(&journal.texts);
+    part.lists.clone_from(&journal.lists);
     part
 }
 
@@ -183,8 +184,22 @@ fn gone(journal: &Journal) -> u64 {
     gone
 }
 
+/// Stores what was judged: a history in the checker's format, or, of queues and streams, one
+/// operation a line as the client saw it.
 fn store(options: &Options, part: &Outcome, path: &Path) -> io::Result<()> {
     let mut out = BufWriter::new(File::create(path)?);
+    let journal = &part.journal;
+    for op in journal.ops.iter().filter(|op| has_own_checker(op.key)) {
+        let Op { client, call_ns, return_ns, ask, .. } = op;
+        write!(out, "{call_ns} {return_ns} client {client} key {} {ask:?}", op.key.index)?;
+        match op.seen {
+            Seen::List(at) => writeln!(out, " {:?}", journal.lists[at as usize])?,
+            Seen::Error(at) | Seen::Odd(at) => {
+                writeln!(out, " {}", String::from_utf8_lossy(&journal.texts[at as usize]))?;
+            }
+            seen => writeln!(out, " {seen:?}")?,
+        }
+    }
     json_lines::write(&server_history(&options.setup, part, 0), &mut out)?;
     out.flush()
 }
@@ -199,6 +214,9 @@ fn problems(options: &Options, record: &Record, summary: &Summary) -> Vec<(Statu
                 let why = why.as_ref().map_or_else(String::new, |why| format!("\n{why}"));
                 let text = format!("the history of {name} is not linearizable{why}");
                 problems.push((Status::Violation, text));
+            }
+            Some(Wrong::NotKept(why)) => {
+                problems.push((Status::Violation, format!("{name}: {why}")));
             }
             Some(Wrong::Unknown(reason)) => {
                 problems.push((Status::Vacuous, format!("{name}: no verdict: {reason}")));
@@ -263,6 +281,7 @@ fn verdict(row: &Row) -> &'static str {
     match (&row.judged.wrong, row.judged.loss) {
         (Some(Wrong::NotLinearizable(_)), Loss::None) => "NOT LINEARIZABLE",
         (Some(Wrong::NotLinearizable(_)), _) => "NOT LINEARIZABLE, even with loss at each kill",
+        (Some(Wrong::NotKept(_)), _) => "NOT KEPT",
         (Some(Wrong::Unknown(_)), _) => "unknown",
         (None, Loss::None) => "linearizable",
         (None, Loss::Seen) => "linearizable if each kill empties the server; loss seen",

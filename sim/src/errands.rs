@@ -11,10 +11,12 @@ use std::collections::VecDeque;
 use crate::chance::{Chance, Draw, Key, Stream};
 use crate::journal::{Journal, NEVER_NS, Op, Seen};
 use crate::setup::{Knobs, Setup};
-use crate::workload::{Ask, KeyName, Values, Workload, parse_reply};
+use crate::workload::{Ask, Id, KeyName, Known, Values, Workload, parse_reply};
 
 /// A bulk client that has written and read all its keys goes on this much slower.
 const BULK_REST: u64 = 16;
+/// A client remembers so many entries that it has not acknowledged.
+const HELD_MAX: usize = 64;
 /// So many bulk clients of one server have keys of their own; numbers of keys have sixteen bits.
 const BULK_RANGES_MAX: u16 = 40;
 
@@ -95,6 +97,10 @@ pub(crate) struct Errands {
     rounds: u64,
     /// Values that it saw last, by key of the server that it talks to.
     seen: Vec<(KeyName, u64)>,
+    /// Entries of streams that were handed to it there, the oldest first.
+    held: VecDeque<(KeyName, Id)>,
+    /// A stream there that has no group yet.
+    wants_group: Option<KeyName>,
 }
 
 impl Errands {
@@ -116,6 +122,8 @@ impl Errands {
             first_key: range * menu.knobs.bulk_keys,
             rounds: 0,
             seen: Vec::new(),
+            held: VecDeque::new(),
+            wants_group: None,
         }
     }
 
@@ -128,6 +136,8 @@ impl Errands {
         if server != self.server {
             self.server = server;
             self.seen.clear();
+            self.held.clear();
+            self.wants_group = None;
         }
     }
 
@@ -205,7 +215,7 @@ impl Errands {
         for slot in 0..count {
             let (key, ask) = self.next_command(menu, journal.next_value(), &mut draw, closing);
             self.open.push_back(journal.ops.len());
-            ask.write(key, &menu.values, outbox);
+            ask.write(key, self.index, &menu.values, outbox);
             journal.ops.push(Op {
                 client: self.index,
                 slot,
@@ -237,8 +247,18 @@ impl Errands {
             let at = self.open.pop_front().ok_or(Nonsense)?;
             let seen = journal.answer(at, said, &menu.values, now);
             let op = &journal.ops[at];
-            if let Seen::Value(value) = seen {
-                self.remember(op.key, value);
+            match (op.ask, seen) {
+                (_, Seen::Value(value)) => self.remember(op.key, value),
+                (Ask::ReadGroup { .. } | Ask::Claim { .. }, Seen::List(list)) => {
+                    let entries = &journal.lists[list as usize];
+                    self.held.extend(entries.iter().map(|&(id, _)| (op.key, id)));
+                    let surplus = self.held.len().saturating_sub(HELD_MAX);
+                    self.held.drain(..surplus);
+                }
+                (_, Seen::Error(text)) if journal.texts[text as usize].starts_with(b"NOGROUP") => {
+                    self.wants_group = Some(op.key);
+                }
+                _ => {}
             }
             if !self.bulk && is_last_round(op) {
                 self.next_key += 1;
@@ -278,13 +298,23 @@ impl Errands {
             return (KeyName { workload: Workload::Bulk, index }, ask);
         }
         if closing {
-            return (menu.key_at(self.next_key), Ask::Get);
+            let key = menu.key_at(self.next_key);
+            return (key, Ask::last(key.workload, self.index));
+        }
+        if let Some(key) = self.wants_group.take() {
+            return (key, Ask::CreateGroup);
         }
         let workload = draw.pick(&menu.workloads);
         let index = draw.below(u64::from(menu.keys(workload))) as u16;
         let key = KeyName { workload, index };
-        let known = if menu.has_ifeq { self.last_seen(key) } else { 0 };
-        (key, Ask::draw(draw, workload, value, known, knobs))
+        let seen = if menu.has_ifeq { self.last_seen(key) } else { 0 };
+        let held = self.held.iter().position(|(name, _)| *name == key);
+        let known = Known { value: seen, id: held.map(|at| self.held[at].1) };
+        let ask = Ask::draw(draw, workload, value, known, knobs);
+        if let (Ask::Ack { .. }, Some(at)) = (ask, held) {
+            self.held.remove(at);
+        }
+        (key, ask)
     }
 
     fn last_seen(&self, key: KeyName) -> u64 {

@@ -3,7 +3,7 @@
 //! Invariant: an operation is written down before its command leaves, and an answer only when the
 //! client has read it.
 
-use crate::workload::{Ask, KeyName, Said, Values, Workload, number};
+use crate::workload::{Ask, Id, KeyName, Said, Values, Workload, number};
 
 /// The moment that never came.
 pub const NEVER_NS: u64 = u64::MAX;
@@ -25,6 +25,8 @@ pub enum Seen {
     Value(u64),
     /// A counter's value.
     Count(i64),
+    /// Values, or entries of a stream; they are in [`Journal::lists`].
+    List(u32),
     /// An error; its text is in [`Journal::texts`].
     Error(u32),
     /// Anything else; its text is in [`Journal::texts`].
@@ -63,6 +65,9 @@ pub struct Journal {
     pub ops: Vec<Op>,
     /// Texts that are no values.
     pub texts: Vec<Vec<u8>>,
+    /// Values with their ids in a stream; zero is what a list's elements have for an id, and what
+    /// an entry has for a value where only its id was told.
+    pub lists: Vec<Vec<(Id, u64)>>,
     /// How many were answered.
     pub answered: u64,
     /// How many have an unknown outcome.
@@ -85,21 +90,11 @@ impl Journal {
         values: &Values,
         (now_ns, local_us): (u64, u64),
     ) -> Seen {
-        let counter = self.ops[at].key.workload == Workload::Counters;
-        let seen = match said {
-            Said::Simple(b"OK") => Seen::Done,
-            Said::Nil => Seen::Nil,
-            Said::Integer(value) => Seen::Integer(value),
-            Said::Error(text) => Seen::Error(self.keep(text)),
-            Said::Simple(text) | Said::Odd(text) => Seen::Odd(self.keep(text)),
-            Said::Bulk(text) if counter => match number(text) {
-                Some(count) => Seen::Count(count),
-                None => Seen::Odd(self.keep(text)),
-            },
-            Said::Bulk(text) => match values.read(text, &mut self.scratch) {
-                Some(value) => Seen::Value(value),
-                None => Seen::Odd(self.keep(text)),
-            },
+        let Op { key, ask, .. } = self.ops[at];
+        let seen = match key.workload {
+            Workload::Queues | Workload::Groups => self.collection_reply(ask, said, values),
+            Workload::Fields => self.field_reply(ask, said, values),
+            workload => self.string_reply(workload, said, values),
         };
         self.answered += 1;
         let op = &mut self.ops[at];
@@ -107,6 +102,102 @@ impl Journal {
         op.return_ns = now_ns;
         op.return_local_us = local_us;
         seen
+    }
+
+    fn string_reply(&mut self, workload: Workload, said: Said<'_>, values: &Values) -> Seen {
+        match said {
+            Said::Simple(b"OK") => Seen::Done,
+            Said::Nil => Seen::Nil,
+            Said::Integer(value) => Seen::Integer(value),
+            Said::Error(text) => Seen::Error(self.keep(text)),
+            Said::Bulk(text) if workload == Workload::Counters => match number(text) {
+                Some(count) => Seen::Count(count),
+                None => Seen::Odd(self.keep(text)),
+            },
+            Said::Bulk(text) => match values.read(text, &mut self.scratch) {
+                Some(value) => Seen::Value(value),
+                None => Seen::Odd(self.keep(text)),
+            },
+            other => self.odd(other),
+        }
+    }
+
+    /// What the reply of a command on a field says about the field, in the words of the commands on
+    /// keys.
+    fn field_reply(&mut self, ask: Ask, said: Said<'_>, values: &Values) -> Seen {
+        let only = said.items().and_then(|mut items| match (items.next(), items.next()) {
+            (Some(Said::Integer(value)), None) => Some(value),
+            _ => None,
+        });
+        match (ask, said, only) {
+            (Ask::Set { .. }, Said::Integer(0 | 1), _) => Seen::Done,
+            (Ask::SetPx { .. }, Said::Integer(1), _) => Seen::Done,
+            (Ask::Pttl, _, Some(value)) => Seen::Integer(value),
+            (Ask::Pexpire { .. }, _, Some(-2)) => Seen::Integer(0),
+            (Ask::Pexpire { .. }, _, Some(1)) => Seen::Integer(1),
+            (Ask::Set { .. } | Ask::SetPx { .. }, Said::Integer(_), _) => self.odd(said),
+            _ => self.string_reply(Workload::Fields, said, values),
+        }
+    }
+
+    fn collection_reply(&mut self, ask: Ask, said: Said<'_>, values: &Values) -> Seen {
+        match (ask, said) {
+            (_, Said::Error(text)) => Seen::Error(self.keep(text)),
+            (_, Said::Integer(value)) => Seen::Integer(value),
+            (Ask::CreateGroup, Said::Simple(b"OK")) => Seen::Done,
+            (Ask::ReadGroup { .. }, Said::Nil) => self.list(Vec::new()),
+            (_, Said::Nil) => Seen::Nil,
+            (Ask::Pop, Said::Bulk(_)) => self.string_reply(Workload::Queues, said, values),
+            _ => match self.parts(ask, said, values) {
+                Some(Parts::Value(value)) => Seen::Value(value),
+                Some(Parts::List(list)) => self.list(list),
+                None => self.odd(said),
+            },
+        }
+    }
+
+    /// The parts of a reply that has some, if they are what the command's reply should have.
+    fn parts(&mut self, ask: Ask, said: Said<'_>, values: &Values) -> Option<Parts> {
+        let value = |text: &[u8], scratch: &mut Vec<u8>| values.read(text, scratch);
+        let scratch = &mut self.scratch;
+        Some(match ask {
+            Ask::BlockingPop { .. } => {
+                let mut items = said.items()?;
+                items.next()?.bulk()?;
+                Parts::Value(value(items.next()?.bulk()?, scratch)?)
+            }
+            Ask::Look => {
+                let read = |item: Said<'_>| Some(((0, 0), value(item.bulk()?, scratch)?));
+                Parts::List(said.items()?.map(read).collect::<Option<_>>()?)
+            }
+            Ask::Add { .. } => Parts::List(vec![(id(said)?, 0)]),
+            Ask::ReadGroup { .. } => {
+                let mut stream = said.items()?.next()?.items()?;
+                stream.next()?.bulk()?;
+                Parts::List(entries(stream.next()?, values, scratch)?)
+            }
+            Ask::Claim { .. } => {
+                let mut items = said.items()?;
+                items.next()?.bulk()?;
+                Parts::List(entries(items.next()?, values, scratch)?)
+            }
+            Ask::Range => Parts::List(entries(said, values, scratch)?),
+            Ask::Pending => {
+                let read = |item: Said<'_>| Some((id(item.items()?.next()?)?, 0));
+                Parts::List(said.items()?.map(read).collect::<Option<_>>()?)
+            }
+            _ => return None,
+        })
+    }
+
+    fn list(&mut self, list: Vec<(Id, u64)>) -> Seen {
+        self.lists.push(list);
+        Seen::List(self.lists.len() as u32 - 1)
+    }
+
+    fn odd(&mut self, said: Said<'_>) -> Seen {
+        let text = format!("{said:?}");
+        Seen::Odd(self.keep(text.as_bytes()))
     }
 
     /// The client gives an operation up.
@@ -119,4 +210,28 @@ impl Journal {
         self.texts.push(text.to_vec());
         self.texts.len() as u32 - 1
     }
+}
+
+enum Parts {
+    Value(u64),
+    List(Vec<(Id, u64)>),
+}
+
+fn id(said: Said<'_>) -> Option<Id> {
+    let text = said.bulk()?;
+    let dash = text.iter().position(|&byte| byte == b'-')?;
+    let part = |text: &[u8]| number(text).and_then(|number| u64::try_from(number).ok());
+    Some((part(&text[..dash])?, part(&text[dash + 1..])?))
+}
+
+/// Entries with one field each.
+fn entries(said: Said<'_>, values: &Values, scratch: &mut Vec<u8>) -> Option<Vec<(Id, u64)>> {
+    said.items()?
+        .map(|entry| {
+            let mut parts = entry.items()?;
+            let id = id(parts.next()?)?;
+            let value = parts.next()?.items()?.nth(1)?.bulk()?;
+            Some((id, values.read(value, scratch)?))
+        })
+        .collect()
 }

@@ -5,18 +5,22 @@
 //! must be linearizable. Without them it is judged a second time: if it is not linearizable then,
 //! clients have seen the loss.
 //!
+//! Queues and streams with consumer groups are judged apart, by the rules of their own checkers; a
+//! field of a hash is a key like any other.
+//!
 //! Invariant: what is judged is what clients knew; the world adds only the deaths, and how wrong
 //! the servers' clocks can have been.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::check::{Counterexample, Options, UnknownReason, Verdict, check};
+use crate::check::{Counterexample, Options, UnknownReason, Verdict, check, groups, queues};
 use crate::history::{
     Command, Condition, History, Operation, Outcome, Reply, SetCommand, Specification, Value,
 };
 use crate::journal::{Journal, Op, Seen};
 use crate::setup::Setup;
-use crate::workload::{Ask, KeyName, Values};
+use crate::workload::{Ask, KeyName, Values, Workload};
 use crate::world::{Death, Outcome as Run};
 
 /// Longest search of one history.
@@ -48,6 +52,8 @@ pub struct Judged {
 pub enum Wrong {
     /// No order of the operations explains the answers.
     NotLinearizable(Option<Box<Counterexample>>),
+    /// A queue or a stream was not what it should be; in words.
+    NotKept(String),
     /// The checker could not tell.
     Unknown(UnknownReason),
 }
@@ -86,6 +92,7 @@ fn judge_server(setup: &Setup, run: &Run, server: u16, ops: &[usize], explain: b
         ..Options::default()
     };
     let deaths: Vec<&Death> = run.deaths.iter().filter(|death| death.server == server).collect();
+    let not_kept = collections(&run.journal, ops, &deaths);
     let blind = Options { explain: false, ..options };
     let seen_loss = !deaths.is_empty()
         && matches!(check(&history, &blind).verdict, Verdict::NotLinearizable(_));
@@ -110,7 +117,106 @@ fn judge_server(setup: &Setup, run: &Run, server: u16, ops: &[usize], explain: b
         Verdict::NotLinearizable(why) => judged.wrong = Some(Wrong::NotLinearizable(why)),
         Verdict::Unknown(reason) => judged.wrong = Some(Wrong::Unknown(reason)),
     }
+    if let Err(why) = not_kept {
+        judged.wrong = Some(Wrong::NotKept(why));
+    }
     judged
+}
+
+/// Judges the queues and streams among the operations on one server.
+fn collections(journal: &Journal, places: &[usize], deaths: &[&Death]) -> Result<(), String> {
+    let mut by_key: BTreeMap<KeyName, Vec<&Op>> = BTreeMap::new();
+    for op in places.iter().map(|&at| &journal.ops[at]).filter(|op| has_own_checker(op.key)) {
+        by_key.entry(op.key).or_default().push(op);
+    }
+    let mut deaths: Vec<u64> = deaths.iter().map(|death| death.at_ns).collect();
+    deaths.sort_unstable();
+    for (key, ops) in by_key {
+        let verdict = match key.workload {
+            Workload::Queues => {
+                let acts = ops.iter().map(|op| queue_operation(journal, op));
+                let operations: Result<Vec<_>, String> =
+                    acts.filter_map(Result::transpose).collect();
+                operations.and_then(|operations| queues::check(&operations, &deaths))
+            }
+            _ => {
+                let acts = ops.iter().map(|op| group_operation(journal, op));
+                let operations: Result<Vec<_>, String> =
+                    acts.filter_map(Result::transpose).collect();
+                operations.and_then(|operations| groups::check(&operations, &deaths))
+            }
+        };
+        let mut name = Vec::new();
+        key.write(&mut name);
+        verdict.map_err(|why| format!("key {}: {why}", String::from_utf8_lossy(&name)))?;
+    }
+    Ok(())
+}
+
+/// Whether operations on this key are judged by rules instead of a search.
+#[must_use]
+pub fn has_own_checker(key: KeyName) -> bool {
+    matches!(key.workload, Workload::Queues | Workload::Groups)
+}
+
+/// What an answer says that no server should have given.
+fn odd(journal: &Journal, op: &Op) -> String {
+    let text = match op.seen {
+        Seen::Error(at) | Seen::Odd(at) => String::from_utf8_lossy(&journal.texts[at as usize]),
+        _ => "something else".into(),
+    };
+    format!("{:?} was answered with {:?}: {text}", op.ask, op.seen)
+}
+
+/// An operation on a queue as its checker knows it; `None` if it tells nothing.
+fn queue_operation(journal: &Journal, op: &Op) -> Result<Option<queues::Operation>, String> {
+    let unanswered = matches!(op.seen, Seen::Open | Seen::Unknown);
+    let act = match (op.ask, op.seen) {
+        (Ask::Push { value }, Seen::Integer(_)) => queues::Act::Push { value, known: true },
+        (Ask::Push { value }, _) if unanswered => queues::Act::Push { value, known: false },
+        (Ask::Pop | Ask::BlockingPop { .. }, Seen::Value(value)) => queues::Act::Popped(value),
+        (Ask::Pop | Ask::BlockingPop { .. }, Seen::Nil) => queues::Act::Empty,
+        (Ask::Pop | Ask::BlockingPop { .. }, _) if unanswered => queues::Act::Unknown,
+        (Ask::Look, Seen::List(at)) => {
+            let values = journal.lists[at as usize].iter().map(|&(_, value)| value);
+            queues::Act::Saw(values.collect())
+        }
+        (Ask::Look, _) if unanswered => return Ok(None),
+        _ => return Err(odd(journal, op)),
+    };
+    Ok(Some(queues::Operation { act, call_ns: op.call_ns, return_ns: op.return_ns }))
+}
+
+/// An operation on a stream as its checker knows it; `None` if it tells nothing.
+fn group_operation(journal: &Journal, op: &Op) -> Result<Option<groups::Operation>, String> {
+    use groups::Act;
+    let unanswered = matches!(op.seen, Seen::Open | Seen::Unknown);
+    let list = |at: u32| journal.lists[at as usize].clone();
+    let act = match (op.ask, op.seen) {
+        (Ask::Add { value }, Seen::List(at)) => {
+            Act::Add { value, id: list(at).first().map(|&(id, _)| id) }
+        }
+        (Ask::Add { value }, _) if unanswered => Act::Add { value, id: None },
+        (Ask::ReadGroup { .. }, Seen::List(at)) => Act::Read(list(at)),
+        (Ask::ReadGroup { .. }, _) if unanswered => Act::UnknownRead,
+        (Ask::Claim { .. }, Seen::List(at)) => Act::Claimed(list(at)),
+        (Ask::Ack { id }, Seen::Integer(count)) => Act::Ack { id, was_pending: Some(count == 1) },
+        (Ask::Ack { id }, _) if unanswered => Act::Ack { id, was_pending: None },
+        (Ask::Pending, Seen::List(at)) => {
+            Act::Pending(list(at).into_iter().map(|(id, _)| id).collect())
+        }
+        (Ask::Range, Seen::List(at)) => Act::Range(list(at)),
+        (Ask::CreateGroup, Seen::Done) => return Ok(None),
+        (_, Seen::Error(at)) if is_about_groups(&journal.texts[at as usize]) => return Ok(None),
+        _ if unanswered => return Ok(None),
+        _ => return Err(odd(journal, op)),
+    };
+    Ok(Some(groups::Operation { act, call_ns: op.call_ns, return_ns: op.return_ns }))
+}
+
+/// Whether an error says that a group is not there yet, or is there already.
+fn is_about_groups(text: &[u8]) -> bool {
+    text.starts_with(b"NOGROUP") || text.starts_with(b"BUSYGROUP")
 }
 
 /// The history of one server, deaths included.
@@ -125,7 +231,8 @@ pub fn server_history(setup: &Setup, run: &Run, server: u16) -> History {
 fn history(setup: &Setup, journal: &Journal, places: &[usize]) -> History {
     let values = Values::new(setup.chance());
     let mut writer = Writer { values, journal, scratch: Vec::new() };
-    let operations = places.iter().map(|&at| writer.operation(at)).collect();
+    let is_judged = |at: &&usize| !has_own_checker(journal.ops[**at].key);
+    let operations = places.iter().filter(is_judged).map(|&at| writer.operation(at)).collect();
     History { specification: Specification::Redis, operations }
 }
 
@@ -207,6 +314,7 @@ impl Writer<'_> {
                 let from = self.value(from);
                 (value, None, Some(Condition::IfEq(from)))
             }
+            other => unreachable!("{other:?} is judged by a checker of its own"),
         };
         let value = self.value(value);
         Command::Set(SetCommand { key, value, ttl_ms, condition, keep_ttl: false, get: false })
@@ -223,6 +331,7 @@ impl Writer<'_> {
             Seen::Value(value) => Reply::Bulk(self.value(value)),
             Seen::Error(at) => Reply::Error(text(at)),
             Seen::Odd(at) => Reply::Bulk(Value::from(self.journal.texts[at as usize].as_slice())),
+            Seen::List(_) => unreachable!("no command on one string is answered with a list"),
         })
     }
 }

@@ -22,6 +22,13 @@ pub enum Fault {
         /// In words; empty if no explanation was asked for.
         why: String,
     },
+    /// A queue or a stream was not what it should be.
+    NotKept {
+        /// Of which server.
+        server: u16,
+        /// In words.
+        why: String,
+    },
     /// Clients got no answers after all faults were over.
     Starved(Vec<String>),
     /// No operation was answered during the run.
@@ -78,6 +85,7 @@ impl std::fmt::Display for Fault {
                 write!(f, "the history of server {server} is not linearizable")?;
                 if why.is_empty() { Ok(()) } else { write!(f, "\n{}", why.trim_end()) }
             }
+            Self::NotKept { server, why } => write!(f, "server {server}: {why}"),
             Self::Starved(clients) => {
                 write!(f, "no answer after the faults were over: {}", clients.join("; "))
             }
@@ -117,6 +125,9 @@ pub fn faults(setup: &Setup, outcome: &Outcome, judged: &[Judged]) -> Vec<Fault>
             Some(Wrong::NotLinearizable(why)) => {
                 let why = why.as_ref().map_or_else(String::new, ToString::to_string);
                 faults.push(Fault::Violation { server: *server, why });
+            }
+            Some(Wrong::NotKept(why)) => {
+                faults.push(Fault::NotKept { server: *server, why: why.clone() });
             }
             Some(Wrong::Unknown(reason)) => {
                 unknown.push(Fault::Unknown { server: *server, why: reason.to_string() });

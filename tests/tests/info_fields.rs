@@ -23,7 +23,9 @@ const LEFT_OUT: [&str; 13] = [
 ];
 
 /// Fields that redis 7.0.15 does not have.
-const ADDED: [&str; 8] = [
+const ADDED: [&str; 10] = [
+    "total_blocking_keys",
+    "total_blocking_keys_on_nokey",
     "orrery_version",
     "orrery_ttl_clock",
     "client_query_buffer_limit_disconnections",

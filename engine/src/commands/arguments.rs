@@ -3,7 +3,8 @@
 use super::Cx;
 use crate::args::Args;
 use crate::error::Error;
-use crate::time::UnixMillis;
+use crate::time::{Instant, Micros, UnixMillis};
+use crate::value::extended::Extended;
 use crate::value::number::parse_integer;
 
 /// A 64-bit integer, spelled as Redis spells integers.
@@ -20,6 +21,34 @@ pub(super) fn database(cx: &Cx<'_>, word: &[u8]) -> Result<usize, Error> {
     })?;
     let count = cx.state.keyspace.count();
     usize::try_from(index).ok().filter(|&index| index < count).ok_or(Error::DbIndexOutOfRange)
+}
+
+/// When the patience of a client ends that waits for a time in milliseconds; 0: never.
+pub(super) fn until_after_millis(cx: &Cx<'_>, word: &[u8]) -> Result<Option<Instant>, Error> {
+    let millis =
+        parse_integer(word).ok_or(Error::fixed("ERR timeout is not an integer or out of range"))?;
+    until(cx, millis)
+}
+
+/// When the patience of a client ends that waits for a time in seconds, with fractions; 0: never.
+/// What is below a millisecond is one, as in Redis.
+pub(super) fn until_after_secs(cx: &Cx<'_>, word: &[u8]) -> Result<Option<Instant>, Error> {
+    let secs =
+        Extended::parse(word).ok_or(Error::fixed("ERR timeout is not a float or out of range"))?;
+    until(cx, secs.times(1000).ceil().ok_or(TIMEOUT_OUT_OF_RANGE)?)
+}
+
+const TIMEOUT_OUT_OF_RANGE: Error = Error::fixed("ERR timeout is out of range");
+
+fn until(cx: &Cx<'_>, millis: i64) -> Result<Option<Instant>, Error> {
+    let millis = u64::try_from(millis).map_err(|_| Error::fixed("ERR timeout is negative"))?;
+    // Redis counts in milliseconds since the epoch.
+    let end = millis.checked_add(cx.now.wall.as_millis());
+    match end.is_some_and(|end| i64::try_from(end).is_ok()) {
+        false => Err(TIMEOUT_OUT_OF_RANGE),
+        true if millis == 0 => Ok(None),
+        true => Ok(Some(cx.now.mono + Micros::from_millis(millis))),
+    }
 }
 
 /// A point in time as a client gives it: its number is read only when the command gets so far.

@@ -34,6 +34,7 @@ pub(super) const COMMANDS: &[Command] = &[
         syntax: "(YES | NO)",
         arity: 3,
         summary: "Says whether the keys of the next command are tracked.",
+        reply: "ok",
         run: caching,
         ..CLIENT
     },
@@ -44,6 +45,7 @@ pub(super) const COMMANDS: &[Command] = &[
         flags: ANY_TIME.and(Flags::ALLOW_BUSY),
         since: "valkey 8.0.0",
         summary: "Tells the server what the client can do; unknown words are ignored.",
+        reply: "ok",
         run: capa,
         ..CLIENT
     },
@@ -52,6 +54,7 @@ pub(super) const COMMANDS: &[Command] = &[
         arity: 2,
         since: "2.6.9",
         summary: "Returns the name of the connection.",
+        reply: "bulk | null",
         run: name,
         ..CLIENT
     },
@@ -59,6 +62,7 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "CLIENT GETREDIR",
         arity: 2,
         summary: "Returns the client that receives this one's invalidation messages.",
+        reply: "integer",
         run: redirection,
         ..CLIENT
     },
@@ -68,6 +72,7 @@ pub(super) const COMMANDS: &[Command] = &[
         flags: Flags::LOADING.and(Flags::STALE),
         since: "5.0.0",
         summary: "Lists the subcommands.",
+        reply: "array<simple>",
         run: help,
         ..CLIENT
     },
@@ -76,6 +81,7 @@ pub(super) const COMMANDS: &[Command] = &[
         arity: 2,
         since: "5.0.0",
         summary: "Returns the number that names the connection; it is never used again.",
+        reply: "integer",
         run: id,
         ..CLIENT
     },
@@ -85,6 +91,7 @@ pub(super) const COMMANDS: &[Command] = &[
         arity: 3,
         since: "valkey 8.1.0",
         summary: "Marks the client as the source of an import.",
+        reply: "ok",
         run: import_source,
         ..CLIENT
     },
@@ -95,6 +102,7 @@ pub(super) const COMMANDS: &[Command] = &[
         flags: ANY_TIME.and(Flags::ADMIN),
         since: "7.0.0",
         summary: "Says whether the connection is spared when clients take too much memory.",
+        reply: "ok",
         run: no_evict,
         ..CLIENT
     },
@@ -104,6 +112,7 @@ pub(super) const COMMANDS: &[Command] = &[
         arity: 3,
         since: "7.2.0",
         summary: "Says whether the client's reads count as use of the keys.",
+        reply: "ok",
         run: no_touch,
         ..CLIENT
     },
@@ -113,6 +122,7 @@ pub(super) const COMMANDS: &[Command] = &[
         arity: 3,
         since: "3.2.0",
         summary: "Says whether the server replies to the client's commands.",
+        reply: "ok",
         run: reply,
         ..CLIENT
     },
@@ -123,6 +133,7 @@ pub(super) const COMMANDS: &[Command] = &[
         since: "7.2.0",
         summary: "Tells the name or version of the client's library.",
         tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+        reply: "ok",
         run: set_info,
         ..CLIENT
     },
@@ -132,6 +143,7 @@ pub(super) const COMMANDS: &[Command] = &[
         arity: 3,
         since: "2.6.9",
         summary: "Gives the connection a name, or takes it away with an empty one.",
+        reply: "ok",
         run: set_name_of_self,
         ..CLIENT
     },
@@ -142,6 +154,7 @@ pub(super) const COMMANDS: &[Command] = &[
         arity: -3,
         complexity: "O(1). Some options may introduce additional complexity.",
         summary: "Switches the tracking of keys for client-side caching.",
+        reply: "ok",
         run: tracking,
         ..CLIENT
     },
@@ -150,6 +163,7 @@ pub(super) const COMMANDS: &[Command] = &[
         arity: 2,
         since: "6.2.0",
         summary: "Returns whether and how keys are tracked for the connection.",
+        reply: "map<bulk, set<bulk> | integer | array<bulk>>",
         run: tracking_info,
         ..CLIENT
     },
@@ -161,6 +175,7 @@ pub(super) const COMMANDS: &[Command] = &[
         since: "5.0.0",
         complexity: "O(log N) where N is the number of client connections",
         summary: "Ends the wait of a client that is blocked by a command.",
+        reply: "integer",
         run: unblock,
         ..CLIENT
     },
@@ -340,7 +355,8 @@ fn unblock(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     }
     let id = parse_integer(args.at(2)).ok_or(Error::NotAnInteger)?;
     let ending = if args.is(3, "ERROR") { Ending::Error } else { Ending::TimedOut };
-    let ended = u64::try_from(id).is_ok_and(|id| cx.state.unblock(ConnId(id), ending, cx.fx));
+    let ended =
+        u64::try_from(id).is_ok_and(|id| cx.state.unblock(ConnId(id), ending, cx.now.mono, cx.fx));
     cx.reply.integer(i64::from(ended));
     Ok(())
 }

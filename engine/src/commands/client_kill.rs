@@ -26,6 +26,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     since: "2.4.0",
     complexity: "O(N) where N is the number of client connections",
     summary: "Closes the connections of other clients, or of this one.",
+    reply: "integer | ok",
     run: kill,
     ..Command::ROW
 }];
@@ -123,6 +124,7 @@ fn kill(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
             && filter.matches(session, cx.now.mono)
         {
             session.kill();
+            cx.state.waits.end(session);
             // Its peer may have stopped reading, which is a reason to kill it.
             cx.fx.push(Effect::Abort(conn));
             killed += 1;

@@ -25,6 +25,7 @@ pub(super) const COMMANDS: &[Command] = &[
         group: Group::Connection,
         since: "6.2.0",
         summary: "Returns what the server knows about the connection.",
+        reply: "verbatim",
         run: info,
         ..Command::ROW
     },
@@ -38,6 +39,7 @@ pub(super) const COMMANDS: &[Command] = &[
         since: "2.4.0",
         complexity: "O(N) where N is the number of client connections",
         summary: "Lists the open connections.",
+        reply: "verbatim",
         run: list,
         ..Command::ROW
     },

@@ -22,6 +22,7 @@ pub(super) const COMMANDS: &[Command] = &[
         group: Group::Connection,
         since: "2.9.50",
         summary: "Holds back the commands of all clients for so many milliseconds.",
+        reply: "ok",
         run: pause,
         ..Command::ROW
     },
@@ -33,6 +34,7 @@ pub(super) const COMMANDS: &[Command] = &[
         since: "6.2.0",
         complexity: "O(N) where N is the number of client connections",
         summary: "Ends a pause: the commands that were held back run.",
+        reply: "ok",
         run: unpause,
         ..Command::ROW
     },

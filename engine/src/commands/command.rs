@@ -30,6 +30,8 @@ pub(super) const COMMANDS: &[Command] = &[
         tips: ANY_ORDER,
         complexity: "O(N) where N is the total number of commands",
         summary: "Returns what the server knows about all commands.",
+        reply: "array<[bulk, integer, set<simple>, integer, integer, integer, set<simple>, \
+            set<bulk>, set<map<bulk, any>>, set<any> | array<any>]>",
         run: all,
         ..COMMAND
     },
@@ -37,6 +39,7 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "COMMAND COUNT",
         arity: 2,
         summary: "Returns the number of commands, subcommands not counted.",
+        reply: "integer",
         run: count,
         ..COMMAND
     },
@@ -46,6 +49,7 @@ pub(super) const COMMANDS: &[Command] = &[
         arity: -4,
         complexity: "O(N) where N is the number of arguments to the command",
         summary: "Returns the keys in a command that is given in full.",
+        reply: "array<bulk>",
         run: keys,
         ..COMMAND
     },
@@ -56,6 +60,7 @@ pub(super) const COMMANDS: &[Command] = &[
         since: "7.0.0",
         complexity: "O(N) where N is the number of arguments to the command",
         summary: "Returns the keys in a command that is given in full, and what becomes of each.",
+        reply: "array<[bulk, set<simple>]>",
         run: keys_and_flags,
         ..COMMAND
     },
@@ -64,6 +69,7 @@ pub(super) const COMMANDS: &[Command] = &[
         arity: 2,
         since: "5.0.0",
         summary: "Lists the subcommands.",
+        reply: "array<simple>",
         run: help,
         ..COMMAND
     },
@@ -74,6 +80,8 @@ pub(super) const COMMANDS: &[Command] = &[
         tips: ANY_ORDER,
         complexity: "O(N) where N is the number of commands to look up",
         summary: "Returns what the server knows about some commands, or about all.",
+        reply: "array<[bulk, integer, set<simple>, integer, integer, integer, set<simple>, \
+            set<bulk>, set<map<bulk, any>>, set<any> | array<any>] | null>",
         run: info,
         ..COMMAND
     },
@@ -85,6 +93,7 @@ pub(super) const COMMANDS: &[Command] = &[
         since: "7.0.0",
         complexity: "O(N) where N is the total number of commands",
         summary: "Lists the names of all commands, or of some.",
+        reply: "array<bulk>",
         run: list,
         ..COMMAND
     },

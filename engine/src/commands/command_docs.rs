@@ -20,6 +20,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     since: "7.0.0",
     complexity: "O(N) where N is the number of commands to look up",
     summary: "Returns the documentation of some commands, or of all.",
+    reply: "map<bulk, map<bulk, any>>",
     run: docs,
     ..COMMAND
 }];

@@ -30,6 +30,7 @@ pub(super) const COMMANDS: &[Command] = &[
         complexity: "O(1) for IFEQ and IFNE, O(N) for IFDEQ and IFDNE where N is the length of \
             the value.",
         summary: "Deletes a key if its string value or the digest of it compares as asked.",
+        reply: "integer",
         run: delex,
         ..Command::ROW
     },
@@ -42,6 +43,7 @@ pub(super) const COMMANDS: &[Command] = &[
         group: Group::String,
         since: "valkey 9.0.0",
         summary: "Deletes a key if its string value equals the given one.",
+        reply: "integer",
         run: delifeq,
         ..Command::ROW
     },
@@ -55,6 +57,7 @@ pub(super) const COMMANDS: &[Command] = &[
         since: "8.4.0",
         complexity: "O(N) where N is the length of the value.",
         summary: "Returns the hexadecimal digest of the string value of a key.",
+        reply: "bulk | null",
         run: digest,
         ..Command::ROW
     },

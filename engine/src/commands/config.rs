@@ -31,6 +31,7 @@ pub(super) const COMMANDS: &[Command] = &[
         arity: -3,
         complexity: "O(N) where N is the number of parameters that there are",
         summary: "Returns the parameters whose names match patterns, with their values.",
+        reply: "map<bulk, bulk>",
         run: show,
         ..CONFIG
     },
@@ -39,6 +40,7 @@ pub(super) const COMMANDS: &[Command] = &[
         flags: Flags::LOADING.and(Flags::STALE),
         since: "5.0.0",
         summary: "Lists the subcommands.",
+        reply: "array<simple>",
         run: help,
         ..CONFIG
     },
@@ -46,6 +48,7 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "CONFIG RESETSTAT",
         complexity: "O(N) where N is the number of commands that there are",
         summary: "Sets the statistics of INFO back to zero.",
+        reply: "ok",
         run: reset_stats,
         ..CONFIG
     },
@@ -54,6 +57,7 @@ pub(super) const COMMANDS: &[Command] = &[
         since: "2.8.0",
         complexity: "O(N) where N is the number of parameters that there are",
         summary: "Writes the configuration in force into the configuration file.",
+        reply: "ok",
         run: rewrite,
         ..CONFIG
     },
@@ -64,6 +68,7 @@ pub(super) const COMMANDS: &[Command] = &[
         tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
         complexity: "O(N) where N is the number of parameters that are set",
         summary: "Changes parameters: all of them or none.",
+        reply: "ok",
         run: set,
         ..CONFIG
     },

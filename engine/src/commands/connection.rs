@@ -34,6 +34,7 @@ pub(super) const COMMANDS: &[Command] = &[
         group: Group::Connection,
         complexity: "O(1)",
         summary: "Proves to the server who the client is.",
+        reply: "ok",
         run: auth,
         ..Command::ROW
     },
@@ -44,6 +45,7 @@ pub(super) const COMMANDS: &[Command] = &[
         flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST),
         group: Group::Connection,
         summary: "Answers with the string that it is given.",
+        reply: "bulk",
         run: echo,
         ..Command::ROW
     },
@@ -55,6 +57,7 @@ pub(super) const COMMANDS: &[Command] = &[
         tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
         group: Group::Connection,
         summary: "Answers, to show that the server is there.",
+        reply: "simple | bulk",
         run: ping,
         ..Command::ROW
     },
@@ -65,6 +68,7 @@ pub(super) const COMMANDS: &[Command] = &[
         flags: HANDSHAKE,
         group: Group::Connection,
         summary: "Closes the connection after all replies have been sent.",
+        reply: "ok",
         run: quit,
         ..Command::ROW
     },
@@ -76,6 +80,7 @@ pub(super) const COMMANDS: &[Command] = &[
         group: Group::Connection,
         since: "6.2.0",
         summary: "Makes the connection as it was when it was new.",
+        reply: "simple",
         run: reset,
         ..Command::ROW
     },
@@ -86,6 +91,7 @@ pub(super) const COMMANDS: &[Command] = &[
         flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST),
         group: Group::Connection,
         summary: "Chooses the database that the connection works with.",
+        reply: "ok",
         run: select,
         ..Command::ROW
     },

@@ -22,6 +22,7 @@ pub(super) const COMMANDS: &[Command] = &[
         keys: &[one_key(&["RW", "ACCESS", "UPDATE"])],
         group: Group::String,
         summary: "Adds one to the integer value of a key; a key that does not exist counts as 0.",
+        reply: "integer",
         run: |cx, args| count(cx, args.at(1), 1),
         ..Command::ROW
     },
@@ -34,6 +35,7 @@ pub(super) const COMMANDS: &[Command] = &[
         group: Group::String,
         summary: "Takes one from the integer value of a key; a key that does not exist counts \
             as 0.",
+        reply: "integer",
         run: |cx, args| count(cx, args.at(1), -1),
         ..Command::ROW
     },
@@ -46,6 +48,7 @@ pub(super) const COMMANDS: &[Command] = &[
         group: Group::String,
         summary: "Adds a number to the integer value of a key; a key that does not exist counts \
             as 0.",
+        reply: "integer",
         run: |cx, args| count(cx, args.at(1), integer(args.at(2))?),
         ..Command::ROW
     },
@@ -58,6 +61,7 @@ pub(super) const COMMANDS: &[Command] = &[
         group: Group::String,
         summary: "Takes a number from the integer value of a key; a key that does not exist \
             counts as 0.",
+        reply: "integer",
         run: decrby,
         ..Command::ROW
     },
@@ -71,6 +75,7 @@ pub(super) const COMMANDS: &[Command] = &[
         since: "2.6.0",
         summary: "Adds a floating-point number to the value of a key; a key that does not exist \
             counts as 0.",
+        reply: "bulk",
         run: incrbyfloat,
         ..Command::ROW
     },

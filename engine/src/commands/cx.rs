@@ -5,7 +5,7 @@ use crate::effects::Effects;
 use crate::error::Error;
 use crate::keyspace::{Found, Kept, NewValue, Value};
 use crate::resp::Reply;
-use crate::session::Session;
+use crate::session::{Blocked, Session, Wait, WaitFor};
 use crate::state::State;
 use crate::time::{Now, UnixMillis};
 
@@ -23,6 +23,11 @@ pub struct Cx<'a> {
     pub now: Now,
     /// The command's row.
     pub row: &'static Row,
+    /// Whether the command has waited for keys and is tried again: it either writes its reply or
+    /// calls [`Cx::wait_for`] once more.
+    pub retry: bool,
+    /// Whether the command may wait; see [`Cx::may_block`].
+    pub may_block: bool,
 }
 
 impl Cx<'_> {
@@ -42,7 +47,22 @@ impl Cx<'_> {
     #[inline]
     pub fn find(&mut self, key: &[u8]) -> Option<Found> {
         let db = self.session.db;
+        if self.state.waits.clients() > 0 {
+            return self.find_watched(key);
+        }
         self.state.keyspace.find(db, key)
+    }
+
+    /// Finds a key while somebody waits for keys, who may want to know that its time has come.
+    #[cold]
+    fn find_watched(&mut self, key: &[u8]) -> Option<Found> {
+        let db = self.session.db;
+        let expired = self.state.keyspace.expire_stats().expired_keys;
+        let found = self.state.keyspace.find(db, key);
+        if self.state.keyspace.expire_stats().expired_keys != expired {
+            self.state.waits.touch(db, key);
+        }
+        found
     }
 
     /// Finds a key in order to read its value: counts as hit or miss, and as use of the key unless
@@ -50,7 +70,7 @@ impl Cx<'_> {
     #[inline]
     pub fn find_read(&mut self, key: &[u8]) -> Option<Found> {
         let db = self.session.db;
-        let Some(found) = self.state.keyspace.find(db, key) else {
+        let Some(found) = self.find(key) else {
             self.state.stats.misses += 1;
             return None;
         };
@@ -211,7 +231,31 @@ impl Cx<'_> {
 
     /// Like [`Self::changed`], in any database.
     #[inline]
-    pub fn changed_in(&mut self, _db: usize, _key: &[u8], _event: &'static str) {
+    pub fn changed_in(&mut self, db: usize, key: &[u8], _event: &'static str) {
         self.state.dirty += 1;
+        self.state.waits.touch(db, key);
+    }
+
+    /// Whether the command may wait. Where it may not, [`Cx::wait_for`] answers at once as if the
+    /// client's patience had ended.
+    #[inline]
+    pub fn may_block(&self) -> bool {
+        self.may_block
+    }
+
+    /// The command cannot be served yet: its client waits for keys, and the command is run again
+    /// when one of them has changed. The command must have written nothing, and returns `Ok`.
+    ///
+    /// A command that is tried again in vain calls this too; it keeps the place, the patience and
+    /// the words that it had, whatever it now asks for.
+    pub fn wait_for(&mut self, want: WaitFor<'_>) {
+        if !self.may_block {
+            want.timed_out.write(self.reply);
+        } else if self.retry {
+            let wait = Wait { until: want.until, timed_out: want.timed_out };
+            self.session.blocked = Some(Blocked::Command(wait));
+        } else {
+            self.state.waits.begin_for_keys(self.session, want);
+        }
     }
 }

@@ -18,6 +18,7 @@ pub(super) const COMMANDS: &[Command] = &[
         tips: &["request_policy:all_shards", "response_policy:agg_sum"],
         categories: &["keyspace"],
         summary: "Returns the number of keys in the database.",
+        reply: "integer",
         run: size,
         ..SERVER
     },
@@ -30,6 +31,7 @@ pub(super) const COMMANDS: &[Command] = &[
         categories: &["keyspace", "dangerous"],
         complexity: "O(1); memory is given back in later steps",
         summary: "Removes all keys from all databases.",
+        reply: "ok",
         run: flush_all,
         ..SERVER
     },
@@ -42,6 +44,7 @@ pub(super) const COMMANDS: &[Command] = &[
         categories: &["keyspace", "dangerous"],
         complexity: "O(1); memory is given back in later steps",
         summary: "Removes all keys from the database.",
+        reply: "ok",
         run: flush,
         ..SERVER
     },
@@ -53,6 +56,7 @@ pub(super) const COMMANDS: &[Command] = &[
         categories: &["keyspace", "dangerous"],
         since: "4.0.0",
         summary: "Exchanges two databases, for all clients at once.",
+        reply: "ok",
         run: swap,
         ..SERVER
     },
@@ -92,6 +96,7 @@ fn check_mode(args: Args<'_>) -> Result<(), Error> {
 fn flush_one(cx: &mut Cx<'_>, index: usize) {
     if !cx.state.keyspace.db(index).is_empty() {
         cx.state.dirty += cx.state.keyspace.flush(index) as u64;
+        cx.state.waits.touch_all(index);
     }
 }
 
@@ -108,6 +113,8 @@ fn swap(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     };
     let (first, second) = (known(first)?, known(second)?);
     cx.state.keyspace.swap(first, second);
+    cx.state.waits.touch_all(first);
+    cx.state.waits.touch_all(second);
     cx.state.dirty += 1;
     cx.reply.ok();
     Ok(())

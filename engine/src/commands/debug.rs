@@ -29,6 +29,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     group: Group::Server,
     complexity: "Depends on subcommand.",
     summary: "Holds tools for tests.",
+    reply: "any",
     run: debug,
     ..Command::ROW
 }];
@@ -247,17 +248,25 @@ fn object(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
 
 /// How long the value is in a snapshot of Redis that does not compress.
 fn serialized_len(value: Value<'_>) -> usize {
-    let string_len = |len: usize| match len {
-        0..64 => len + 1,
-        64..16_384 => len + 2,
-        _ => len + 5,
+    let len_len = |len: usize| match len {
+        0..64 => 1,
+        64..16_384 => 2,
+        _ => 5,
     };
+    let string_len = |len: usize| len_len(len) + len;
     match value {
         Value::Integer(-128..=127) => 2,
         Value::Integer(-32_768..=32_767) => 3,
         Value::Integer(-2_147_483_648..=2_147_483_647) => 5,
         Value::Integer(value) => string_len(value.to_string().len()),
         Value::Bytes(bytes) => string_len(bytes.len()),
+        // Each node is a string, with its kind before it.
+        Value::List(list) => {
+            let nodes = list.parts().map(|part| 1 + string_len(part.dump_len()));
+            len_len(list.parts().count()) + nodes.sum::<usize>()
+        }
+        // Other types have no snapshot form yet.
+        _ => 0,
     }
 }
 

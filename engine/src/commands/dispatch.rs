@@ -4,12 +4,13 @@
 //! leaves no trace, so that it can be parsed and run again.
 
 use super::Cx;
+use super::schema;
 use super::spec::Flags;
 use super::table::{Row, Table, Unknown, table};
-use crate::args::Args;
+use crate::args::{Args, Words};
 use crate::effects::{Effect, LogLevel};
 use crate::error::Error;
-use crate::session::Blocked;
+use crate::session::{Blocked, ReplyMode};
 use crate::time::Micros;
 
 /// Bytes of arguments that the "unknown command" error quotes.
@@ -54,15 +55,38 @@ pub(crate) fn dispatch(cx: &mut Cx<'_>, args: Args<'_>) -> Ran {
 
 fn run(cx: &mut Cx<'_>, args: Args<'_>, start: usize) {
     let row = cx.row;
-    cx.session.commands += 1;
-    cx.state.stats.commands += 1;
-    cx.state.stats.by_command[row.index].calls += 1;
+    // One that has waited was counted when it came.
+    if !cx.retry {
+        cx.session.commands += 1;
+        cx.state.stats.commands += 1;
+        cx.state.stats.by_command[row.index].calls += 1;
+    }
     if let Err(error) = (row.command.run)(cx, args) {
         // Whatever the command had begun to say gives way to the error.
         cx.reply.out.truncate(start);
         cx.reply.error(&error);
         cx.state.count_error(&error.code());
         cx.state.stats.by_command[row.index].failed += 1;
+    }
+    // What it is run with again, unless it has said so itself.
+    if let Some(wait) = &mut cx.session.keys_wait
+        && wait.words.is_empty()
+    {
+        wait.words = Words::new(args.from(0));
+    }
+    if cfg!(debug_assertions) {
+        check_reply(cx, args, start);
+    }
+}
+
+/// A command that has ended must have replied, and as its row says.
+fn check_reply(cx: &Cx<'_>, args: Args<'_>, start: usize) {
+    let reply = &cx.reply.out[start..];
+    let may_be_silent = cx.session.blocked.is_some()
+        || cx.session.closing
+        || cx.session.reply_mode != ReplyMode::On;
+    if !reply.is_empty() || !may_be_silent {
+        schema::check(cx.row, args, cx.reply.protocol, reply);
     }
 }
 
@@ -82,7 +106,8 @@ fn admit(cx: &Cx<'_>, args: Args<'_>) -> Result<(), Error> {
 fn must_wait(cx: &Cx<'_>) -> bool {
     let flags = cx.row.command.flags;
     match cx.state.pause {
-        Some(pause) if cx.now.mono < pause.until => {
+        // Nobody is tried again during a pause.
+        Some(pause) if cx.now.mono < pause.until && !cx.retry => {
             !pause.writes_only || flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE)
         }
         _ => false,

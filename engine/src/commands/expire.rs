@@ -26,6 +26,7 @@ pub(super) const COMMANDS: &[Command] = &[
         flags: Flags::WRITE.and(Flags::FAST),
         keys: SET_KEYS,
         summary: "Sets the time to live of a key in seconds.",
+        reply: "integer",
         run: |cx, args| expire(cx, args, Unit::Seconds),
         ..Command::ROW
     },
@@ -37,6 +38,7 @@ pub(super) const COMMANDS: &[Command] = &[
         keys: SET_KEYS,
         since: "2.6.0",
         summary: "Sets the time to live of a key in milliseconds.",
+        reply: "integer",
         run: |cx, args| expire(cx, args, Unit::Millis),
         ..Command::ROW
     },
@@ -48,6 +50,7 @@ pub(super) const COMMANDS: &[Command] = &[
         keys: SET_KEYS,
         since: "1.2.0",
         summary: "Sets the Unix time in seconds at which a key expires.",
+        reply: "integer",
         run: |cx, args| expire(cx, args, Unit::UnixSeconds),
         ..Command::ROW
     },
@@ -59,6 +62,7 @@ pub(super) const COMMANDS: &[Command] = &[
         keys: SET_KEYS,
         since: "2.6.0",
         summary: "Sets the Unix time in milliseconds at which a key expires.",
+        reply: "integer",
         run: |cx, args| expire(cx, args, Unit::UnixMillis),
         ..Command::ROW
     },
@@ -70,6 +74,7 @@ pub(super) const COMMANDS: &[Command] = &[
         flags: Flags::READONLY.and(Flags::FAST),
         keys: READ_KEYS,
         summary: "Returns the time to live of a key in seconds.",
+        reply: "integer",
         run: |cx, args| ttl(cx, args, Unit::Seconds),
         ..Command::ROW
     },
@@ -82,6 +87,7 @@ pub(super) const COMMANDS: &[Command] = &[
         keys: READ_KEYS,
         since: "2.6.0",
         summary: "Returns the time to live of a key in milliseconds.",
+        reply: "integer",
         run: |cx, args| ttl(cx, args, Unit::Millis),
         ..Command::ROW
     },
@@ -93,6 +99,7 @@ pub(super) const COMMANDS: &[Command] = &[
         keys: READ_KEYS,
         since: "7.0.0",
         summary: "Returns the Unix time in seconds at which a key expires.",
+        reply: "integer",
         run: |cx, args| ttl(cx, args, Unit::UnixSeconds),
         ..Command::ROW
     },
@@ -104,6 +111,7 @@ pub(super) const COMMANDS: &[Command] = &[
         keys: READ_KEYS,
         since: "7.0.0",
         summary: "Returns the Unix time in milliseconds at which a key expires.",
+        reply: "integer",
         run: |cx, args| ttl(cx, args, Unit::UnixMillis),
         ..Command::ROW
     },
@@ -115,6 +123,7 @@ pub(super) const COMMANDS: &[Command] = &[
         keys: SET_KEYS,
         since: "2.2.0",
         summary: "Removes the time to live of a key.",
+        reply: "integer",
         run: persist,
         ..Command::ROW
     },

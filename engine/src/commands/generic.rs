@@ -25,6 +25,7 @@ pub(super) const COMMANDS: &[Command] = &[
         keys: &[all_keys(&["RM", "DELETE"])],
         complexity: "O(N) where N is the number of keys; big values are freed later, in steps.",
         summary: "Deletes keys and returns how many there were.",
+        reply: "integer",
         run: del,
         ..Command::ROW
     },
@@ -38,6 +39,7 @@ pub(super) const COMMANDS: &[Command] = &[
         since: "4.0.0",
         complexity: "O(N) where N is the number of keys; big values are freed later, in steps.",
         summary: "Does what DEL does, which never frees big values at once either.",
+        reply: "integer",
         run: del,
         ..Command::ROW
     },
@@ -50,6 +52,7 @@ pub(super) const COMMANDS: &[Command] = &[
         keys: &[all_keys(&["RO"])],
         complexity: "O(N) where N is the number of keys.",
         summary: "Returns how many of the named keys exist; one that is named twice counts twice.",
+        reply: "integer",
         run: exists,
         ..Command::ROW
     },
@@ -63,6 +66,7 @@ pub(super) const COMMANDS: &[Command] = &[
         since: "3.2.1",
         complexity: "O(N) where N is the number of keys.",
         summary: "Marks keys as used now and returns how many exist.",
+        reply: "integer",
         run: touch,
         ..Command::ROW
     },
@@ -73,6 +77,7 @@ pub(super) const COMMANDS: &[Command] = &[
         flags: Flags::READONLY.and(Flags::FAST),
         keys: &[one_key(&["RO"])],
         summary: "Returns the name of the type of the value of a key.",
+        reply: "simple",
         run: type_,
         ..Command::ROW
     },
@@ -83,6 +88,7 @@ pub(super) const COMMANDS: &[Command] = &[
         flags: Flags::WRITE,
         keys: &[one_key(&["RW", "ACCESS", "DELETE"]), second_key(&["OW", "UPDATE"])],
         summary: "Gives a key another name, in place of a key that had that name.",
+        reply: "ok",
         run: |cx, args| rename(cx, args).map(|_| cx.reply.ok()),
         ..Command::ROW
     },
@@ -93,6 +99,7 @@ pub(super) const COMMANDS: &[Command] = &[
         flags: Flags::WRITE.and(Flags::FAST),
         keys: &[one_key(&["RW", "ACCESS", "DELETE"]), second_key(&["OW", "INSERT"])],
         summary: "Gives a key another name that no key has.",
+        reply: "integer",
         run: renamenx,
         ..Command::ROW
     },
@@ -105,6 +112,7 @@ pub(super) const COMMANDS: &[Command] = &[
         since: "6.2.0",
         complexity: "O(1) for short strings, O(N) for others where N is the size of the value.",
         summary: "Copies the value and the time to live of a key to another key.",
+        reply: "integer",
         run: copy,
         ..Command::ROW
     },
@@ -115,6 +123,7 @@ pub(super) const COMMANDS: &[Command] = &[
         flags: Flags::WRITE.and(Flags::FAST),
         keys: &[one_key(&["RW", "ACCESS", "UPDATE"])],
         summary: "Moves a key to another database that has no such key.",
+        reply: "integer",
         run: move_,
         ..Command::ROW
     },
@@ -125,6 +134,7 @@ pub(super) const COMMANDS: &[Command] = &[
         arity: 1,
         flags: Flags::READONLY.and(Flags::TOUCHES_ARBITRARY_KEYS),
         summary: "Returns the name of any key.",
+        reply: "bulk | null",
         run: randomkey,
         ..Command::ROW
     },

@@ -19,6 +19,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     group: Group::Connection,
     since: "6.0.0",
     summary: "Chooses the protocol version and answers what server this is.",
+    reply: "map<bulk, bulk | integer | array<any>>",
     run: hello,
     ..Command::ROW
 }];

@@ -27,6 +27,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     group: Group::Server,
     complexity: "O(N) where N is the number of connections",
     summary: "Returns facts and figures about the server.",
+    reply: "verbatim",
     run: info,
     ..Command::ROW
 }];
@@ -157,6 +158,9 @@ fn clients(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.field("client_recent_max_output_buffer", output_max.max(cx.session.output_pending()));
     lines.field("blocked_clients", blocked);
     lines.zeros(&["tracking_clients", "clients_in_timeout_table"]);
+    let (keys, keys_to_their_end) = cx.state.waits.keys();
+    lines.field("total_blocking_keys", keys);
+    lines.field("total_blocking_keys_on_nokey", keys_to_their_end);
 }
 
 /// Nothing is saved yet: all of it is what a Redis says that has never saved.

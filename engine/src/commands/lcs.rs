@@ -26,6 +26,8 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     since: "7.0.0",
     complexity: "O(N*M) where N and M are the lengths of the strings.",
     summary: "Finds the longest common subsequence of two strings.",
+    reply: "bulk | integer | map<bulk, integer | array<[[integer, integer], [integer, integer]] | \
+        [[integer, integer], [integer, integer], integer]>>",
     run: lcs,
     ..Command::ROW
 }];

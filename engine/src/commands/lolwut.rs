@@ -17,6 +17,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     group: Group::Server,
     since: "5.0.0",
     summary: "Draws an orrery and returns it with the version.",
+    reply: "verbatim",
     run: lolwut,
     ..Command::ROW
 }];

@@ -24,6 +24,7 @@ pub(super) const COMMANDS: &[Command] = &[
         group: Group::String,
         complexity: "O(N) where N is the number of keys.",
         summary: "Returns the string values of keys, null for those that have none.",
+        reply: "array<bulk | null>",
         run: mget,
         ..Command::ROW
     },
@@ -38,6 +39,7 @@ pub(super) const COMMANDS: &[Command] = &[
         since: "1.0.1",
         complexity: "O(N) where N is the number of keys.",
         summary: "Sets the string values of keys.",
+        reply: "ok",
         run: mset,
         ..Command::ROW
     },
@@ -52,6 +54,7 @@ pub(super) const COMMANDS: &[Command] = &[
         since: "1.0.1",
         complexity: "O(N) where N is the number of keys.",
         summary: "Sets the string values of keys if none of the keys exists.",
+        reply: "integer",
         run: msetnx,
         ..Command::ROW
     },
@@ -70,6 +73,7 @@ pub(super) const COMMANDS: &[Command] = &[
         since: "8.4.0",
         complexity: "O(N) where N is the number of keys.",
         summary: "Sets the string values of keys with one time to live, all of them or none.",
+        reply: "integer",
         run: msetex,
         ..Command::ROW
     },

@@ -26,6 +26,7 @@ pub(super) const COMMANDS: &[Command] = &[
         tips: FIGURES,
         complexity: "O(N) where N is the number of connections",
         summary: "Says what looks wrong about the use of memory.",
+        reply: "verbatim",
         run: doctor,
         ..MEMORY
     },
@@ -33,6 +34,7 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "MEMORY HELP",
         flags: Flags::LOADING.and(Flags::STALE),
         summary: "Lists the subcommands.",
+        reply: "array<simple>",
         run: help,
         ..MEMORY
     },
@@ -40,6 +42,7 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "MEMORY MALLOC-STATS",
         tips: FIGURES,
         summary: "Returns what the allocator says about itself.",
+        reply: "bulk",
         run: allocator,
         ..MEMORY
     },
@@ -47,6 +50,7 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "MEMORY PURGE",
         tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
         summary: "Gives back some of the memory of what was deleted.",
+        reply: "ok",
         run: purge,
         ..MEMORY
     },
@@ -55,6 +59,7 @@ pub(super) const COMMANDS: &[Command] = &[
         tips: FIGURES,
         complexity: "O(N) where N is the number of connections",
         summary: "Returns what memory is used for.",
+        reply: "map<bulk, integer | double | map<bulk, integer>>",
         run: stats,
         ..MEMORY
     },
@@ -70,6 +75,7 @@ pub(super) const COMMANDS: &[Command] = &[
         }],
         complexity: "O(1)",
         summary: "Returns how many bytes a key and its value take.",
+        reply: "integer | null",
         run: usage,
         ..MEMORY
     },

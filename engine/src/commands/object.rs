@@ -35,6 +35,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "OBJECT ENCODING",
         summary: "Returns how the value of a key is stored.",
+        reply: "bulk | null",
         run: encoding,
         ..OBJECT
     },
@@ -42,6 +43,7 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "OBJECT FREQ",
         since: "4.0.0",
         summary: "Returns how often a key was used of late, on a logarithmic scale.",
+        reply: "integer | null",
         run: frequency,
         ..OBJECT
     },
@@ -52,18 +54,21 @@ pub(super) const COMMANDS: &[Command] = &[
         categories: &["keyspace"],
         since: "6.2.0",
         summary: "Lists the subcommands.",
+        reply: "array<simple>",
         run: help,
         ..Command::ROW
     },
     Command {
         name: "OBJECT IDLETIME",
         summary: "Returns how many seconds ago a key was last used.",
+        reply: "integer | null",
         run: idle_time,
         ..OBJECT
     },
     Command {
         name: "OBJECT REFCOUNT",
         summary: "Returns how often the value of a key is referred to.",
+        reply: "integer | null",
         run: references,
         ..OBJECT
     },

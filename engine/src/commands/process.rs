@@ -17,6 +17,7 @@ pub(super) const COMMANDS: &[Command] = &[
         tips: &["nondeterministic_output"],
         categories: &["admin", "dangerous"],
         summary: "Returns the Unix time of the last successful save.",
+        reply: "integer",
         run: last_save,
         ..SERVER
     },
@@ -31,6 +32,7 @@ pub(super) const COMMANDS: &[Command] = &[
             .and(Flags::NO_MULTI)
             .and(Flags::ALLOW_BUSY),
         summary: "Ends the server.",
+        reply: "ok",
         run: shutdown,
         ..SERVER
     },
@@ -41,6 +43,7 @@ pub(super) const COMMANDS: &[Command] = &[
         tips: &["nondeterministic_output"],
         since: "2.6.0",
         summary: "Returns the time of day in seconds and microseconds.",
+        reply: "[bulk, bulk]",
         run: time,
         ..SERVER
     },

@@ -19,6 +19,7 @@ pub(super) const COMMANDS: &[Command] = &[
         keys: &[one_key(&["RO", "ACCESS"])],
         group: Group::String,
         summary: "Returns the string value of a key.",
+        reply: "bulk | null",
         run: get,
         ..Command::ROW
     },
@@ -33,6 +34,7 @@ pub(super) const COMMANDS: &[Command] = &[
         key_flags: Some(set_key_flags),
         group: Group::String,
         summary: "Sets the string value of a key, whatever it held, if a condition holds.",
+        reply: "ok | bulk | null",
         run: set,
         ..Command::ROW
     },
@@ -44,6 +46,7 @@ pub(super) const COMMANDS: &[Command] = &[
         keys: &[one_key(&["OW", "INSERT"])],
         group: Group::String,
         summary: "Sets the string value of a key that does not exist.",
+        reply: "integer",
         run: setnx,
         ..Command::ROW
     },
@@ -56,6 +59,7 @@ pub(super) const COMMANDS: &[Command] = &[
         group: Group::String,
         since: "2.0.0",
         summary: "Sets the string value of a key and its time to live in seconds.",
+        reply: "ok",
         run: |cx, args| setex(cx, args, Expiry { number: args.at(2), unit: Unit::Seconds }),
         ..Command::ROW
     },
@@ -68,6 +72,7 @@ pub(super) const COMMANDS: &[Command] = &[
         group: Group::String,
         since: "2.6.0",
         summary: "Sets the string value of a key and its time to live in milliseconds.",
+        reply: "ok",
         run: |cx, args| setex(cx, args, Expiry { number: args.at(2), unit: Unit::Millis }),
         ..Command::ROW
     },
@@ -79,6 +84,7 @@ pub(super) const COMMANDS: &[Command] = &[
         keys: &[one_key(&["RW", "ACCESS", "UPDATE"])],
         group: Group::String,
         summary: "Sets the string value of a key and returns the value that it had.",
+        reply: "bulk | null",
         run: getset,
         ..Command::ROW
     },
@@ -91,6 +97,7 @@ pub(super) const COMMANDS: &[Command] = &[
         group: Group::String,
         since: "6.2.0",
         summary: "Returns the string value of a key and deletes the key.",
+        reply: "bulk | null",
         run: getdel,
         ..Command::ROW
     },
@@ -104,6 +111,7 @@ pub(super) const COMMANDS: &[Command] = &[
         group: Group::String,
         since: "6.2.0",
         summary: "Returns the string value of a key and sets or removes its time to live.",
+        reply: "bulk | null",
         run: getex,
         ..Command::ROW
     },

@@ -18,6 +18,7 @@ pub(super) const COMMANDS: &[Command] = &[
         group: Group::String,
         since: "2.2.0",
         summary: "Returns the length of the string value of a key in bytes.",
+        reply: "integer",
         run: strlen,
         ..Command::ROW
     },
@@ -31,6 +32,7 @@ pub(super) const COMMANDS: &[Command] = &[
         since: "2.4.0",
         complexity: "O(N) where N is the length of the returned string.",
         summary: "Returns the bytes between two offsets of the string value of a key.",
+        reply: "bulk",
         run: getrange,
         ..Command::ROW
     },
@@ -43,6 +45,7 @@ pub(super) const COMMANDS: &[Command] = &[
         group: Group::String,
         complexity: "O(N) where N is the length of the returned string.",
         summary: "Does what GETRANGE does, under its old name.",
+        reply: "bulk",
         run: getrange,
         ..Command::ROW
     },
@@ -56,6 +59,7 @@ pub(super) const COMMANDS: &[Command] = &[
         since: "2.0.0",
         complexity: "O(1) amortised: the room of a string grows by doubling.",
         summary: "Appends to the string value of a key, or sets it if the key does not exist.",
+        reply: "integer",
         run: append,
         ..Command::ROW
     },
@@ -70,6 +74,7 @@ pub(super) const COMMANDS: &[Command] = &[
         complexity: "O(N) where N is the length of the given string, and of the zero bytes that \
             fill a gap.",
         summary: "Overwrites a part of the string value of a key, which grows as needed.",
+        reply: "integer",
         run: setrange,
         ..Command::ROW
     },
@@ -202,10 +207,10 @@ fn write(string: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
 }
 
 /// Longer strings than this are handed over instead of copied; none so long is stored inline.
-const COPIED_BYTES_MAX: usize = 1024;
+pub(super) const COPIED_BYTES_MAX: usize = 1024;
 
 /// Stores a modified string at `found`, or at `key` if there is no entry yet.
-fn set_modified(cx: &mut Cx<'_>, found: Option<Found>, key: &[u8], string: Vec<u8>) {
+pub(super) fn set_modified(cx: &mut Cx<'_>, found: Option<Found>, key: &[u8], string: Vec<u8>) {
     let value = if string.len() > COPIED_BYTES_MAX {
         NewValue::Object(Object::Raw(string))
     } else {

@@ -4,13 +4,12 @@
 //! acknowledgement waits until its patience ends. The shape is the one that replication will use.
 
 use super::Cx;
-use super::arguments::integer;
+use super::arguments::{integer, until_after_millis};
 use super::spec::{Command, Flags, Group};
 use crate::args::Args;
 use crate::error::Error;
 use crate::session::{TimedOut, Wait};
-use crate::time::Micros;
-use crate::value::number::parse_integer;
+use crate::time::Instant;
 
 /// The rows of this family.
 pub(super) const COMMANDS: &[Command] = &[
@@ -25,6 +24,7 @@ pub(super) const COMMANDS: &[Command] = &[
         since: "3.0.0",
         summary: "Waits until as many replicas have acknowledged the client's writes, or a \
             time-out in milliseconds.",
+        reply: "integer",
         run: wait,
         ..Command::ROW
     },
@@ -39,6 +39,7 @@ pub(super) const COMMANDS: &[Command] = &[
         since: "7.2.0",
         summary: "Waits until the client's writes are in the append-only files of this server and \
             of replicas, or a time-out in milliseconds.",
+        reply: "[integer, integer]",
         run: waitaof,
         ..Command::ROW
     },
@@ -47,11 +48,11 @@ pub(super) const COMMANDS: &[Command] = &[
 /// `WAIT numreplicas timeout`
 fn wait(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let replicas = integer(args.at(1))?;
-    let patience = patience(args.at(2))?;
+    let until = until_after_millis(cx, args.at(2))?;
     if replicas <= 0 {
         cx.reply.integer(0);
     } else {
-        block(cx, patience, TimedOut::Zero);
+        block(cx, until, TimedOut::Zero);
     }
     Ok(())
 }
@@ -66,7 +67,7 @@ fn waitaof(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     if replicas < 0 {
         return Err(Error::fixed("ERR value is out of range, must be positive"));
     }
-    let patience = patience(args.at(3))?;
+    let until = until_after_millis(cx, args.at(3))?;
     if local > 0 {
         return Err(Error::fixed(
             "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
@@ -77,23 +78,11 @@ fn waitaof(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         cx.reply.integer(0);
         cx.reply.integer(0);
     } else {
-        block(cx, patience, TimedOut::TwoZeroes);
+        block(cx, until, TimedOut::TwoZeroes);
     }
     Ok(())
 }
 
-fn block(cx: &mut Cx<'_>, patience: Option<Micros>, timed_out: TimedOut) {
-    let until = patience.map(|patience| cx.now.mono + patience);
-    cx.state.deadlines.block(cx.session, Wait { until, timed_out });
-}
-
-/// A time-out in milliseconds; 0 means none.
-fn patience(word: &[u8]) -> Result<Option<Micros>, Error> {
-    let millis =
-        parse_integer(word).ok_or(Error::fixed("ERR timeout is not an integer or out of range"))?;
-    match u64::try_from(millis) {
-        Err(_) => Err(Error::fixed("ERR timeout is negative")),
-        Ok(0) => Ok(None),
-        Ok(millis) => Ok(Some(Micros::from_millis(millis))),
-    }
+fn block(cx: &mut Cx<'_>, until: Option<Instant>, timed_out: TimedOut) {
+    cx.state.waits.begin(cx.session, Wait { until, timed_out });
 }

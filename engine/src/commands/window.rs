@@ -25,6 +25,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     group: Group::String,
     since: "8.8.0",
     summary: "Adds to the number at a key within bounds and sets its time to live.",
+    reply: "[integer, integer] | [double, double]",
     run: increx,
     ..Command::ROW
 }];

@@ -2,6 +2,8 @@
 //! called. All of it may change while the server runs; values change their form when they are next
 //! written.
 
+use crate::value::rdb::Target;
+
 /// The limits of the small forms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Encodings {
@@ -29,8 +31,10 @@ pub struct Encodings {
     pub stream_node_bytes: usize,
     /// Most entries of a block of a stream; 0: no limit.
     pub stream_node_entries: usize,
-    /// The RDB version that DUMP writes.
-    pub rdb_version: u16,
+    /// Who has to read what DUMP writes.
+    pub rdb_target: Target,
+    /// Whether DUMP compresses long strings.
+    pub rdb_compression: bool,
     /// Whose names OBJECT ENCODING gives.
     pub names: EncodingNames,
 }
@@ -50,7 +54,8 @@ impl Default for Encodings {
             hyperloglog_sparse_bytes: 3000,
             stream_node_bytes: 4096,
             stream_node_entries: 100,
-            rdb_version: 11,
+            rdb_target: Target::Redis72,
+            rdb_compression: true,
             names: EncodingNames::Redis72,
         }
     }
@@ -79,5 +84,25 @@ impl EncodingNames {
             Self::Redis70 => "7.0",
             Self::Redis72 => "7.2",
         }
+    }
+}
+
+/// The words of `rdb-version`: the version that is written where nothing newer is needed; with 80
+/// what Redis and Valkey write differently is written as Valkey 9 does.
+pub(super) const RDB_VERSIONS: [&str; 3] = ["10", "11", "80"];
+
+pub(super) fn rdb_target(word: &str) -> Target {
+    match word {
+        "10" => Target::Redis70,
+        "80" => Target::Valkey9,
+        _ => Target::Redis72,
+    }
+}
+
+pub(super) fn rdb_version(target: Target) -> &'static str {
+    match target {
+        Target::Redis70 => "10",
+        Target::Redis72 => "11",
+        Target::Valkey9 => "80",
     }
 }

@@ -4,6 +4,7 @@
 //! only), `save` (nothing is saved yet), `dir` (empty: wherever the process was started), and those
 //! that Redis does not have.
 
+use super::encodings::{RDB_VERSIONS, rdb_target, rdb_version};
 use super::grammar::*;
 use super::parameter::{Flags, Parameter};
 use super::value::Value;
@@ -197,12 +198,15 @@ pub static PARAMETERS: &[Parameter] = &[
     Parameter::flag("rdb-del-sync-files", "no"),
     Parameter::integer("rdb-key-save-delay", -INT_MAX - 1, INT_MAX, "0").with(Flags::HIDDEN),
     Parameter::flag("rdb-save-incremental-fsync", "yes"),
-    Parameter::integer("rdb-version", 10, 11, "11").field(
-        |c| Value::Integer(c.encodings.rdb_version.into()),
-        |c, v| c.encodings.rdb_version = v.unsigned() as u16,
+    Parameter::choice("rdb-version", &RDB_VERSIONS, "11").field(
+        |c| Value::Choice(rdb_version(c.encodings.rdb_target)),
+        |c, v| c.encodings.rdb_target = rdb_target(v.text()),
     ),
     Parameter::flag("rdbchecksum", "yes").immutable(),
-    Parameter::flag("rdbcompression", "yes"),
+    Parameter::flag("rdbcompression", "yes").field(
+        |c| Value::Flag(c.encodings.rdb_compression),
+        |c, v| c.encodings.rdb_compression = v.flag(),
+    ),
     Parameter::words("rename-command", &REPEATED, "").with(Flags::DIRECTIVE),
     Parameter::memory("repl-backlog-size", 1, SIZE_MAX, "1048576"),
     Parameter::integer("repl-backlog-ttl", 0, LONG_MAX, "3600"),

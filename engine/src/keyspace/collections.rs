@@ -9,7 +9,9 @@
 use super::object::{free_some_of_string, is_big_string};
 use crate::error::Error;
 use crate::value::collection::Collection;
+use crate::value::list::List;
 use crate::value::number::parse_integer;
+use crate::value::zset::Zset;
 
 /// A type that values of keys can have.
 pub trait Kept: Collection {
@@ -199,6 +201,8 @@ impl<'a> Value<'a> {
     }
 }
 
-// Type, number, name, accessor. The numbers 1 to 5 are kept for list, set, hash, zset and stream:
-//     List(List) = 1, "list", list;
-collections! {}
+// Type, number, name, accessor. The numbers 1 to 5 are kept for list, set, hash, zset and stream.
+collections! {
+    List(List) = 1, "list", list;
+    Zset(Zset) = 4, "zset", zset;
+}

@@ -128,6 +128,36 @@ impl Extended {
         Self { negative: !self.negative, ..self }
     }
 
+    /// The product with a whole number, correctly rounded; infinite where it is too large.
+    #[must_use]
+    pub fn times(self, factor: u32) -> Self {
+        let product = self.finite.and_then(|Finite { mantissa, exponent }| {
+            rounded(u128::from(mantissa) * u128::from(factor), exponent, false)
+        });
+        Self { finite: product, ..self }
+    }
+
+    /// The least integer that is not below the number; `None` if it is above all integers of 64
+    /// bits, the least of them if it is below.
+    pub fn ceil(self) -> Option<i64> {
+        let below = self.negative.then_some(i64::MIN);
+        let Some(Finite { mantissa, exponent }) = self.finite else { return below };
+        let magnitude = if exponent >= 0 {
+            // Bits that leave the top leave a number that is far too large.
+            let fits = exponent.unsigned_abs() <= mantissa.leading_zeros();
+            fits.then(|| mantissa << exponent.unsigned_abs())
+        } else {
+            let kept = mantissa.checked_shr(exponent.unsigned_abs()).unwrap_or(0);
+            let rest = kept.checked_shl(exponent.unsigned_abs()).unwrap_or(0) != mantissa;
+            kept.checked_add(u64::from(rest && !self.negative))
+        };
+        let magnitude = magnitude.and_then(|magnitude| i64::try_from(magnitude).ok());
+        match magnitude {
+            Some(magnitude) => Some(if self.negative { -magnitude } else { magnitude }),
+            None => below,
+        }
+    }
+
     /// Spells a finite number with up to 17 decimals, rounded, without trailing zeros.
     ///
     /// # Panics

@@ -1,0 +1,158 @@
+//! DUMP and RESTORE: the value of a key as bytes that other servers read, and back.
+
+use super::Cx;
+use super::arguments::integer;
+use super::spec::{Command, Flags, one_key};
+use crate::args::Args;
+use crate::error::Error;
+use crate::snapshot::{load, save};
+use crate::time::UnixMillis;
+use crate::value::rdb;
+
+/// The rows of this family.
+pub(super) const COMMANDS: &[Command] = &[
+    Command {
+        name: "DUMP",
+        syntax: "key",
+        arity: 2,
+        flags: Flags::READONLY,
+        keys: &[one_key(&["RO", "ACCESS"])],
+        tips: &["nondeterministic_output"],
+        since: "2.6.0",
+        complexity: "O(N) where N is the size of the value.",
+        summary: "Returns the value of a key as bytes that RESTORE takes.",
+        reply: "bulk | null",
+        run: dump,
+        ..Command::ROW
+    },
+    Command {
+        name: "RESTORE",
+        syntax: "key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]",
+        arity: -4,
+        flags: Flags::WRITE.and(Flags::DENYOOM),
+        keys: &[one_key(&["OW", "UPDATE"])],
+        categories: &["dangerous"],
+        since: "2.6.0",
+        complexity: "O(N) where N is the size of the value; O(N*log(N)) for sorted sets.",
+        summary: "Creates a key from bytes that DUMP gave.",
+        reply: "ok",
+        run: restore,
+        ..Command::ROW
+    },
+];
+
+/// `DUMP key`
+fn dump(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let Some(found) = cx.find_read(args.at(1)) else {
+        cx.reply.null();
+        return Ok(());
+    };
+    let encodings = &cx.state.config.encodings;
+    let (target, compress) = (encodings.rdb_target, encodings.rdb_compression);
+    let value = cx.state.keyspace.db(cx.session.db).value(found);
+    cx.reply.bulk(&save(value, target, compress)?.into_payload());
+    Ok(())
+}
+
+/// What follows the payload.
+#[derive(Debug, Default)]
+struct Options {
+    replace: bool,
+    /// The time to live is a point in time.
+    absolute: bool,
+    idle_secs: Option<i64>,
+    /// Kept by LFU policies only, which there are none of.
+    frequency: Option<i64>,
+}
+
+impl Options {
+    fn parse(args: Args<'_>) -> Result<Self, Error> {
+        let mut options = Self::default();
+        let mut index = 4;
+        while index < args.len() {
+            match args.opt(index + 1) {
+                _ if args.is(index, "REPLACE") => options.replace = true,
+                _ if args.is(index, "ABSTTL") => options.absolute = true,
+                Some(word) if args.is(index, "IDLETIME") && options.frequency.is_none() => {
+                    let secs = integer(word)?;
+                    if secs < 0 {
+                        return Err(Error::fixed("ERR Invalid IDLETIME value, must be >= 0"));
+                    }
+                    options.idle_secs = Some(secs);
+                    index += 1;
+                }
+                Some(word) if args.is(index, "FREQ") && options.idle_secs.is_none() => {
+                    let frequency = integer(word)?;
+                    if !(0..=255).contains(&frequency) {
+                        return Err(Error::fixed(
+                            "ERR Invalid FREQ value, must be >= 0 and <= 255",
+                        ));
+                    }
+                    options.frequency = Some(frequency);
+                    index += 1;
+                }
+                _ => return Err(Error::Syntax),
+            }
+            index += 1;
+        }
+        Ok(options)
+    }
+}
+
+/// `RESTORE key ttl serialized-value [option ...]`
+fn restore(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let (key, payload) = (args.at(1), args.at(3));
+    let options = Options::parse(args)?;
+    if !options.replace && cx.find(key).is_some() {
+        return Err(Error::fixed("BUSYKEY Target key name already exists."));
+    }
+    let ttl = integer(args.at(2))?;
+    if ttl < 0 {
+        return Err(Error::fixed("ERR Invalid TTL value, must be >= 0"));
+    }
+    let (dialect, value) =
+        rdb::open(payload).ok_or(Error::fixed("ERR DUMP payload version or checksum are wrong"))?;
+    let now = cx.key_now();
+    let loaded = load(value, dialect, &cx.state.config.encodings, now)
+        .map_err(|_| Error::fixed("ERR Bad data format"))?;
+    match (loaded, deadline(ttl, options.absolute, now)) {
+        (Some(loaded), Ok(deadline)) => {
+            loaded.store(|value| cx.set(key, value, deadline));
+            set_idle(cx, key, options.idle_secs);
+            cx.changed(key, "restore");
+        }
+        // It would be gone at once.
+        _ => {
+            if let Some(found) = cx.find(key) {
+                cx.remove(found);
+                cx.changed(key, "del");
+            }
+        }
+    }
+    cx.reply.ok();
+    Ok(())
+}
+
+/// A deadline that is not in the future.
+struct Passed;
+
+/// When the key expires; a time to live of zero means never.
+fn deadline(ttl: i64, absolute: bool, now: UnixMillis) -> Result<Option<UnixMillis>, Passed> {
+    if ttl == 0 {
+        return Ok(None);
+    }
+    let now = now.0 as i64;
+    // Redis adds without looking, too: what overflows has passed.
+    let at = if absolute { ttl } else { ttl.wrapping_add(now) };
+    if at <= now { Err(Passed) } else { Ok(Some(UnixMillis(at as u64))) }
+}
+
+/// Pretends that the key was last used so long ago. The clock has 24 bits.
+fn set_idle(cx: &mut Cx<'_>, key: &[u8], idle_secs: Option<i64>) {
+    if let Some(secs) = idle_secs
+        && let Some(found) = cx.find(key)
+    {
+        let access = cx.state.access_now().wrapping_sub(secs as u32) & 0x00ff_ffff;
+        cx.state.keyspace.db_mut(cx.session.db).set_access(found, access);
+    }
+}

@@ -1,0 +1,10 @@
+//! Values of keys in the form that DUMP payloads and snapshots have, and back.
+//!
+//! Invariant: what [`save`] writes, [`load`] reads as the same value, and so do the servers that the
+//! target names.
+
+mod load;
+mod save;
+
+pub(crate) use load::load;
+pub(crate) use save::save;

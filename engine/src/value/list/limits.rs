@@ -1,0 +1,71 @@
+//! The limits of a packed list and of a node, as `list-max-listpack-size` gives them.
+
+/// Sizes of nodes for the parameter's values -1 to -5.
+const BYTES_BY_LEVEL: [usize; 5] = [4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10];
+/// The largest node when elements are counted.
+const BYTES_WHEN_COUNTED: usize = 8 << 10;
+/// No node has more elements.
+const ELEMENTS_MAX: usize = (1 << 15) - 1;
+
+/// How large a node may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of its listpack.
+    bytes: usize,
+    /// Elements.
+    elements: usize,
+    /// Whether the parameter counts elements.
+    counts_elements: bool,
+}
+
+impl Limits {
+    /// What a value of the parameter means.
+    pub fn new(parameter: i64) -> Self {
+        match usize::try_from(parameter) {
+            Ok(elements) => Self {
+                bytes: BYTES_WHEN_COUNTED,
+                elements: elements.clamp(1, ELEMENTS_MAX),
+                counts_elements: true,
+            },
+            Err(_) => {
+                let level = parameter.unsigned_abs().min(BYTES_BY_LEVEL.len() as u64) as usize;
+                let bytes = BYTES_BY_LEVEL[level - 1];
+                Self { bytes, elements: usize::MAX, counts_elements: false }
+            }
+        }
+    }
+
+    /// The bytes that a node may take.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether a listpack of such a size is too large.
+    #[inline]
+    pub(super) fn exceeds(&self, bytes: usize, elements: usize) -> bool {
+        bytes > self.bytes || elements > self.elements
+    }
+
+    /// Whether an element is too long to share a node.
+    #[inline]
+    pub(super) fn is_long(&self, element: &[u8]) -> bool {
+        element.len() > self.bytes
+    }
+
+    /// Whether a list that has shrunk to such a size becomes packed again: at half of the limit, so
+    /// that it does not change its form to and fro.
+    pub(super) fn allows_packing(&self, bytes: usize, elements: usize, shrinking: bool) -> bool {
+        let divisor = if shrinking { 2 } else { 1 };
+        if self.counts_elements {
+            bytes <= self.bytes && elements <= self.elements / divisor
+        } else {
+            bytes <= self.bytes / divisor
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::new(-2)
+    }
+}

@@ -1,0 +1,140 @@
+//! Values as RDB files and DUMP payloads spell them: from bytes to elements and back.
+//!
+//! Pure: it knows neither the keyspace nor the engine's own structures. A [`Saver`] takes elements
+//! and gives bytes; [`load`] takes bytes and gives [`Item`]s, one after another.
+//!
+//! Invariants: any bytes give items or [`Corrupt`], never a panic; what is read is checked as
+//! thoroughly as Redis checks with `sanitize-dump-payload yes`, but for duplicate members, fields
+//! and set elements, which whoever takes the items has to refuse. Memory: nothing is taken for
+//! lengths that the bytes cannot have; compressed bytes grow at most [`lzf::GROWTH_MAX`]-fold, and
+//! beside them only one element is held at a time (of a stream: one entry or one group).
+
+mod element;
+mod envelope;
+mod intset;
+pub mod listpack;
+mod load;
+mod load_stream;
+pub mod lzf;
+mod reader;
+mod save;
+mod save_stream;
+mod stream;
+mod writer;
+mod ziplist;
+mod zipmap;
+
+pub use element::Element;
+pub use envelope::{Dialect, is_readable, open, seal};
+pub use load::{kind, load};
+pub use save::{HashField, Saver, Target};
+pub use save_stream::StreamSaver;
+pub use stream::{Consumer, Group, Id, Idempotence, Pending, Producer, Totals};
+
+/// Bytes that are no value, and what is wrong with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Corrupt(pub &'static str);
+
+/// What a payload holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A string: exactly one [`Item::String`].
+    String,
+    /// A list: its elements from head to tail.
+    List,
+    /// A set.
+    Set,
+    /// A hash.
+    Hash,
+    /// A sorted set, in any order.
+    Zset,
+    /// A stream: its entries in order, then its totals, then its groups, then what it remembers of
+    /// producers.
+    Stream,
+}
+
+/// A part of a value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Item<'a> {
+    /// A whole string.
+    String(Element<'a>),
+    /// An element of a list.
+    ListElement(Element<'a>),
+    /// An element of a set.
+    SetMember(Element<'a>),
+    /// A field of a hash.
+    HashField {
+        /// Its name.
+        field: Element<'a>,
+        /// Its value.
+        value: Element<'a>,
+        /// When it expires, in milliseconds since the epoch; it may have passed.
+        deadline_ms: Option<u64>,
+    },
+    /// A member of a sorted set.
+    ZsetMember {
+        /// The member.
+        member: Element<'a>,
+        /// Its score, which is a number.
+        score: f64,
+    },
+    /// An entry of a stream; identifiers ascend.
+    StreamEntry {
+        /// Its identifier.
+        id: Id,
+        /// Its fields and values; at least one.
+        fields: &'a [(Element<'a>, Element<'a>)],
+    },
+    /// What a stream knows beside its entries.
+    StreamTotals(Totals),
+    /// A consumer group of a stream.
+    StreamGroup(&'a Group<'a>),
+    /// What a stream remembers of producers.
+    StreamIdempotence(&'a Idempotence<'a>),
+}
+
+/// Takes the items of a value; refuses one that was there before.
+pub type Visit<'v> = dyn FnMut(Item<'_>) -> Result<(), Corrupt> + 'v;
+
+/// The type bytes.
+mod types {
+    pub(super) const STRING: u8 = 0;
+    pub(super) const LIST: u8 = 1;
+    pub(super) const SET: u8 = 2;
+    /// Scores as text.
+    pub(super) const ZSET: u8 = 3;
+    pub(super) const HASH: u8 = 4;
+    /// Scores in binary.
+    pub(super) const ZSET_2: u8 = 5;
+    pub(super) const HASH_ZIPMAP: u8 = 9;
+    pub(super) const LIST_ZIPLIST: u8 = 10;
+    pub(super) const SET_INTSET: u8 = 11;
+    pub(super) const ZSET_ZIPLIST: u8 = 12;
+    pub(super) const HASH_ZIPLIST: u8 = 13;
+    /// A list of ziplists.
+    pub(super) const LIST_QUICKLIST: u8 = 14;
+    pub(super) const STREAM: u8 = 15;
+    pub(super) const HASH_LISTPACK: u8 = 16;
+    pub(super) const ZSET_LISTPACK: u8 = 17;
+    /// A list of listpacks and single big elements.
+    pub(super) const LIST_QUICKLIST_2: u8 = 18;
+    /// With what was ever added and deleted.
+    pub(super) const STREAM_2: u8 = 19;
+    pub(super) const SET_LISTPACK: u8 = 20;
+    /// With when consumers were last active.
+    pub(super) const STREAM_3: u8 = 21;
+    /// Fields with deadlines: release candidates of Redis 7.4.
+    pub(super) const HASH_DEADLINES_EARLY: u8 = 22;
+    /// Fields with deadlines: Valkey 9, in version 80 only.
+    pub(super) const HASH_2_VALKEY: u8 = 22;
+    /// The same in a listpack: release candidates of Redis 7.4.
+    pub(super) const HASH_LISTPACK_DEADLINES_EARLY: u8 = 23;
+    /// Fields with deadlines, relative to the earliest: Redis 7.4.
+    pub(super) const HASH_DEADLINES: u8 = 24;
+    /// The same in a listpack.
+    pub(super) const HASH_LISTPACK_DEADLINES: u8 = 25;
+    /// With what is remembered of producers: Redis 8.6.
+    pub(super) const STREAM_4: u8 = 26;
+    /// With entries that were given back: Redis 8.8.
+    pub(super) const STREAM_5: u8 = 27;
+}

@@ -1,0 +1,327 @@
+//! Writing values: each in the packing that fits how it is held, in the newest form that the
+//! readers in mind understand.
+
+use super::listpack::Builder;
+use super::writer::Writer;
+use super::{Element, intset, seal, types};
+use crate::value::number::format_double;
+
+/// The size of a part of a list, as Redis cuts lists by default.
+const LIST_PART_BYTES: usize = 8 << 10;
+
+/// Who has to read what is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Target {
+    /// Redis 7.0 and whatever came later.
+    Redis70,
+    /// Redis 7.2, Valkey 7.2 and whatever came later. Hashes with deadlines need Redis 7.4.
+    #[default]
+    Redis72,
+    /// Redis 7.2, Valkey 7.2 and whatever came later. Hashes with deadlines need Valkey 9.
+    Valkey9,
+}
+
+impl Target {
+    /// The version of what needs nothing newer.
+    fn version(self) -> u16 {
+        match self {
+            Self::Redis70 => 10,
+            Self::Redis72 | Self::Valkey9 => 11,
+        }
+    }
+}
+
+/// A field of a hash, its value and its deadline in milliseconds since the epoch.
+pub type HashField<'a> = (Element<'a>, Element<'a>, Option<u64>);
+
+/// Writes one value.
+#[derive(Debug)]
+pub struct Saver {
+    pub(super) writer: Writer,
+    pub(super) target: Target,
+    /// What readers must understand.
+    pub(super) version: u16,
+}
+
+impl Saver {
+    /// A value for these readers; long strings are compressed or not.
+    pub fn new(target: Target, compress: bool) -> Self {
+        Self { writer: Writer::new(compress), target, version: target.version() }
+    }
+
+    /// The value, type byte first, and the version of it.
+    pub fn into_value(self) -> (Vec<u8>, u16) {
+        (self.writer.out, self.version)
+    }
+
+    /// The value with its version and checksum, as DUMP gives it.
+    pub fn into_payload(self) -> Vec<u8> {
+        let (mut value, version) = self.into_value();
+        seal(&mut value, version);
+        value
+    }
+
+    /// Nothing older understands what is written.
+    pub(super) fn needs(&mut self, version: u16) {
+        self.version = self.version.max(version);
+    }
+
+    fn packed(&mut self, type_byte: u8, listpack: Builder) {
+        self.writer.byte(type_byte);
+        self.writer.bytes(&listpack.finish());
+    }
+
+    /// A string.
+    pub fn string(&mut self, string: Element<'_>) {
+        self.writer.byte(types::STRING);
+        self.writer.text(string);
+    }
+
+    /// A list, from head to tail.
+    pub fn list<'a>(&mut self, elements: impl Iterator<Item = Element<'a>>) {
+        const PACKED: u64 = 2;
+        let mut parts = Vec::new();
+        let mut part = Builder::default();
+        for element in elements {
+            // An entry has at most eleven bytes beside the string.
+            let len = element.bytes(&mut itoa::Buffer::new()).len() + 11;
+            if part.count() > 0 && part.len_bytes() + len > LIST_PART_BYTES {
+                parts.push(core::mem::take(&mut part).finish());
+            }
+            part.push(element);
+        }
+        parts.push(part.finish());
+        self.writer.byte(types::LIST_QUICKLIST_2);
+        self.writer.count(parts.len());
+        for part in parts {
+            self.writer.length(PACKED);
+            self.writer.bytes(&part);
+        }
+    }
+
+    /// A set of integers in any order.
+    pub fn integer_set(&mut self, integers: impl Iterator<Item = i64>) {
+        let mut integers: Vec<i64> = integers.collect();
+        integers.sort_unstable();
+        self.writer.byte(types::SET_INTSET);
+        self.writer.bytes(&intset::build(&integers));
+    }
+
+    /// A set that is small.
+    pub fn small_set<'a>(&mut self, len: usize, members: impl Iterator<Item = Element<'a>>) {
+        if self.target == Target::Redis70 {
+            return self.set(len, members);
+        }
+        let mut listpack = Builder::default();
+        members.for_each(|member| listpack.push(member));
+        self.packed(types::SET_LISTPACK, listpack);
+    }
+
+    /// A set of `len` members.
+    pub fn set<'a>(&mut self, len: usize, members: impl Iterator<Item = Element<'a>>) {
+        self.writer.byte(types::SET);
+        self.writer.count(len);
+        members.for_each(|member| self.writer.text(member));
+    }
+
+    /// A hash that is small and has no deadlines.
+    pub fn small_hash<'a>(&mut self, fields: impl Iterator<Item = (Element<'a>, Element<'a>)>) {
+        let mut listpack = Builder::default();
+        for (field, value) in fields {
+            listpack.push(field);
+            listpack.push(value);
+        }
+        self.packed(types::HASH_LISTPACK, listpack);
+    }
+
+    /// A hash of `len` fields without deadlines.
+    pub fn hash<'a>(
+        &mut self,
+        len: usize,
+        fields: impl Iterator<Item = (Element<'a>, Element<'a>)>,
+    ) {
+        self.writer.byte(types::HASH);
+        self.writer.count(len);
+        for (field, value) in fields {
+            self.writer.text(field);
+            self.writer.text(value);
+        }
+    }
+
+    /// A hash of `len` fields, some of which expire: the first at `earliest_ms`.
+    pub fn hash_with_deadlines<'a>(
+        &mut self,
+        len: usize,
+        earliest_ms: u64,
+        fields: impl Iterator<Item = HashField<'a>>,
+    ) {
+        if self.target == Target::Valkey9 {
+            return self.valkey_hash(len, fields);
+        }
+        self.needs(12);
+        self.writer.byte(types::HASH_DEADLINES);
+        self.writer.millis(earliest_ms as i64);
+        self.writer.count(len);
+        for (field, value, deadline_ms) in fields {
+            // Zero is none.
+            let distance = deadline_ms.map_or(0, |time| time.saturating_sub(earliest_ms) + 1);
+            self.writer.length(distance);
+            self.writer.text(field);
+            self.writer.text(value);
+        }
+    }
+
+    fn valkey_hash<'a>(&mut self, len: usize, fields: impl Iterator<Item = HashField<'a>>) {
+        self.needs(80);
+        self.writer.byte(types::HASH_2_VALKEY);
+        self.writer.count(len);
+        for (field, value, deadline_ms) in fields {
+            self.writer.text(field);
+            self.writer.text(value);
+            self.writer.millis(deadline_ms.map_or(-1, |time| time as i64));
+        }
+    }
+
+    /// A sorted set that is small, in its order: readers rely on it.
+    pub fn small_zset<'a>(&mut self, members: impl Iterator<Item = (Element<'a>, f64)>) {
+        let mut listpack = Builder::default();
+        for (member, score) in members {
+            listpack.push(member);
+            listpack.push(Element::Bytes(format_double(score).as_bytes()));
+        }
+        self.packed(types::ZSET_LISTPACK, listpack);
+    }
+
+    /// A sorted set of `len` members.
+    pub fn zset<'a>(&mut self, len: usize, members: impl Iterator<Item = (Element<'a>, f64)>) {
+        self.writer.byte(types::ZSET_2);
+        self.writer.count(len);
+        for (member, score) in members {
+            self.writer.text(member);
+            self.writer.binary_double(score);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Dialect, Item, Kind, kind, load, open};
+    use super::*;
+
+    /// Strings of every length and form that is written in a way of its own.
+    fn strings() -> Vec<Vec<u8>> {
+        let mut strings: Vec<Vec<u8>> = ["", "a", "0", "-1", "300", "70000", "3000000000", "007"]
+            .iter()
+            .map(|text| text.as_bytes().to_vec())
+            .collect();
+        strings.extend([20, 21, 63, 64, 5000, 9000].map(|len| vec![b'x'; len]));
+        strings.push((0..=255).collect());
+        strings
+    }
+
+    fn saver(target: Target, compress: bool, write: impl Fn(&mut Saver)) -> (Vec<u8>, u16) {
+        let mut saver = Saver::new(target, compress);
+        write(&mut saver);
+        saver.into_value()
+    }
+
+    /// Writes in every way, reads back and gives the items' strings to `check`.
+    #[track_caller]
+    fn round_trip(expected: Kind, write: impl Fn(&mut Saver), items: &[String]) {
+        for target in [Target::Redis70, Target::Redis72, Target::Valkey9] {
+            for compress in [false, true] {
+                let (value, version) = saver(target, compress, &write);
+                let dialect = if version == 80 { Dialect::Valkey } else { Dialect::Redis };
+                assert_eq!(kind(&value, dialect), Ok(expected));
+                let mut read = Vec::new();
+                load(&value, dialect, &mut |item| {
+                    read.push(show(item));
+                    Ok(())
+                })
+                .unwrap();
+                assert_eq!(read, items, "{target:?}");
+            }
+        }
+    }
+
+    fn show(item: Item<'_>) -> String {
+        let text = |element: Element<'_>| element.to_vec().escape_ascii().to_string();
+        match item {
+            Item::String(string) | Item::ListElement(string) | Item::SetMember(string) => {
+                text(string)
+            }
+            Item::HashField { field, value, deadline_ms } => {
+                format!("{}={} {deadline_ms:?}", text(field), text(value))
+            }
+            Item::ZsetMember { member, score } => format!("{}={score:?}", text(member)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn elements(strings: &[Vec<u8>]) -> impl Iterator<Item = Element<'_>> {
+        strings.iter().map(|string| Element::Bytes(string))
+    }
+
+    fn shown(strings: &[Vec<u8>]) -> Vec<String> {
+        strings.iter().map(|string| string.escape_ascii().to_string()).collect()
+    }
+
+    #[test]
+    fn strings_lists_and_sets_are_read_back() {
+        let strings = strings();
+        for string in &strings {
+            let expected = string.escape_ascii().to_string();
+            round_trip(Kind::String, |saver| saver.string(Element::Bytes(string)), &[expected]);
+        }
+        let shown = shown(&strings);
+        round_trip(Kind::List, |saver| saver.list(elements(&strings)), &shown);
+        let len = strings.len();
+        round_trip(Kind::Set, |saver| saver.set(len, elements(&strings)), &shown);
+        round_trip(Kind::Set, |saver| saver.small_set(len, elements(&strings)), &shown);
+        let integers = [5, -7, i64::MAX, 70_000];
+        let sorted = ["-7", "5", "70000", "9223372036854775807"].map(str::to_owned);
+        round_trip(Kind::Set, |saver| saver.integer_set(integers.into_iter()), &sorted);
+    }
+
+    #[test]
+    fn hashes_are_read_back() {
+        let strings = strings();
+        let pairs = || elements(&strings).zip(elements(&strings).skip(1));
+        let plain: Vec<String> = pairs()
+            .map(|(field, value)| show(Item::HashField { field, value, deadline_ms: None }))
+            .collect();
+        let len = plain.len();
+        round_trip(Kind::Hash, |saver| saver.hash(len, pairs()), &plain);
+        round_trip(Kind::Hash, |saver| saver.small_hash(pairs()), &plain);
+        let timed = || {
+            let times = [Some(1_000_000), None, Some(1 << 47)].into_iter().cycle();
+            pairs().zip(times).map(|((field, value), time)| (field, value, time))
+        };
+        let expected: Vec<String> = timed()
+            .map(|(field, value, deadline_ms)| show(Item::HashField { field, value, deadline_ms }))
+            .collect();
+        let write = |saver: &mut Saver| saver.hash_with_deadlines(len, 1_000_000, timed());
+        round_trip(Kind::Hash, write, &expected);
+        assert_eq!(saver(Target::Redis70, true, write).1, 12);
+        assert_eq!(saver(Target::Valkey9, true, write).1, 80);
+    }
+
+    #[test]
+    fn sorted_sets_are_read_back() {
+        let scores =
+            [f64::NEG_INFINITY, -1e300, -2.5, -0.0, 0.0, 0.1, 3.0, 1e15, 1e20, f64::INFINITY];
+        let names: Vec<Vec<u8>> = (0..scores.len()).map(|n| vec![b'a' + n as u8; n]).collect();
+        let members = || elements(&names).zip(scores);
+        let expected: Vec<String> =
+            members().map(|(member, score)| show(Item::ZsetMember { member, score })).collect();
+        round_trip(Kind::Zset, |saver| saver.zset(scores.len(), members()), &expected);
+        round_trip(Kind::Zset, |saver| saver.small_zset(members()), &expected);
+    }
+
+    #[test]
+    fn payloads_open() {
+        let mut saver = Saver::new(Target::Redis72, true);
+        saver.string(Element::Integer(7));
+        assert_eq!(open(&saver.into_payload()), Some((Dialect::Redis, &b"\x00\xc0\x07"[..])));
+    }
+}

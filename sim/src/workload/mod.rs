@@ -1,0 +1,281 @@
+//! What clients do: keys, commands and the values they write.
+//!
+//! Every value written in a run is different and says which operation wrote it, so that a read
+//! tells exactly which write it saw.
+
+mod replies;
+mod values;
+mod words;
+
+pub(crate) use replies::{Said, number, parse_reply};
+pub use values::Values;
+
+use crate::chance::Draw;
+use crate::setup::Knobs;
+use words::push_number;
+
+/// The id of an entry of a stream: milliseconds and sequence.
+pub type Id = (u64, u64);
+
+/// The longest time that a command asks to wait; some wait longer than their clients.
+const BLOCK_MOST_MS: u64 = 1_500;
+
+/// A kind of use, with keys of its own on each server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Workload {
+    /// Registers with nothing but GET and SET.
+    Plain,
+    /// Registers: reads, writes, conditional writes, deletions.
+    Registers,
+    /// Counters: increments and reads.
+    Counters,
+    /// Keys with a time to live.
+    Ttl,
+    /// Lists as queues: pushes at one end, pops at the other, some of them waiting.
+    Queues,
+    /// Streams with a consumer group.
+    Groups,
+    /// Fields of hashes with a time to live.
+    Fields,
+    /// Many keys, written and read back in pipelines, so that tables grow.
+    Bulk,
+}
+
+impl Workload {
+    /// What runs when nothing else is said.
+    pub const DEFAULT: [Self; 4] = [Self::Registers, Self::Counters, Self::Ttl, Self::Bulk];
+    /// All there are.
+    pub const ALL: [Self; 8] = [
+        Self::Plain,
+        Self::Registers,
+        Self::Counters,
+        Self::Ttl,
+        Self::Queues,
+        Self::Groups,
+        Self::Fields,
+        Self::Bulk,
+    ];
+
+    /// The name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Registers => "registers",
+            Self::Counters => "counters",
+            Self::Ttl => "ttl",
+            Self::Queues => "queues",
+            Self::Groups => "groups",
+            Self::Fields => "fields",
+            Self::Bulk => "bulk",
+        }
+    }
+
+    /// The workload of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|workload| workload.name() == name)
+    }
+
+    /// The commands it sends.
+    #[must_use]
+    pub fn commands(self) -> &'static [&'static str] {
+        match self {
+            Self::Plain | Self::Bulk => &["GET", "SET"],
+            Self::Registers => &["GET", "SET", "DEL", "GETDEL"],
+            Self::Counters => &["GET", "INCRBY"],
+            Self::Ttl => &["GET", "SET", "PEXPIRE", "PTTL"],
+            Self::Queues => &["RPUSH", "LPOP", "BLPOP", "LRANGE"],
+            Self::Groups => {
+                &["XADD", "XGROUP", "XREADGROUP", "XACK", "XAUTOCLAIM", "XPENDING", "XRANGE"]
+            }
+            Self::Fields => &["HGET", "HSET", "HSETEX", "HPTTL", "HPEXPIRE"],
+        }
+    }
+
+    fn letter(self) -> u8 {
+        match self {
+            Self::Plain => b'p',
+            Self::Registers => b'r',
+            Self::Counters => b'c',
+            Self::Ttl => b't',
+            Self::Queues => b'q',
+            Self::Groups => b'g',
+            Self::Fields => b'f',
+            Self::Bulk => b'b',
+        }
+    }
+}
+
+/// A key of one server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyName {
+    /// Its use.
+    pub workload: Workload,
+    /// Which of them.
+    pub index: u16,
+}
+
+impl KeyName {
+    /// Appends the key as the server sees it.
+    #[inline]
+    pub fn write(self, out: &mut Vec<u8>) {
+        out.push(self.workload.letter());
+        push_number(out, u64::from(self.index));
+    }
+}
+
+/// A command on one key. Values are numbers; [`Values`] says how they look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields are the arguments that Redis's manual names")]
+pub enum Ask {
+    /// GET.
+    Get,
+    /// SET.
+    Set { value: u64 },
+    /// SET NX.
+    SetNx { value: u64 },
+    /// SET XX.
+    SetXx { value: u64 },
+    /// SET IFEQ.
+    Cas { from: u64, value: u64 },
+    /// SET PX.
+    SetPx { value: u64, ttl_ms: u64 },
+    /// GETDEL.
+    GetDel,
+    /// DEL.
+    Del,
+    /// INCRBY.
+    IncrBy { by: i64 },
+    /// PEXPIRE.
+    Pexpire { ttl_ms: u64 },
+    /// PTTL.
+    Pttl,
+    /// RPUSH.
+    Push { value: u64 },
+    /// LPOP.
+    Pop,
+    /// BLPOP.
+    BlockingPop { timeout_ms: u64 },
+    /// LRANGE of everything.
+    Look,
+    /// XADD.
+    Add { value: u64 },
+    /// XGROUP CREATE.
+    CreateGroup,
+    /// XREADGROUP of new entries; without BLOCK if `block_ms` is zero.
+    ReadGroup { count: u64, block_ms: u64 },
+    /// XACK.
+    Ack { id: Id },
+    /// XAUTOCLAIM.
+    Claim { idle_ms: u64 },
+    /// XPENDING of every entry.
+    Pending,
+    /// XRANGE of everything.
+    Range,
+}
+
+/// What a client knows about a key from what it saw there.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known {
+    /// The value that it saw last; zero: none.
+    pub value: u64,
+    /// An entry that was handed to it.
+    pub id: Option<Id>,
+}
+
+impl Ask {
+    /// Draws the next command on a key of this workload. `value` is a value that nobody has
+    /// written.
+    #[must_use]
+    pub fn draw(
+        draw: &mut Draw,
+        workload: Workload,
+        value: u64,
+        known: Known,
+        knobs: &Knobs,
+    ) -> Self {
+        let seen = known.value;
+        let die = draw.below(100);
+        let ttl_ms = |draw: &mut Draw| draw.between(knobs.ttl_least_ms, knobs.ttl_most_ms);
+        match workload {
+            Workload::Plain | Workload::Bulk if die < 50 => Self::Get,
+            Workload::Plain | Workload::Bulk => Self::Set { value },
+            Workload::Registers => match die {
+                0..42 => Self::Get,
+                42..66 => Self::Set { value },
+                66..84 if seen != 0 => Self::Cas { from: seen, value },
+                66..86 => Self::SetNx { value },
+                86..91 => Self::SetXx { value },
+                91..95 => Self::GetDel,
+                _ => Self::Del,
+            },
+            Workload::Counters if die < 60 => {
+                // Mostly the same step: increments whose outcome is unknown then stay
+                // exchangeable.
+                Self::IncrBy { by: if die < 54 { 1 } else { -1 } }
+            }
+            Workload::Counters => Self::Get,
+            Workload::Queues => match die {
+                0..45 => Self::Push { value },
+                45..62 => Self::Pop,
+                62..92 => Self::BlockingPop { timeout_ms: draw.between(1, BLOCK_MOST_MS) },
+                _ => Self::Look,
+            },
+            Workload::Groups => match (die, known.id) {
+                (0..35, _) => Self::Add { value },
+                (35..65, Some(id)) => Self::Ack { id },
+                (65..72, _) => Self::Claim { idle_ms: draw.between(1, BLOCK_MOST_MS) },
+                (72..77, _) => Self::Pending,
+                (77..80, _) => Self::Range,
+                _ => {
+                    let block_ms = draw.between(1, BLOCK_MOST_MS) * (die % 2);
+                    Self::ReadGroup { count: draw.between(1, 4), block_ms }
+                }
+            },
+            Workload::Ttl | Workload::Fields => match die {
+                0..35 => Self::Get,
+                35..68 => Self::SetPx { value, ttl_ms: ttl_ms(draw) },
+                68..74 => Self::Set { value },
+                74..90 => Self::Pttl,
+                _ => Self::Pexpire { ttl_ms: ttl_ms(draw) },
+            },
+        }
+    }
+
+    /// What a client asks in the last round, when everybody looks at everything once more.
+    #[must_use]
+    pub fn last(workload: Workload, client: u16) -> Self {
+        match workload {
+            Workload::Queues => Self::Look,
+            Workload::Groups if client.is_multiple_of(2) => Self::Range,
+            Workload::Groups => Self::Pending,
+            _ => Self::Get,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chance::{Chance, Stream};
+
+    #[test]
+    fn draws_of_a_workload_stay_with_its_commands() {
+        let knobs = Knobs::draw(Chance::new(1));
+        let key = Chance::new(1).key(Stream::Command, 0);
+        let values = Values::new(Chance::new(1));
+        for workload in Workload::ALL {
+            for index in 0..500 {
+                let id = (index % 2 == 0).then_some((index, 1));
+                let known = Known { value: index % 3, id };
+                let ask = Ask::draw(&mut key.at(index), workload, index + 1, known, &knobs);
+                let mut out = Vec::new();
+                ask.write(KeyName { workload, index: 0 }, 0, &values, &mut out);
+                let name = out.split(|&byte| byte == b'\n').nth(2).expect("a name");
+                let name = std::str::from_utf8(&name[..name.len() - 1]).expect("ASCII");
+                assert!(workload.commands().contains(&name), "{workload:?} {name}");
+            }
+        }
+    }
+}

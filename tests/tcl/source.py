@@ -1,0 +1,129 @@
+"""Debian's source of Redis, obtained by apt, unpacked and made ready to test a foreign server.
+
+Nothing of it enters the repository: it lives in target/tcl. A step that is done is not repeated.
+"""
+
+import os
+import pathlib
+import shutil
+import subprocess
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+WORK = ROOT / "target/tcl"
+UPSTREAM = "7.0.15"
+
+# What the harness asks of a foreign server before and after each block of tests, and which would
+# hide every test of a file from a server that does not know one of these words.
+CHANGES = {
+    "tests/support/server.tcl": [
+        # FUNCTION comes with scripts; the tests run here define no function.
+        ("\n    r function flush\n", "\n    catch {r function flush}\n"),
+        # A parameter that the server does not know must cost the tests that need it, no others.
+        (
+            "        r config set $param $val\n\n        # If we enable appendonly",
+            "        catch {r config set $param $val}\n\n        # If we enable appendonly",
+        ),
+        (
+            "    dict for {param val} $saved_config {\n        r config set $param $val\n",
+            "    dict for {param val} $saved_config {\n        catch {r config set $param $val}\n",
+        ),
+    ],
+}
+
+
+class Unavailable(Exception):
+    """The source or a program cannot be had here."""
+
+
+def run(words, **options):
+    done = subprocess.run(words, capture_output=True, text=True, check=False, **options)
+    if done.returncode != 0:
+        raise Unavailable(f"{' '.join(words)}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def programs():
+    """The paths of the programs that are needed, by name; installs what is missing."""
+    packages = {"tclsh": "tcl", "redis-server": "redis-server", "redis-cli": "redis-tools",
+                "redis-benchmark": "redis-tools", "dpkg-source": "dpkg-dev"}
+    missing = sorted({package for name, package in packages.items() if not shutil.which(name)})
+    if missing:
+        if os.geteuid() != 0 or not shutil.which("apt-get"):
+            raise Unavailable(f"install these packages: {' '.join(missing)}")
+        run(["apt-get", "update", "-qq"])
+        run(["apt-get", "install", "-y", "-qq", *missing],
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+    return {name: shutil.which(name) for name in packages}
+
+
+def package_version():
+    """The version of the installed redis-server, whose source is the one to fetch."""
+    version = run(["dpkg-query", "-W", "-f", "${source:Version}", "redis-server"]).strip()
+    if UPSTREAM not in version:
+        raise Unavailable(f"the tests are those of Redis {UPSTREAM}, not of {version}")
+    return version
+
+
+def source_lists(folder):
+    """apt's own mirrors of the distribution, as a private list of source packages."""
+    template = "$(REPO_URI) $(CODENAME) $(COMPONENT) $(ORIGIN)"
+    targets = run(["apt-get", "indextargets", "--format", template, "Created-By: Packages"])
+    lines = set()
+    for line in targets.splitlines():
+        uri, suite, component, origin = line.split(maxsplit=3)
+        if origin in ("Debian", "Ubuntu") and component in ("main", "universe"):
+            lines.add(f"deb-src {signed_by(origin)}{uri} {suite} {component}\n")
+    if not lines:
+        raise Unavailable("apt knows no mirror of Debian; run apt-get update first")
+    (folder / "sources.list").write_text("".join(sorted(lines)))
+
+
+def signed_by(origin):
+    """Newer systems name the keyring in the list itself; older ones trust one for all lists."""
+    keyring = pathlib.Path(f"/usr/share/keyrings/{origin.lower()}-archive-keyring.gpg")
+    return f"[signed-by={keyring}] " if keyring.exists() else ""
+
+
+def download(version):
+    """Fetches the package's files with lists of its own: the system's stay as they are."""
+    apt = WORK / "apt"
+    for folder in ("lists/partial", "parts"):
+        (apt / folder).mkdir(parents=True, exist_ok=True)
+    source_lists(apt)
+    options = [
+        "-o", f"Dir::Etc::sourcelist={apt}/sources.list",
+        "-o", f"Dir::Etc::sourceparts={apt}/parts",
+        "-o", f"Dir::State::lists={apt}/lists",
+        "-o", "APT::Sandbox::User=root",
+    ]
+    run(["apt-get", *options, "update", "-qq"])
+    run(["apt-get", *options, "source", "-qq", "--download-only", f"redis={version}"], cwd=WORK)
+
+
+def prepare():
+    """The folder of the unpacked source, the programs, and the version of the package."""
+    found = programs()
+    version = package_version()
+    tree = WORK / f"redis-{version.split(':')[-1]}"
+    if not (tree / "ready").exists():
+        shutil.rmtree(tree, ignore_errors=True)
+        WORK.mkdir(parents=True, exist_ok=True)
+        download(version)
+        description = WORK / f"redis_{version.split(':')[-1]}.dsc"
+        run(["dpkg-source", "--no-check", "-x", str(description), str(tree)])
+        for name in ("redis-server", "redis-cli", "redis-benchmark"):
+            (tree / "src" / name).symlink_to(found[name])
+        change(tree)
+        (tree / "ready").touch()
+    return tree, found, version
+
+
+def change(tree):
+    for name, replacements in CHANGES.items():
+        path = tree / name
+        text = path.read_text()
+        for old, new in replacements:
+            if text.count(old) != 1:
+                raise Unavailable(f"{name} does not have exactly one {old!r}")
+            text = text.replace(old, new)
+        path.write_text(text)
