@@ -53,7 +53,8 @@ const SOURCES: &[&str] = &[
     "hash",
 ];
 /// Weights as numbers may be missing and equal, as texts must differ.
-const NUMERIC_WEIGHTS: &[&str] = &["w_*", "h_*->weight", "none_*", "h_*->none", "bad_*", "t_*", "*"];
+const NUMERIC_WEIGHTS: &[&str] =
+    &["w_*", "h_*->weight", "none_*", "h_*->none", "bad_*", "t_*", "*"];
 const TEXT_WEIGHTS: &[&str] = &["t_*"];
 const CONSTANTS: &[&str] = &["nosort", "#", "", "w_1", "h->f"];
 const GETS: &[&str] = &["#", "o_*", "h_*->name", "h_*->", "h_*->->", "w_*", "*", "none", "none_*"];
@@ -183,7 +184,7 @@ fn sort_replies_as_redis() {
 }
 
 /// What is refused, in which order, and corners of the syntax.
-const LINES: &str = r#"
+const LINES: &str = r##"
 SORT
 SORT plain
 SORT plain BY
@@ -230,7 +231,7 @@ SORT list:floats GET "*\x00"
 SORT list:floats GET "#\x00"
 SORT zset:integers BY "no\x00*" DESC
 SORT list:floats BY "w\x00*" LIMIT 0 3
-"#;
+"##;
 
 #[test]
 fn corners_are_as_in_redis() {
@@ -244,12 +245,60 @@ fn corners_are_as_in_redis() {
 
 /// Texts that are numbers to C, or nearly.
 const NUMBERS: &[&str] = &[
-    "", " ", "1", " 1", "1 ", "\t\n\u{b}\u{c}\r1", "+1", "-1", "--1", "+-1", "1.", ".5", ".", "-.",
-    "1e5", "1e", "1e+", "1E-3", "e1", "1.5.5", "1_000", "0x10", "0X1p4", "0x", "0x.8", "0x1p",
-    "0x1.8p+1", "0xg", "inf", "-inf", "infinity", "INF", "infi", "nan", "-nan", "nan()", "nan(1)",
-    "nan(", "1\u{0}2", "\u{0}", "x", "1x", "0x1p-1074", "1e308", "1.7976931348623157e308",
-    "9223372036854775808", "18446744073709551616", "123456789012345678901234567890", "1e-300",
-    "2.2250738585072014e-308", "0e9999", "0x0p9999", "００", "1e+0001",
+    "",
+    " ",
+    "1",
+    " 1",
+    "1 ",
+    "\t\n\u{b}\u{c}\r1",
+    "+1",
+    "-1",
+    "--1",
+    "+-1",
+    "1.",
+    ".5",
+    ".",
+    "-.",
+    "1e5",
+    "1e",
+    "1e+",
+    "1E-3",
+    "e1",
+    "1.5.5",
+    "1_000",
+    "0x10",
+    "0X1p4",
+    "0x",
+    "0x.8",
+    "0x1p",
+    "0x1.8p+1",
+    "0xg",
+    "inf",
+    "-inf",
+    "infinity",
+    "INF",
+    "infi",
+    "nan",
+    "-nan",
+    "nan()",
+    "nan(1)",
+    "nan(",
+    "1\u{0}2",
+    "\u{0}",
+    "x",
+    "1x",
+    "0x1p-1074",
+    "1e308",
+    "1.7976931348623157e308",
+    "9223372036854775808",
+    "18446744073709551616",
+    "123456789012345678901234567890",
+    "1e-300",
+    "2.2250738585072014e-308",
+    "0e9999",
+    "0x0p9999",
+    "００",
+    "1e+0001",
 ];
 /// These leave `ERANGE` behind in Redis, which nothing resets: they come last.
 const OUT_OF_RANGE: &[&str] = &["1e400", "-1e400", "1e-400", "1e-310", "0x1p1024", "0x1p-1080"];
@@ -258,7 +307,8 @@ const OUT_OF_RANGE: &[&str] = &["1e400", "-1e400", "1e-400", "1e-310", "0x1p1024
 fn what_is_a_number_is_a_number_in_redis() {
     let Some(mut pair) = Pair::start("what_is_a_number_is_a_number_in_redis") else { return };
     for text in NUMBERS.iter().chain(OUT_OF_RANGE) {
-        let list = |words: &[&str]| words.iter().map(|it| it.as_bytes().to_vec()).collect::<Vec<_>>();
+        let list =
+            |words: &[&str]| words.iter().map(|it| it.as_bytes().to_vec()).collect::<Vec<_>>();
         pair.same(&list(&["DEL", "numbers"]));
         pair.same(&list(&["RPUSH", "numbers", text, "1", "0", "5"]));
         pair.same(&list(&["SORT", "numbers"]));

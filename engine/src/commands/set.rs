@@ -1,6 +1,7 @@
 //! Sets: members of one set.
 
 use super::Cx;
+use super::scan_collection::Scan;
 use super::spec::{Begin, Command, Find, Flags, Group, KeySpec, one_key};
 use crate::args::Args;
 use crate::error::Error;
@@ -108,6 +109,22 @@ pub(super) const COMMANDS: &[Command] = &[
         run: smove,
         ..Command::ROW
     },
+    Command {
+        name: "SSCAN",
+        syntax: "key cursor [MATCH pattern] [COUNT count]",
+        tips: &["nondeterministic_output"],
+        arity: -3,
+        flags: Flags::READONLY,
+        keys: &[one_key(&["RO", "ACCESS"])],
+        group: Group::Set,
+        since: "2.8.0",
+        complexity: "O(1) for each call, O(N) for a whole iteration where N is the number of \
+            members.",
+        summary: "Returns some members of a set and a cursor to go on from; 0 begins and ends.",
+        reply: "[bulk, array<bulk>]",
+        run: sscan,
+        ..Command::ROW
+    },
 ];
 
 /// Up to where sets keep their forms at present.
@@ -118,7 +135,7 @@ pub(super) fn limits(cx: &Cx<'_>) -> Limits {
         integers: encodings.intset_entries,
         entries: encodings.set_entries,
         value_bytes: encodings.set_value_bytes,
-        hash_key: cx.state.table_key,
+        hash_key: cx.state.hash_key,
     }
 }
 
@@ -229,5 +246,22 @@ fn smove(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         }
     }
     cx.reply.integer(i64::from(removed));
+    Ok(())
+}
+
+/// `SSCAN key cursor [MATCH pattern] [COUNT count]`
+fn sscan(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let scan = Scan::at_cursor(args)?;
+    let Some(found) = cx.find_read(args.at(1)) else {
+        Scan::empty(cx.reply);
+        return Ok(());
+    };
+    let set = cx.state.keyspace.db(cx.session.db).value(found).set()?;
+    let scan = scan.options(args, "")?;
+    scan.reply(cx.reply, |page, cursor| {
+        set.scan(cursor, |member| {
+            page.key(member);
+        })
+    });
     Ok(())
 }

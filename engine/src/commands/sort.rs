@@ -4,6 +4,7 @@
 //! Nothing is changed until the result is complete: elements and weights are compared where they
 //! lie.
 
+use core::iter;
 use core::ops::Range;
 
 use super::Cx;
@@ -15,6 +16,8 @@ use super::spec::{Begin, Command, Find, Flags, KeySpec, one_key};
 use crate::args::Args;
 use crate::error::Error;
 use crate::keyspace::{Found, Value};
+use crate::value::collection::Collection;
+use crate::value::list::{Limits, List, Side};
 use crate::value::packed::Element;
 
 /// Keys that only the elements tell.
@@ -170,6 +173,16 @@ fn elements<'a>(
             let range = range.unwrap_or(0..set.len());
             set.iter().take(range.end).skip(range.start).collect()
         }
+        Value::List(list) => {
+            let side = if descending { Side::Back } else { Side::Front };
+            let range = range.unwrap_or(0..list.len());
+            list.walk(side, range.start, range.len()).collect()
+        }
+        Value::Zset(zset) => {
+            let range = range.unwrap_or(0..zset.len());
+            let members = if descending { zset.range_back(range) } else { zset.range(range) };
+            members.map(|(member, _)| member).collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -178,6 +191,8 @@ fn elements<'a>(
 fn len(value: Value<'_>) -> Result<usize, Error> {
     match value {
         Value::Set(set) => Ok(set.len()),
+        Value::List(list) => Ok(list.len()),
+        Value::Zset(zset) => Ok(zset.len()),
         _ => Err(Error::WrongType),
     }
 }
@@ -186,11 +201,11 @@ fn len(value: Value<'_>) -> Result<usize, Error> {
 fn sort(cx: &mut Cx<'_>, args: Args<'_>, may_store: bool) -> Result<(), Error> {
     let options = Options::parse(args, may_store)?;
     let found = cx.find_read(args.at(1));
+    if let Some(key) = options.store {
+        return store(cx, key, found, &options);
+    }
     let mut lookups = Lookups::new(&cx.state.keyspace, cx.session.db);
     let chosen = choose(found, &options, &mut lookups)?;
-    if let Some(key) = options.store {
-        return Err(Error::Syntax);
-    }
     cx.reply.array(chosen.len() * options.gets.len().max(1));
     for element in chosen {
         if options.gets.is_empty() {
@@ -205,6 +220,40 @@ fn sort(cx: &mut Cx<'_>, args: Args<'_>, may_store: bool) -> Result<(), Error> {
     }
     let seen = lookups.seen();
     note(cx, &seen);
+    Ok(())
+}
+
+/// Makes a list of the result. What GET does not find is an empty string there.
+fn store(
+    cx: &mut Cx<'_>,
+    key: &[u8],
+    found: Option<Found>,
+    options: &Options<'_>,
+) -> Result<(), Error> {
+    let limits = Limits::new(cx.state.config.encodings.list_node_size);
+    let mut lookups = Lookups::new(&cx.state.keyspace, cx.session.db);
+    let mut list = List::default();
+    let mut push = |element: Element<'_>| {
+        let mut buffer = itoa::Buffer::new();
+        list.push(Side::Back, iter::once(element.bytes(&mut buffer)), &limits);
+    };
+    for element in choose(found, options, &mut lookups)? {
+        if options.gets.is_empty() {
+            push(element);
+        }
+        for get in &options.gets {
+            push(lookups.find(get, element).unwrap_or(Element::Bytes(b"")));
+        }
+    }
+    let (seen, len) = (lookups.seen(), list.reader().len());
+    note(cx, &seen);
+    let existed = cx.store(key, list);
+    if len > 0 {
+        cx.changed(key, "sortstore");
+    } else if existed {
+        cx.changed(key, "del");
+    }
+    cx.reply.count(len);
     Ok(())
 }
 
