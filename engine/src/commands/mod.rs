@@ -1,6 +1,9 @@
 //! All commands: one file per family, each with its rows and the functions that they name.
 
 mod arguments;
+mod bitmap;
+mod bitmap_combine;
+mod bitmap_field;
 pub mod categories;
 mod client;
 mod client_kill;
@@ -24,6 +27,7 @@ pub mod generate;
 mod generic;
 mod hello;
 mod help;
+mod hyperloglog;
 pub mod info;
 mod info_memory;
 pub mod keys;
@@ -33,7 +37,9 @@ mod many;
 mod memory;
 mod object;
 mod process;
+mod raw_string;
 mod scan;
+mod scan_collection;
 pub mod schema;
 pub mod spec;
 mod string;
@@ -42,6 +48,14 @@ pub mod syntax;
 pub mod table;
 mod wait;
 mod window;
+mod zset;
+mod zset_block;
+mod zset_bounds;
+mod zset_combine;
+mod zset_pop;
+mod zset_random;
+mod zset_range;
+mod zset_rank;
 
 pub use cx::Cx;
 use spec::Command;
@@ -55,6 +69,17 @@ const FAMILIES: &[&[Command]] = &[
     substring::COMMANDS,
     many::COMMANDS,
     lcs::COMMANDS,
+    zset::COMMANDS,
+    zset_rank::COMMANDS,
+    zset_range::COMMANDS,
+    zset_pop::COMMANDS,
+    zset_block::COMMANDS,
+    zset_combine::COMMANDS,
+    zset_random::COMMANDS,
+    bitmap::COMMANDS,
+    bitmap_combine::COMMANDS,
+    bitmap_field::COMMANDS,
+    hyperloglog::COMMANDS,
     generic::COMMANDS,
     expire::COMMANDS,
     scan::COMMANDS,

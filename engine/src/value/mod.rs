@@ -13,5 +13,6 @@ pub mod number;
 pub mod packed;
 pub mod rdb;
 pub mod stream;
+pub mod strtod;
 pub mod table;
 pub mod zset;
