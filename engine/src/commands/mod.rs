@@ -39,7 +39,14 @@ mod object;
 mod process;
 mod raw_string;
 mod scan;
+mod scan_collection;
 pub mod schema;
+mod set;
+mod set_algebra;
+mod set_random;
+mod sort;
+mod sort_order;
+mod sort_pattern;
 pub mod spec;
 mod string;
 mod substring;
@@ -47,6 +54,14 @@ pub mod syntax;
 pub mod table;
 mod wait;
 mod window;
+mod zset;
+mod zset_block;
+mod zset_bounds;
+mod zset_combine;
+mod zset_pop;
+mod zset_random;
+mod zset_range;
+mod zset_rank;
 
 pub use cx::Cx;
 use spec::Command;
@@ -60,6 +75,16 @@ const FAMILIES: &[&[Command]] = &[
     substring::COMMANDS,
     many::COMMANDS,
     lcs::COMMANDS,
+    set::COMMANDS,
+    set_algebra::COMMANDS,
+    set_random::COMMANDS,
+    zset::COMMANDS,
+    zset_rank::COMMANDS,
+    zset_range::COMMANDS,
+    zset_pop::COMMANDS,
+    zset_block::COMMANDS,
+    zset_combine::COMMANDS,
+    zset_random::COMMANDS,
     bitmap::COMMANDS,
     bitmap_combine::COMMANDS,
     bitmap_field::COMMANDS,
@@ -67,6 +92,7 @@ const FAMILIES: &[&[Command]] = &[
     generic::COMMANDS,
     expire::COMMANDS,
     scan::COMMANDS,
+    sort::COMMANDS,
     dump::COMMANDS,
     wait::COMMANDS,
     connection::COMMANDS,
