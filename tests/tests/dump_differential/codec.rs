@@ -189,3 +189,19 @@ fn what_a_real_server_dumps_is_read_and_what_is_written_it_reads() {
         }
     }
 }
+
+/// What fuzzing starts from is sound, so that it comes to where something is to be found.
+#[test]
+fn the_seeds_of_the_fuzzer_are_sound() {
+    let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/seeds/restore");
+    let mut count = 0;
+    for seed in std::fs::read_dir(seeds).expect("there are seeds") {
+        let path = seed.expect("a seed").path();
+        let bytes = std::fs::read(&path).expect("a seed is read");
+        let dialect = if bytes[0] == 2 { Dialect::Valkey } else { Dialect::Redis };
+        let read = rdb::load(&bytes[1..], dialect, &mut |_| Ok(()));
+        assert_eq!(read, Ok(()), "{}", path.display());
+        count += 1;
+    }
+    assert!(count > 30, "{count} seeds");
+}
