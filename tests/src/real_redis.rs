@@ -47,6 +47,8 @@ impl RealRedis {
             .arg("--dir")
             .arg(&directory)
             .args(arguments)
+            // SORT's ALPHA follows the locale.
+            .env("LC_ALL", "C")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();

@@ -41,6 +41,12 @@ mod raw_string;
 mod scan;
 mod scan_collection;
 pub mod schema;
+mod set;
+mod set_algebra;
+mod set_random;
+mod sort;
+mod sort_order;
+mod sort_pattern;
 pub mod spec;
 mod string;
 mod substring;
@@ -69,6 +75,9 @@ const FAMILIES: &[&[Command]] = &[
     substring::COMMANDS,
     many::COMMANDS,
     lcs::COMMANDS,
+    set::COMMANDS,
+    set_algebra::COMMANDS,
+    set_random::COMMANDS,
     zset::COMMANDS,
     zset_rank::COMMANDS,
     zset_range::COMMANDS,
@@ -83,6 +92,7 @@ const FAMILIES: &[&[Command]] = &[
     generic::COMMANDS,
     expire::COMMANDS,
     scan::COMMANDS,
+    sort::COMMANDS,
     dump::COMMANDS,
     wait::COMMANDS,
     connection::COMMANDS,
