@@ -12,7 +12,7 @@ const DATABASES: [usize; 4] = [0, 1, 2, 15];
 const SCRATCH_KEY: &[u8] = b"scratch";
 
 /// Compares both servers' data.
-pub fn compare(pair: &mut Pair) -> Result<(), Difference> {
+pub(crate) fn compare(pair: &mut Pair) -> Result<(), Difference> {
     for database in DATABASES {
         pair.compare(READER, &line(&format!("SELECT {database}")))?;
         let (real, ours) = pair.replies(READER, &line("KEYS *"));
