@@ -12,11 +12,14 @@ pub enum PlantedBug {
     LostInsert,
     /// Some GETs of a key that was just overwritten answer what it held before.
     StaleRead,
+    /// Some acknowledged changes of a collection are not kept.
+    LostChange,
 }
 
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::ShortTtl, Self::LostInsert, Self::StaleRead];
+    pub const ALL: [Self; 4] =
+        [Self::ShortTtl, Self::LostInsert, Self::StaleRead, Self::LostChange];
 
     /// A short name.
     pub fn name(self) -> &'static str {
@@ -24,6 +27,7 @@ impl PlantedBug {
             Self::ShortTtl => "ttl",
             Self::LostInsert => "split",
             Self::StaleRead => "stale",
+            Self::LostChange => "change",
         }
     }
 

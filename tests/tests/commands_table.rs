@@ -137,8 +137,9 @@ fn command_info_is_that_of_redis_for_every_shared_command() {
     assert!(differences.is_empty(), "{differences}");
 }
 
-/// Commands whose flags a later Redis changed: WAIT became `blocking` instead of `noscript`.
-const CHANGED_FLAGS: &[&str] = &["wait"];
+/// Commands whose flags a later Redis changed: WAIT became `blocking` instead of `noscript`, PFCOUNT
+/// also `may_replicate`.
+const CHANGED_FLAGS: &[&str] = &["pfcount", "wait"];
 
 /// Lines whose replies must be byte for byte those of Redis 7.0.15.
 const SAME_AS_REDIS: &str = r#"
@@ -277,7 +278,12 @@ const OTHER_ARGUMENTS: &[&str] = &[
     "set",
     // Redis shows the patterns as blocks of one.
     "config|get",
+    // With four more operations; Redis 7.0 shows any string.
+    "bitop",
+    // Redis 7.0 says that one must be given, and takes none.
+    "pfmerge",
     // Redis 7.0 does not document them.
+    "pfdebug",
     "debug",
     "command|getkeys",
     "command|getkeysandflags",

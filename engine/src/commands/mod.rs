@@ -1,6 +1,9 @@
 //! All commands: one file per family, each with its rows and the functions that they name.
 
 mod arguments;
+mod bitmap;
+mod bitmap_combine;
+mod bitmap_field;
 pub mod categories;
 mod client;
 mod client_kill;
@@ -24,6 +27,7 @@ pub mod generate;
 mod generic;
 mod hello;
 mod help;
+mod hyperloglog;
 pub mod info;
 mod info_memory;
 pub mod keys;
@@ -36,8 +40,16 @@ mod many;
 mod memory;
 mod object;
 mod process;
+mod raw_string;
 mod scan;
+mod scan_collection;
 pub mod schema;
+mod set;
+mod set_algebra;
+mod set_random;
+mod sort;
+mod sort_order;
+mod sort_pattern;
 pub mod spec;
 mod string;
 mod substring;
@@ -45,6 +57,14 @@ pub mod syntax;
 pub mod table;
 mod wait;
 mod window;
+mod zset;
+mod zset_block;
+mod zset_bounds;
+mod zset_combine;
+mod zset_pop;
+mod zset_random;
+mod zset_range;
+mod zset_rank;
 
 pub use cx::Cx;
 use spec::Command;
@@ -61,9 +81,24 @@ const FAMILIES: &[&[Command]] = &[
     list::COMMANDS,
     list_pop::COMMANDS,
     list_move::COMMANDS,
+    set::COMMANDS,
+    set_algebra::COMMANDS,
+    set_random::COMMANDS,
+    zset::COMMANDS,
+    zset_rank::COMMANDS,
+    zset_range::COMMANDS,
+    zset_pop::COMMANDS,
+    zset_block::COMMANDS,
+    zset_combine::COMMANDS,
+    zset_random::COMMANDS,
+    bitmap::COMMANDS,
+    bitmap_combine::COMMANDS,
+    bitmap_field::COMMANDS,
+    hyperloglog::COMMANDS,
     generic::COMMANDS,
     expire::COMMANDS,
     scan::COMMANDS,
+    sort::COMMANDS,
     dump::COMMANDS,
     wait::COMMANDS,
     connection::COMMANDS,

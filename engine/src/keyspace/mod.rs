@@ -191,13 +191,26 @@ impl Keyspace {
     /// [`Self::put_back`] before anything else is done with the database. Another type is an error.
     #[inline]
     pub fn hand_out<T: Kept>(&mut self, index: usize, found: Found) -> Result<T, Error> {
-        self.databases[index].hand_out(found)
+        let collection = self.databases[index].hand_out(found)?;
+        if self.planted.is_some() {
+            self.planted_hand_out(&collection);
+        }
+        Ok(collection)
     }
 
     /// Takes back a collection that was handed out; the entry goes when it is empty. Nothing else
     /// may be done with the database in between.
     #[inline]
-    pub fn put_back<T: Kept>(&mut self, index: usize, found: Found, collection: T, access: u32) {
+    pub fn put_back<T: Kept>(
+        &mut self,
+        index: usize,
+        found: Found,
+        mut collection: T,
+        access: u32,
+    ) {
+        if self.planted.is_some() {
+            collection = self.planted_put_back(collection);
+        }
         let db = &mut self.databases[index];
         if !collection.is_empty() {
             db.sync_wheel(self.now);

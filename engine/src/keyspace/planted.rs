@@ -1,12 +1,15 @@
 //! Where planted bugs are carried out; see [`crate::planted`]. Nothing here runs in a keyspace
 //! that has none.
 
-use super::{Found, Keyspace, NewValue};
+use super::{Found, Kept, Keyspace, NewValue, Object};
 use crate::planted::PlantedBug;
 use crate::time::UnixMillis;
 
 /// One stale read of this many that could be.
 const STALE_ONE_IN: u64 = 4;
+
+/// One change of a collection of this many is not kept.
+const LOST_ONE_IN: u64 = 32;
 
 /// A planted bug and what it needs to do its harm.
 pub(super) struct Planted {
@@ -14,12 +17,21 @@ pub(super) struct Planted {
     /// The key that was last overwritten and what it held.
     overwritten: (usize, Vec<u8>, Vec<u8>),
     reads: u64,
+    changes: u64,
+    /// What a collection was before the change that will not be kept.
+    before: Option<Object>,
 }
 
 impl Keyspace {
     /// Plants a bug.
     pub(crate) fn plant(&mut self, bug: PlantedBug) {
-        self.planted = Some(Box::new(Planted { bug, overwritten: Default::default(), reads: 0 }));
+        self.planted = Some(Box::new(Planted {
+            bug,
+            overwritten: Default::default(),
+            reads: 0,
+            changes: 0,
+            before: None,
+        }));
     }
 
     /// The deadline that the bug makes of this one.
@@ -43,6 +55,25 @@ impl Keyspace {
         if let Some(planted) = &mut self.planted {
             planted.overwritten = (index, key, old);
         }
+    }
+
+    /// Sees a collection that is handed out.
+    #[cold]
+    pub(super) fn planted_hand_out<T: Kept>(&mut self, collection: &T) {
+        if let Some(planted) = &mut self.planted
+            && planted.bug == PlantedBug::LostChange
+        {
+            planted.changes += 1;
+            let is_lost = planted.changes.is_multiple_of(LOST_ONE_IN);
+            planted.before = is_lost.then(|| collection.clone().into_object());
+        }
+    }
+
+    /// What is put back instead of a collection.
+    #[cold]
+    pub(super) fn planted_put_back<T: Kept>(&mut self, collection: T) -> T {
+        let before = self.planted.as_mut().and_then(|planted| planted.before.take());
+        before.and_then(T::from_object).unwrap_or(collection)
     }
 
     /// [`Keyspace::set`] with the bug.

@@ -12,5 +12,8 @@ mod natural;
 pub mod number;
 pub mod packed;
 pub mod rdb;
+pub mod set;
 pub mod stream;
+pub mod strtod;
+pub mod table;
 pub mod zset;

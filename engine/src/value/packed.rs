@@ -194,6 +194,18 @@ impl<'a> Encoded<'a> {
         false
     }
 
+    /// The header and what belongs to it: of an integer or a score, everything.
+    #[inline]
+    pub fn head(&self) -> &[u8] {
+        &self.head[..usize::from(self.head_len)]
+    }
+
+    /// The text behind the header: of a string, all of it.
+    #[inline]
+    pub fn body(&self) -> &'a [u8] {
+        self.body
+    }
+
     /// Whether `bytes` begin with this element.
     #[inline]
     fn is_at(&self, bytes: &[u8]) -> bool {

@@ -64,7 +64,7 @@ pub(super) struct Arguments {
     /// Which clock keys expire by.
     #[arg(long, value_enum, default_value_t = ClockArgument::Monotonic)]
     ttl_clock: ClockArgument,
-    /// Give the servers a bug: ttl, split or stale.
+    /// Give the servers a bug: ttl, split, stale or change.
     #[arg(long, value_name = "BUG", value_parser = planted)]
     planted: Option<PlantedBug>,
     /// Carry out the faults in this file instead of drawing them.
@@ -126,7 +126,8 @@ fn faults(text: &str) -> Result<Faults, String> {
 }
 
 pub(super) fn planted(text: &str) -> Result<PlantedBug, String> {
-    PlantedBug::named(text).ok_or_else(|| format!("no planted bug {text:?}: ttl, split or stale"))
+    PlantedBug::named(text)
+        .ok_or_else(|| format!("no planted bug {text:?}: ttl, split, stale or change"))
 }
 
 /// Runs the subcommand.
