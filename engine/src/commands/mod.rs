@@ -25,6 +25,11 @@ mod dump;
 mod expire;
 pub mod generate;
 mod generic;
+mod hash;
+mod hash_counter;
+mod hash_expire;
+mod hash_extended;
+mod hash_walk;
 mod hello;
 mod help;
 mod hyperloglog;
@@ -69,6 +74,11 @@ const FAMILIES: &[&[Command]] = &[
     substring::COMMANDS,
     many::COMMANDS,
     lcs::COMMANDS,
+    hash::COMMANDS,
+    hash_counter::COMMANDS,
+    hash_walk::COMMANDS,
+    hash_expire::COMMANDS,
+    hash_extended::COMMANDS,
     zset::COMMANDS,
     zset_rank::COMMANDS,
     zset_range::COMMANDS,
