@@ -25,6 +25,11 @@ mod dump;
 mod expire;
 pub mod generate;
 mod generic;
+mod hash;
+mod hash_counter;
+mod hash_expire;
+mod hash_extended;
+mod hash_walk;
 mod hello;
 mod help;
 mod hyperloglog;
@@ -84,6 +89,11 @@ const FAMILIES: &[&[Command]] = &[
     set::COMMANDS,
     set_algebra::COMMANDS,
     set_random::COMMANDS,
+    hash::COMMANDS,
+    hash_counter::COMMANDS,
+    hash_walk::COMMANDS,
+    hash_expire::COMMANDS,
+    hash_extended::COMMANDS,
     zset::COMMANDS,
     zset_rank::COMMANDS,
     zset_range::COMMANDS,
