@@ -25,6 +25,8 @@ mod dump;
 mod expire;
 pub mod generate;
 mod generic;
+mod geo;
+mod geo_search;
 mod hello;
 mod help;
 mod hyperloglog;
@@ -89,6 +91,8 @@ const FAMILIES: &[&[Command]] = &[
     bitmap_combine::COMMANDS,
     bitmap_field::COMMANDS,
     hyperloglog::COMMANDS,
+    geo::COMMANDS,
+    geo_search::COMMANDS,
     generic::COMMANDS,
     expire::COMMANDS,
     scan::COMMANDS,
