@@ -30,6 +30,8 @@ mod hash_counter;
 mod hash_expire;
 mod hash_extended;
 mod hash_walk;
+mod geo;
+mod geo_search;
 mod hello;
 mod help;
 mod hyperloglog;
@@ -105,6 +107,8 @@ const FAMILIES: &[&[Command]] = &[
     bitmap_combine::COMMANDS,
     bitmap_field::COMMANDS,
     hyperloglog::COMMANDS,
+    geo::COMMANDS,
+    geo_search::COMMANDS,
     generic::COMMANDS,
     expire::COMMANDS,
     scan::COMMANDS,
