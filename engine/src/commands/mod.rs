@@ -25,6 +25,13 @@ mod dump;
 mod expire;
 pub mod generate;
 mod generic;
+mod geo;
+mod geo_search;
+mod hash;
+mod hash_counter;
+mod hash_expire;
+mod hash_extended;
+mod hash_walk;
 mod hello;
 mod help;
 mod hyperloglog;
@@ -32,6 +39,9 @@ pub mod info;
 mod info_memory;
 pub mod keys;
 mod lcs;
+mod list;
+mod list_move;
+mod list_pop;
 mod lolwut;
 mod many;
 mod memory;
@@ -75,9 +85,17 @@ const FAMILIES: &[&[Command]] = &[
     substring::COMMANDS,
     many::COMMANDS,
     lcs::COMMANDS,
+    list::COMMANDS,
+    list_pop::COMMANDS,
+    list_move::COMMANDS,
     set::COMMANDS,
     set_algebra::COMMANDS,
     set_random::COMMANDS,
+    hash::COMMANDS,
+    hash_counter::COMMANDS,
+    hash_walk::COMMANDS,
+    hash_expire::COMMANDS,
+    hash_extended::COMMANDS,
     zset::COMMANDS,
     zset_rank::COMMANDS,
     zset_range::COMMANDS,
@@ -89,6 +107,8 @@ const FAMILIES: &[&[Command]] = &[
     bitmap_combine::COMMANDS,
     bitmap_field::COMMANDS,
     hyperloglog::COMMANDS,
+    geo::COMMANDS,
+    geo_search::COMMANDS,
     generic::COMMANDS,
     expire::COMMANDS,
     scan::COMMANDS,

@@ -23,7 +23,7 @@ const fn numbered_keys(number_at: usize) -> KeySpec {
 
 /// A row of a command that replies with members.
 const SHOW: Command = Command {
-    syntax: "numkeys key [key ...] [WEIGHTS weight [weight ...]] \
+    syntax: "numkeys key [key ...] [WEIGHTS weight:double [weight:double ...]] \
         [AGGREGATE (SUM | MIN | MAX | COUNT)] [WITHSCORES]",
     arity: -3,
     flags: Flags::READONLY,
@@ -35,7 +35,7 @@ const SHOW: Command = Command {
 };
 /// A row of a command that makes a sorted set.
 const STORE: Command = Command {
-    syntax: "destination:key numkeys key [key ...] [WEIGHTS weight [weight ...]] \
+    syntax: "destination:key numkeys key [key ...] [WEIGHTS weight:double [weight:double ...]] \
         [AGGREGATE (SUM | MIN | MAX | COUNT)]",
     arity: -4,
     flags: Flags::WRITE.and(Flags::DENYOOM),
@@ -371,7 +371,7 @@ fn intersection(
     });
 }
 
-/// `ZUNION numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE ...] [WITHSCORES]`
+/// `ZUNION numkeys key [key ...] [WEIGHTS weight:double [weight:double ...]] [AGGREGATE ...] [WITHSCORES]`
 fn show(cx: &mut Cx<'_>, args: Args<'_>, operation: Operation) -> Result<(), Error> {
     let weights = operation != Operation::Difference;
     let may = Allowed { weights, with_scores: true, ..Allowed::default() };
@@ -383,7 +383,7 @@ fn show(cx: &mut Cx<'_>, args: Args<'_>, operation: Operation) -> Result<(), Err
     Ok(())
 }
 
-/// `ZUNIONSTORE destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE ...]`
+/// `ZUNIONSTORE destination numkeys key [key ...] [WEIGHTS weight:double [weight:double ...]] [AGGREGATE ...]`
 fn make(
     cx: &mut Cx<'_>,
     args: Args<'_>,
