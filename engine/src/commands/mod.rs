@@ -1,6 +1,9 @@
 //! All commands: one file per family, each with its rows and the functions that they name.
 
 mod arguments;
+mod bitmap;
+mod bitmap_combine;
+mod bitmap_field;
 pub mod categories;
 mod client;
 mod client_kill;
@@ -24,6 +27,7 @@ pub mod generate;
 mod generic;
 mod hello;
 mod help;
+mod hyperloglog;
 pub mod info;
 mod info_memory;
 pub mod keys;
@@ -33,8 +37,16 @@ mod many;
 mod memory;
 mod object;
 mod process;
+mod raw_string;
 mod scan;
+mod scan_collection;
 pub mod schema;
+mod set;
+mod set_algebra;
+mod set_random;
+mod sort;
+mod sort_order;
+mod sort_pattern;
 pub mod spec;
 mod string;
 mod substring;
@@ -63,6 +75,9 @@ const FAMILIES: &[&[Command]] = &[
     substring::COMMANDS,
     many::COMMANDS,
     lcs::COMMANDS,
+    set::COMMANDS,
+    set_algebra::COMMANDS,
+    set_random::COMMANDS,
     zset::COMMANDS,
     zset_rank::COMMANDS,
     zset_range::COMMANDS,
@@ -70,9 +85,14 @@ const FAMILIES: &[&[Command]] = &[
     zset_block::COMMANDS,
     zset_combine::COMMANDS,
     zset_random::COMMANDS,
+    bitmap::COMMANDS,
+    bitmap_combine::COMMANDS,
+    bitmap_field::COMMANDS,
+    hyperloglog::COMMANDS,
     generic::COMMANDS,
     expire::COMMANDS,
     scan::COMMANDS,
+    sort::COMMANDS,
     dump::COMMANDS,
     wait::COMMANDS,
     connection::COMMANDS,

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::value::collection::Collection;
 use crate::value::list::List;
 use crate::value::number::parse_integer;
+use crate::value::set::Set;
 use crate::value::zset::Zset;
 
 /// A type that values of keys can have.
@@ -204,5 +205,6 @@ impl<'a> Value<'a> {
 // Type, number, name, accessor. The numbers 1 to 5 are kept for list, set, hash, zset and stream.
 collections! {
     List(List) = 1, "list", list;
+    Set(Set) = 2, "set", set;
     Zset(Zset) = 4, "zset", zset;
 }

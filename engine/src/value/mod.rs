@@ -12,6 +12,7 @@ mod natural;
 pub mod number;
 pub mod packed;
 pub mod rdb;
+pub mod set;
 pub mod stream;
 pub mod strtod;
 pub mod table;

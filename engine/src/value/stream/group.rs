@@ -264,18 +264,19 @@ impl Group {
     }
 
     /// The entries that nobody owns, and those that were delivered `min_idle_ms` ago or earlier, in
-    /// the order in which they are claimed; at most `count`.
-    pub fn claimable(&mut self, now_ms: u64, min_idle_ms: u64, count: usize) -> Vec<StreamId> {
-        let Some(until) = now_ms.checked_sub(min_idle_ms) else {
-            // Nothing is that old.
-            return self.claims(None, count);
-        };
-        self.claims(Some(until), count)
-    }
-
-    fn claims(&mut self, until: Option<u64>, count: usize) -> Vec<StreamId> {
+    /// the order in which they are claimed; at most `count` of those that `is_wanted`.
+    pub fn claimable(
+        &mut self,
+        now_ms: u64,
+        min_idle_ms: u64,
+        count: usize,
+        is_wanted: impl Fn(StreamId) -> bool,
+    ) -> Vec<StreamId> {
+        // `None`: nothing is that old.
+        let until = now_ms.checked_sub(min_idle_ms);
         let is_due = |order: &&ClaimOrder| !order.has_owner || until >= Some(order.since);
-        self.claim_order().iter().take_while(is_due).take(count).map(|order| order.id).collect()
+        let due = self.claim_order().iter().take_while(is_due).map(|order| order.id);
+        due.filter(|&id| is_wanted(id)).take(count).collect()
     }
 
     /// When the first entry that has an owner was delivered, if every pending entry has one.
@@ -448,6 +449,10 @@ mod tests {
         group.consumer(number).pending_from(StreamId::MIN).map(|id| id.ms).collect()
     }
 
+    fn claimable(group: &mut Group, min_idle_ms: u64, count: usize) -> Vec<StreamId> {
+        group.claimable(110, min_idle_ms, count, |_| true)
+    }
+
     #[test]
     fn an_entry_has_one_owner() {
         let (mut group, alice, bob) = group_of_three();
@@ -472,20 +477,21 @@ mod tests {
     #[test]
     fn released_entries_are_claimed_first_and_in_turn() {
         let (mut group, alice, _) = group_of_three();
-        assert_eq!(group.claimable(110, 8, 10), [id(1), id(2)]);
+        assert_eq!(claimable(&mut group, 8, 10), [id(1), id(2)]);
         group.release(id(3), 7);
         group.release(id(2), 7);
-        assert_eq!(group.claimable(110, 1000, 10), [id(3), id(2)]);
-        assert_eq!(group.claimable(110, 0, 10), [id(3), id(2), id(1)]);
-        assert_eq!(group.claimable(110, 0, 1), [id(3)]);
+        assert_eq!(claimable(&mut group, 1000, 10), [id(3), id(2)]);
+        assert_eq!(claimable(&mut group, 0, 10), [id(3), id(2), id(1)]);
+        assert_eq!(claimable(&mut group, 0, 1), [id(3)]);
+        assert_eq!(group.claimable(110, 0, 1, |it| it != id(3)), [id(2)]);
         group.release(id(3), 7);
-        assert_eq!(group.claimable(110, 1000, 10), [id(2), id(3)]);
+        assert_eq!(claimable(&mut group, 1000, 10), [id(2), id(3)]);
         assert_eq!((group.released_len(), ids(&group, alice)), (2, vec![1]));
         assert_eq!(group.pending(id(3)).map(Pending::delivered_ms), Some(0));
         group.check_invariants();
         group.deliver_again(id(1), 500);
         group.deliver(id(3), alice, 400);
-        assert_eq!(group.claimable(500, 0, 10), [id(2), id(3), id(1)]);
+        assert_eq!(group.claimable(500, 0, 10, |_| true), [id(2), id(3), id(1)]);
         assert!(group.acknowledge(id(2)));
         group.check_invariants();
     }
