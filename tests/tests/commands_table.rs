@@ -279,6 +279,8 @@ const OTHER_ARGUMENTS: &[&str] = &[
     "zinterstore",
     "zunion",
     "zunionstore",
+    // With NOSCORES.
+    "zscan",
     // With WITHSCORE.
     "zrank",
     "zrevrank",
