@@ -69,9 +69,9 @@ mod zset_block;
 mod zset_bounds;
 mod zset_combine;
 mod zset_pop;
-mod zset_random;
 mod zset_range;
 mod zset_rank;
+mod zset_walk;
 
 pub use cx::Cx;
 use spec::Command;
@@ -102,7 +102,7 @@ const FAMILIES: &[&[Command]] = &[
     zset_pop::COMMANDS,
     zset_block::COMMANDS,
     zset_combine::COMMANDS,
-    zset_random::COMMANDS,
+    zset_walk::COMMANDS,
     bitmap::COMMANDS,
     bitmap_combine::COMMANDS,
     bitmap_field::COMMANDS,
