@@ -36,6 +36,14 @@ mod process;
 mod scan;
 pub mod schema;
 pub mod spec;
+mod stream;
+mod stream_add;
+mod stream_claim;
+mod stream_group;
+mod stream_info;
+mod stream_pending;
+mod stream_read;
+mod stream_words;
 mod string;
 mod substring;
 pub mod syntax;
@@ -55,6 +63,13 @@ const FAMILIES: &[&[Command]] = &[
     substring::COMMANDS,
     many::COMMANDS,
     lcs::COMMANDS,
+    stream::COMMANDS,
+    stream_add::COMMANDS,
+    stream_read::COMMANDS,
+    stream_group::COMMANDS,
+    stream_pending::COMMANDS,
+    stream_claim::COMMANDS,
+    stream_info::COMMANDS,
     generic::COMMANDS,
     expire::COMMANDS,
     scan::COMMANDS,

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::value::collection::Collection;
 use crate::value::list::List;
 use crate::value::number::parse_integer;
+use crate::value::stream::Stream;
 use crate::value::zset::Zset;
 
 /// A type that values of keys can have.
@@ -205,4 +206,5 @@ impl<'a> Value<'a> {
 collections! {
     List(List) = 1, "list", list;
     Zset(Zset) = 4, "zset", zset;
+    Stream(Stream) = 5, "stream", stream;
 }
