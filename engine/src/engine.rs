@@ -480,7 +480,7 @@ impl Engine {
             let state = &mut self.state;
             let mut expired = 0;
             let waits = &mut state.waits;
-            state.keyspace.expire_some(budget, |db, key| {
+            state.keyspace.expire_some(budget, |db, key, _event| {
                 expired += 1;
                 waits.touch(db, key);
             });

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a [`Setup`] determines a run completely; its command line repeats it.
 
+use orrery_engine::config::Encodings;
 use orrery_engine::planted::PlantedBug;
 use orrery_engine::time::TtlClock;
 
@@ -193,9 +194,27 @@ pub struct Knobs {
     pub(crate) databases: usize,
     /// Commands that an engine takes in one step at most.
     pub(crate) step_commands_max: usize,
+    /// Whether collections leave their small forms after a few elements.
+    pub(crate) small_forms_end_early: bool,
 }
 
 impl Knobs {
+    /// The engines' settings for how values are stored.
+    pub(crate) fn encodings(&self) -> Encodings {
+        if !self.small_forms_end_early {
+            return Encodings::default();
+        }
+        Encodings {
+            hash_entries: 2,
+            list_node_size: 3,
+            intset_entries: 2,
+            set_entries: 2,
+            zset_entries: 2,
+            stream_node_entries: 3,
+            ..Encodings::default()
+        }
+    }
+
     /// What the seed decides.
     #[must_use]
     pub fn draw(chance: Chance) -> Self {
@@ -223,6 +242,7 @@ impl Knobs {
             drift_ppm: key.at(15).pick(&[0, 10, 50, 200]),
             databases: key.at(16).pick(&[1, 16]),
             step_commands_max: key.at(17).pick(&[1, 3, 512]),
+            small_forms_end_early: key.at(18).chance(1, 2),
         }
     }
 }

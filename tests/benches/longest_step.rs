@@ -4,7 +4,8 @@
 //! cargo bench -p orrery-tests --bench longest_step -- [KEYS]
 //! ```
 //! KEYS (default 20,000,000) are inserted; half of them are flushed; a million expire in one
-//! second. A step's length is given as wall time and as CPU time of the thread: the second does not
+//! second; then a collection of every type gets a twentieth as many elements and is deleted. A
+//! step's length is given as wall time and as CPU time of the thread: the second does not
 //! count what other programs did meanwhile.
 
 use std::fmt::Write as _;
@@ -131,6 +132,35 @@ fn insert(bench: &mut Bench, prefix: &str, keys: usize, suffix: &str) {
     }
 }
 
+/// Fills one collection, then deletes it.
+fn collection(bench: &mut Bench, kind: &str, elements: usize, command: impl Fn(usize) -> String) {
+    let mut commands = String::new();
+    for first in (0..elements).step_by(COMMANDS_PER_STEP) {
+        commands.clear();
+        for element in first..elements.min(first + COMMANDS_PER_STEP) {
+            writeln!(commands, "{}\r", command(element)).expect("a string takes everything");
+        }
+        bench.send(&commands);
+    }
+    bench.report(&format!("{kind} of {elements} elements, {COMMANDS_PER_STEP} a step"));
+    bench.send("DEL c\r\n");
+    bench.settle(u64::MAX);
+    bench.report(&format!("DEL of that {kind}"));
+}
+
+fn collections(bench: &mut Bench, elements: usize) {
+    collection(bench, "list", elements, |at| format!("RPUSH c element:{at:08}"));
+    collection(bench, "set", elements, |at| format!("SADD c element:{at:08}"));
+    collection(bench, "set of integers", elements, |at| format!("SADD c {}", at * 7919));
+    collection(bench, "hash", elements, |at| format!("HSET c field:{at:08} vvvvvvvvvvvvvvvv"));
+    collection(bench, "hash with field TTLs", elements, |at| {
+        format!("HSETEX c EX 100000 FIELDS 1 field:{at:08} vvvvvvvvvvvvvvvv")
+    });
+    let score = |at: usize| at * 7919 % 1_000_003;
+    collection(bench, "sorted set", elements, |at| format!("ZADD c {} member:{at:08}", score(at)));
+    collection(bench, "stream", elements, |at| format!("XADD c * sensor {at:06} reading {at}"));
+}
+
 fn main() {
     let keys = std::env::args().skip(1).find_map(|arg| arg.parse().ok()).unwrap_or(20_000_000);
     println!(
@@ -154,4 +184,5 @@ fn main() {
     bench.send("DEL big\r\n");
     bench.settle(u64::MAX);
     bench.report("DEL of a string of 500 MB");
+    collections(&mut bench, keys / 20);
 }

@@ -47,6 +47,8 @@ impl RealRedis {
             .arg("--dir")
             .arg(&directory)
             .args(arguments)
+            // SORT's ALPHA follows the locale.
+            .env("LC_ALL", "C")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
@@ -133,15 +135,32 @@ impl RealClient {
     /// # Panics
     /// If none comes in time.
     pub fn read_raw(&mut self) -> Vec<u8> {
+        self.read_raw_within(START_TIMEOUT).expect("redis-server answers in time")
+    }
+
+    /// Waits for one reply, but not for ever: for a command that may have none yet.
+    ///
+    /// # Panics
+    /// If the server has closed the connection or does not speak RESP.
+    pub fn read_raw_within(&mut self, patience: Duration) -> Option<Vec<u8>> {
         let mut buffer = vec![0; 64 * 1024];
+        let end = Instant::now() + patience;
         loop {
             if let Some((_, len)) = Value::read(&self.pending).expect("redis-server speaks RESP") {
                 let rest = self.pending.split_off(len);
-                return std::mem::replace(&mut self.pending, rest);
+                return Some(std::mem::replace(&mut self.pending, rest));
             }
-            let len = self.stream.read(&mut buffer).expect("redis-server answers in time");
-            assert!(len > 0, "redis-server has closed the connection");
-            self.pending.extend_from_slice(&buffer[..len]);
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            self.stream.set_read_timeout(Some(left)).expect("a socket has a read timeout");
+            match self.stream.read(&mut buffer) {
+                Ok(0) => panic!("redis-server has closed the connection"),
+                Ok(len) => self.pending.extend_from_slice(&buffer[..len]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
+                Err(error) => panic!("redis-server cannot be read: {error}"),
+            }
         }
     }
 }

@@ -39,6 +39,12 @@ const PATTERNS: &[&[u8]] =
     &[b"*", b"k?", b"k[0-3]", b"k[^2]", b"h*o", b"\\k1", b"", b"[", b"k*", b"*max*"];
 const DOUBLES: &[&[u8]] =
     &[b"0", b"1", b"-1", b"1.5", b"-2.25", b"1e3", b"3.0e-5", b"inf", b"-inf", b"nan", b"0.1"];
+/// Coordinates; few are off the map.
+const DEGREES: &[&[u8]] =
+    &[b"0", b"1", b"-1", b"1.5", b"-2.25", b"13.361389", b"38.115556", b"-74.01", b"85", b"1e3"];
+const LENGTHS: &[&[u8]] = &[b"0", b"1", b"100", b"200.5", b"5000", b"1e5", b"inf", b"-1"];
+/// Integer types of BITFIELD.
+const FIELDS: &[&[u8]] = &[b"u1", b"i5", b"u7", b"i8", b"u8", b"i16", b"u32", b"u63", b"i64"];
 /// Tools of DEBUG that end soon whatever their arguments are.
 const TOOLS: &[&[u8]] =
     &[b"OBJECT", b"DIGEST", b"DIGEST-VALUE", b"HELP", b"SLEEP", b"HTSTATS", b"LOG", b"NONE"];
@@ -156,7 +162,7 @@ impl<'a> Generator<'a> {
                     children.iter().for_each(|child| self.argument(child, words));
                 }
                 _ => {
-                    if arg.name == "numkeys" {
+                    if matches!(arg.name.as_str(), "numkeys" | "num-vertices" | "numfields") {
                         self.numkeys_at = Some(words.len());
                     }
                     let value = self.value(arg);
@@ -170,11 +176,16 @@ impl<'a> Generator<'a> {
         match (&arg.kind, arg.name.as_str()) {
             (Kind::Key, _) => format!("k{}", self.rng.below(self.keys)).into_bytes(),
             (Kind::Pattern, _) => self.pick(PATTERNS),
+            (Kind::Double, "longitude" | "latitude") => self.pick(DEGREES),
+            (Kind::Double, "radius" | "width" | "height") => self.pick(LENGTHS),
             (Kind::Double, _) => self.pick(DOUBLES),
             (Kind::UnixTime, name) => self.point_in_time(name.contains("milli")),
             (Kind::Integer, "cursor") => b"0".to_vec(),
             (Kind::Integer, "protover") => self.pick(&[b"2", b"3", b"3", b"4"]),
+            (Kind::Integer, "bit") => self.pick(&[b"0", b"1"]),
+            (Kind::Integer, "value") if self.rng.chance(1, 2) => self.pick(&[b"0", b"1"]),
             (Kind::Integer, _) => self.integer(),
+            (_, "encoding") => self.pick(FIELDS),
             (_, "username") => b"default".to_vec(),
             (_, "command" | "command-name") => self.row().full_name.as_bytes().to_vec(),
             (_, "subcommand") => self.pick(TOOLS),

@@ -1,6 +1,9 @@
 //! All commands: one file per family, each with its rows and the functions that they name.
 
 mod arguments;
+mod bitmap;
+mod bitmap_combine;
+mod bitmap_field;
 pub mod categories;
 mod client;
 mod client_kill;
@@ -22,19 +25,38 @@ mod dump;
 mod expire;
 pub mod generate;
 mod generic;
+mod geo;
+mod geo_search;
+mod hash;
+mod hash_counter;
+mod hash_expire;
+mod hash_extended;
+mod hash_walk;
 mod hello;
 mod help;
+mod hyperloglog;
 pub mod info;
 mod info_memory;
 pub mod keys;
 mod lcs;
+mod list;
+mod list_move;
+mod list_pop;
 mod lolwut;
 mod many;
 mod memory;
 mod object;
 mod process;
+mod raw_string;
 mod scan;
+mod scan_collection;
 pub mod schema;
+mod set;
+mod set_algebra;
+mod set_random;
+mod sort;
+mod sort_order;
+mod sort_pattern;
 pub mod spec;
 mod stream;
 mod stream_add;
@@ -50,6 +72,14 @@ pub mod syntax;
 pub mod table;
 mod wait;
 mod window;
+mod zset;
+mod zset_block;
+mod zset_bounds;
+mod zset_combine;
+mod zset_pop;
+mod zset_random;
+mod zset_range;
+mod zset_rank;
 
 pub use cx::Cx;
 use spec::Command;
@@ -70,9 +100,34 @@ const FAMILIES: &[&[Command]] = &[
     stream_pending::COMMANDS,
     stream_claim::COMMANDS,
     stream_info::COMMANDS,
+    list::COMMANDS,
+    list_pop::COMMANDS,
+    list_move::COMMANDS,
+    set::COMMANDS,
+    set_algebra::COMMANDS,
+    set_random::COMMANDS,
+    hash::COMMANDS,
+    hash_counter::COMMANDS,
+    hash_walk::COMMANDS,
+    hash_expire::COMMANDS,
+    hash_extended::COMMANDS,
+    zset::COMMANDS,
+    zset_rank::COMMANDS,
+    zset_range::COMMANDS,
+    zset_pop::COMMANDS,
+    zset_block::COMMANDS,
+    zset_combine::COMMANDS,
+    zset_random::COMMANDS,
+    bitmap::COMMANDS,
+    bitmap_combine::COMMANDS,
+    bitmap_field::COMMANDS,
+    hyperloglog::COMMANDS,
+    geo::COMMANDS,
+    geo_search::COMMANDS,
     generic::COMMANDS,
     expire::COMMANDS,
     scan::COMMANDS,
+    sort::COMMANDS,
     dump::COMMANDS,
     wait::COMMANDS,
     connection::COMMANDS,

@@ -5,6 +5,7 @@
 
 use super::Cx;
 use super::arguments::integer;
+use super::scan_collection::{cursor_of, write_before};
 use super::spec::{Command, Flags};
 use crate::args::Args;
 use crate::error::Error;
@@ -16,8 +17,6 @@ const COUNT_DEFAULT: i64 = 10;
 const COUNT_MAX: i64 = 10_000;
 /// One call looks at so many pieces of hash space for each key it was asked for.
 const PIECES_PER_COUNT: i64 = 10;
-/// The largest number that is a cursor.
-const CURSOR_MAX: u128 = u64::MAX as u128;
 
 /// The rows of this family.
 pub(super) const COMMANDS: &[Command] = &[
@@ -53,10 +52,7 @@ pub(super) const COMMANDS: &[Command] = &[
 fn reply_array(cx: &mut Cx<'_>, elements: impl FnOnce(&mut Cx<'_>) -> usize) {
     let start = cx.reply.out.len();
     let len = elements(cx);
-    let end = cx.reply.out.len();
-    cx.reply.array(len);
-    let header = cx.reply.out.len() - end;
-    cx.reply.out[start..].rotate_right(header);
+    write_before(cx.reply, start, |reply| reply.array(len));
 }
 
 /// `KEYS pattern`
@@ -138,34 +134,6 @@ fn scan(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         len
     });
     // The cursor goes before the keys and is known only behind them.
-    let end = cx.reply.out.len();
-    cx.reply.text(itoa::Buffer::new().format(cursor));
-    let header = cx.reply.out.len() - end;
-    cx.reply.out[start..].rotate_right(header);
+    write_before(cx.reply, start, |reply| reply.text(itoa::Buffer::new().format(cursor)));
     Ok(())
-}
-
-/// Reads a cursor as C's `strtoul` does: an optional sign, digits, nothing else; no digits are 0.
-fn cursor_of(word: &[u8]) -> Result<u64, Error> {
-    let invalid = Error::fixed("ERR invalid cursor");
-    let (negative, digits) = match word {
-        [b'-', rest @ ..] => (true, rest),
-        [b'+', rest @ ..] => (false, rest),
-        _ => (false, word),
-    };
-    if digits.is_empty() && !word.is_empty() {
-        return Err(invalid);
-    }
-    let mut value = 0_u128;
-    for digit in digits {
-        if !digit.is_ascii_digit() {
-            return Err(invalid);
-        }
-        value = value * 10 + u128::from(digit - b'0');
-        if value > CURSOR_MAX {
-            return Err(invalid);
-        }
-    }
-    let value = value as u64;
-    Ok(if negative { value.wrapping_neg() } else { value })
 }

@@ -1,7 +1,7 @@
 //! Sets: members of one set.
 
 use super::Cx;
-use super::scan_collection;
+use super::scan_collection::Scan;
 use super::spec::{Begin, Command, Find, Flags, Group, KeySpec, one_key};
 use crate::args::Args;
 use crate::error::Error;
@@ -130,7 +130,13 @@ pub(super) const COMMANDS: &[Command] = &[
 /// Up to where sets keep their forms at present.
 #[inline]
 pub(super) fn limits(cx: &Cx<'_>) -> Limits {
-    cx.state.config.set_limits
+    let encodings = &cx.state.config.encodings;
+    Limits {
+        integers: encodings.intset_entries,
+        entries: encodings.set_entries,
+        value_bytes: encodings.set_value_bytes,
+        hash_key: cx.state.hash_key,
+    }
 }
 
 /// `SADD key member ...`
@@ -240,5 +246,22 @@ fn smove(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         }
     }
     cx.reply.integer(i64::from(removed));
+    Ok(())
+}
+
+/// `SSCAN key cursor [MATCH pattern] [COUNT count]`
+fn sscan(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let scan = Scan::at_cursor(args)?;
+    let Some(found) = cx.find_read(args.at(1)) else {
+        Scan::empty(cx.reply);
+        return Ok(());
+    };
+    let set = cx.state.keyspace.db(cx.session.db).value(found).set()?;
+    let scan = scan.options(args, "")?;
+    scan.reply(cx.reply, |page, cursor| {
+        set.scan(cursor, |member| {
+            page.key(member);
+        })
+    });
     Ok(())
 }

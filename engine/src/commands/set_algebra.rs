@@ -235,7 +235,7 @@ fn store(cx: &mut Cx<'_>, args: Args<'_>, operation: Operation) -> Result<(), Er
     let result = operation.set(&mut sets_at(cx, &found), &limits);
     let len = result.reader().len();
     let key = args.at(1);
-    let existed = cx.store(key, result, None);
+    let existed = cx.store(key, result);
     if len > 0 {
         cx.changed(key, operation.event());
     } else if existed {
@@ -260,9 +260,7 @@ impl CountOptions {
         let keys = keys.ok_or(Error::fixed("ERR numkeys should be greater than 0"))?;
         let keys = usize::try_from(keys).unwrap_or(usize::MAX);
         if keys > args.len() - 2 {
-            return Err(Error::fixed(
-                "ERR Number of keys can't be greater than number of args",
-            ));
+            return Err(Error::fixed("ERR Number of keys can't be greater than number of args"));
         }
         let (mut limit, mut index) = (0, 2 + keys);
         while index < args.len() {

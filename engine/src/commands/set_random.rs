@@ -6,7 +6,9 @@ use super::set::limits;
 use super::spec::{Command, Flags, Group, one_key};
 use crate::args::Args;
 use crate::error::Error;
+use crate::keyspace::{Kept, NewValue};
 use crate::value::collection::Collection;
+use crate::value::packed::Element;
 use crate::value::set::Set;
 
 /// A reply of random members, which may be any number, has not more bytes than this.
@@ -79,22 +81,31 @@ fn pop_many(cx: &mut Cx<'_>, key: &[u8], count: &[u8]) -> Result<(), Error> {
         cx.reply.set(0);
         return Ok(());
     };
+    let limits = limits(cx);
     let set = cx.state.keyspace.db(cx.session.db).value(found).set()?;
-    cx.reply.set(count.min(set.len()));
+    let len = set.len();
+    cx.reply.set(count.min(len));
     if count == 0 {
         return Ok(());
     }
-    if count >= set.len() {
+    if count >= len {
         set.iter().for_each(|member| member.reply(cx.reply));
         cx.remove(found);
         cx.changed(key, "spop");
         cx.changed(key, "del");
         return Ok(());
     }
-    let limits = limits(cx);
-    cx.edit(key, |cx, set: &mut Set| {
-        set.pop_some(count, &limits, &mut cx.state.rng, |member| member.reply(cx.reply));
-    })?;
+    if set.is_popped_singly(count) {
+        cx.edit_found(found, |cx, set: &mut Set| {
+            for _ in 0..count {
+                set.pop(&mut cx.state.rng, |member| member.reply(cx.reply));
+            }
+        })?;
+    } else {
+        let show = |member: Element<'_>| member.reply(cx.reply);
+        let left = set.part(count, &limits, &mut cx.state.rng, show);
+        cx.replace_value(found, NewValue::Object(left.into_object()));
+    }
     cx.changed(key, "spop");
     Ok(())
 }
@@ -114,7 +125,8 @@ fn show_one(cx: &mut Cx<'_>, key: &[u8]) -> Result<(), Error> {
         return Ok(());
     };
     let set = cx.state.keyspace.db(cx.session.db).value(found).set()?;
-    set.random(&mut cx.state.rng).reply(cx.reply);
+    let member = set.random(&mut cx.state.rng).expect("a key has no empty set");
+    member.reply(cx.reply);
     Ok(())
 }
 
@@ -129,13 +141,12 @@ fn show_many(cx: &mut Cx<'_>, key: &[u8], count: i64) -> Result<(), Error> {
         cx.reply.array(0);
         return Ok(());
     };
-    let limits = limits(cx);
     let set = cx.state.keyspace.db(cx.session.db).value(found).set()?;
     let (rng, reply) = (&mut cx.state.rng, &mut *cx.reply);
     let many = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
     if count >= 0 {
         reply.array(many.min(set.len()));
-        set.choose(many, &limits, rng, |member| member.reply(reply));
+        set.choose(many, rng, |member| member.reply(reply));
         return Ok(());
     }
     reply.array(many);

@@ -207,10 +207,10 @@ fn write(string: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
 }
 
 /// Longer strings than this are handed over instead of copied; none so long is stored inline.
-const COPIED_BYTES_MAX: usize = 1024;
+pub(super) const COPIED_BYTES_MAX: usize = 1024;
 
 /// Stores a modified string at `found`, or at `key` if there is no entry yet.
-fn set_modified(cx: &mut Cx<'_>, found: Option<Found>, key: &[u8], string: Vec<u8>) {
+pub(super) fn set_modified(cx: &mut Cx<'_>, found: Option<Found>, key: &[u8], string: Vec<u8>) {
     let value = if string.len() > COPIED_BYTES_MAX {
         NewValue::Object(Object::Raw(string))
     } else {

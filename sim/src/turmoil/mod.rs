@@ -115,6 +115,7 @@ fn config(setup: &Setup, knobs: &Knobs) -> Config {
         protected_mode: false,
         ttl_clock: setup.ttl_clock,
         step_commands_max: knobs.step_commands_max,
+        encodings: knobs.encodings(),
         planted: setup.planted,
         ..Config::default()
     }

@@ -165,6 +165,7 @@ impl World {
         let config = Config {
             databases: knobs.databases,
             step_commands_max: knobs.step_commands_max,
+            encodings: knobs.encodings(),
             ttl_clock: setup.ttl_clock,
             planted: setup.planted,
             ..Config::default()

@@ -4,9 +4,9 @@ use super::{Encoding, HEADER_BYTES, REGISTERS, add, count, dense, empty, encodin
 use crate::rng::Rng;
 
 /// How often all registers are filled and read.
-const CYCLES: usize = 20;
-/// How many elements are added; Redis takes a hundred times as many and some seconds.
-const ELEMENTS: u64 = 100_000;
+const CYCLES: usize = 10;
+/// How many elements are added; Redis takes a thousand times as many, and some seconds.
+const ELEMENTS: u64 = 10_000;
 /// `1.04 / sqrt(registers)`.
 const STANDARD_ERROR: f64 = 1.04 / 128.0;
 

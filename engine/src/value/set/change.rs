@@ -7,21 +7,32 @@ use crate::value::packed::{self, Element, Encoded};
 use crate::value::table::Table;
 
 impl Set {
-    /// An empty set, made for a member like `first` and `expected` members in all. As in Redis the
-    /// number decides although some of them may be equal.
-    pub fn create(first: Element<'_>, expected: usize, limits: &Limits) -> Self {
-        if matches!(first, Element::Integer(_)) && expected <= limits.integers {
-            Self::Packed(Vec::new())
-        } else if expected <= limits.entries {
-            Self::empty_packed()
-        } else {
-            Self::table(limits)
+    /// Takes the form for `more` members to come, of which `first` is one, if there is none yet or
+    /// they are more than the present form has room for. As in Redis the number decides although
+    /// some of them may be there or equal.
+    pub fn expect(&mut self, first: Element<'_>, more: usize, limits: &Limits) {
+        match self {
+            Self::Packed(bytes) if bytes.is_empty() => {
+                if matches!(first, Element::Integer(_)) && more <= limits.integers {
+                } else if more <= limits.entries {
+                    bytes.resize(packed::HEADER_BYTES, 0);
+                } else {
+                    *self = Self::table(limits);
+                }
+            }
+            Self::Packed(bytes) => {
+                let are_integers = Integers::read(bytes).is_some();
+                if more > if are_integers { limits.integers } else { limits.entries } {
+                    self.make_table(limits);
+                }
+            }
+            Self::Table(_) => {}
         }
     }
 
     /// An empty set in the last form.
     pub(super) fn table(limits: &Limits) -> Self {
-        Self::Table(Box::new(Table::new(limits.hash_key)))
+        Self::Table(Box::new(Table::of_keys(limits.hash_key)))
     }
 
     /// An empty set that begins as a packed sequence whatever comes.
@@ -29,24 +40,11 @@ impl Set {
         Self::Packed(vec![0; packed::HEADER_BYTES])
     }
 
-    /// Takes the last form at once if so many members to come are more than the present one has
-    /// room for. As in Redis the members that are there do not count.
-    pub fn expect(&mut self, more: usize, limits: &Limits) {
-        let limit = match self.reader() {
-            SetRef::Integers(_) => limits.integers,
-            SetRef::Packed(_) => limits.entries,
-            SetRef::Table(_) => return,
-        };
-        if more > limit {
-            self.make_table(limits);
-        }
-    }
-
     /// Adds a member; false if it was there.
     #[inline]
     pub fn insert(&mut self, member: Element<'_>, limits: &Limits) -> bool {
         match self {
-            Self::Table(table) => table.insert(&Encoded::element(member), &[]),
+            Self::Table(table) => table.insert(&Encoded::element(member)),
             Self::Packed(bytes) if Integers::read(bytes).is_some() => match member {
                 Element::Integer(value) => {
                     let is_new = integers::insert(bytes, value);
@@ -147,9 +145,9 @@ impl Set {
 
     /// Takes the last form.
     fn make_table(&mut self, limits: &Limits) {
-        let mut table = Table::new(limits.hash_key);
+        let mut table = Table::of_keys(limits.hash_key);
         for member in self.reader().iter() {
-            table.insert(&Encoded::element(member), &[]);
+            table.insert(&Encoded::element(member));
         }
         *self = Self::Table(Box::new(table));
     }

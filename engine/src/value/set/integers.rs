@@ -140,22 +140,6 @@ pub(super) fn remove_at(bytes: &mut Vec<u8>, rank: usize) {
     }
 }
 
-/// Keeps the integers whose rank `keep` approves of; it is asked in ascending order.
-pub(super) fn retain(bytes: &mut Vec<u8>, mut keep: impl FnMut(i64) -> bool) {
-    if bytes.is_empty() {
-        return;
-    }
-    let width = usize::from(bytes[0]);
-    let mut end = HEADER;
-    for at in (HEADER..bytes.len()).step_by(width) {
-        if keep(read(width, &bytes[at..])) {
-            bytes.copy_within(at..at + width, end);
-            end += width;
-        }
-    }
-    bytes.truncate(if end == HEADER { 0 } else { end });
-}
-
 /// Writes every integer in more bytes.
 fn widen(bytes: &mut Vec<u8>, width: usize) {
     let old = Integers::read(bytes).expect("a set of integers");
@@ -255,9 +239,6 @@ mod tests {
                 assert_eq!(set.len(), tree.len());
                 assert_eq!(set.contains(value), tree.contains(&value));
             }
-            assert!(list(&bytes).iter().eq(&tree));
-            retain(&mut bytes, |value| value % 3 == 0);
-            tree.retain(|value| value % 3 == 0);
             assert!(list(&bytes).iter().eq(&tree));
         }
     }

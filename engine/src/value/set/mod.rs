@@ -16,7 +16,7 @@ pub mod integers;
 use crate::value::collection::Collection;
 use crate::value::number::parse_integer;
 use crate::value::packed::{self, Element, Encoded};
-use crate::value::table::{self, Table};
+use crate::value::table::{Entries, HashKey, Table};
 use integers::Integers;
 
 /// A packed sequence with more elements would have [`integers::MARK`] as its second byte.
@@ -38,7 +38,7 @@ pub struct Limits {
     /// Bytes of a member of a packed set.
     pub value_bytes: usize,
     /// The key of the hash function of tables.
-    pub hash_key: table::HashKey,
+    pub hash_key: HashKey,
 }
 
 /// A set.
@@ -105,9 +105,7 @@ impl<'a> SetRef<'a> {
         match (self, member) {
             (Self::Integers(integers), Element::Integer(value)) => integers.contains(value),
             (Self::Integers(_), _) => false,
-            (Self::Packed(bytes), _) => {
-                packed::find(bytes, &Encoded::element(member), 1).is_some()
-            }
+            (Self::Packed(bytes), _) => packed::find(bytes, &Encoded::element(member), 1).is_some(),
             (Self::Table(table), _) => table.contains(&Encoded::element(member)),
         }
     }
@@ -123,9 +121,9 @@ impl<'a> SetRef<'a> {
 
     /// Visits the members of the next piece of the set; returns the next cursor, 0 at the end. A
     /// small set is one piece.
-    pub fn scan(self, cursor: u64, mut visit: impl FnMut(Element<'a>)) -> u64 {
+    pub fn scan(self, cursor: u64, mut visit: impl FnMut(Element<'_>)) -> u64 {
         match self {
-            Self::Table(table) => table.scan(cursor, |key, _| visit(key)),
+            Self::Table(table) => table.scan(cursor, |entry| visit(entry.key())),
             small => {
                 small.iter().for_each(visit);
                 0
@@ -181,7 +179,7 @@ pub enum Iter<'a> {
     /// Of a packed sequence.
     Packed(packed::Elements<'a>),
     /// Of a table.
-    Table(table::Iter<'a>),
+    Table(Entries<'a>),
 }
 
 impl<'a> Iterator for Iter<'a> {
@@ -196,7 +194,7 @@ impl<'a> Iterator for Iter<'a> {
                 (rank < integers.len()).then(|| Element::Integer(integers.at(rank)))
             }
             Self::Packed(elements) => elements.next(),
-            Self::Table(entries) => entries.next().map(|(key, _)| key),
+            Self::Table(entries) => entries.next().map(|entry| entry.key()),
         }
     }
 }
@@ -274,5 +272,171 @@ impl Collection for Set {
 
     fn check_invariants(&self) {
         self.reader().check_invariants();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::rng::{Rng, Seed};
+
+    pub(super) const LIMITS: Limits =
+        Limits { integers: 512, entries: 128, value_bytes: 64, hash_key: (1, 2) };
+
+    /// The members `prefix` with the numbers below `len`.
+    pub(super) fn numbered(prefix: &str, len: usize, limits: &Limits) -> Set {
+        set_of((0..len).map(|number| format!("{prefix}{number}")), limits)
+    }
+
+    fn set_of(members: impl IntoIterator<Item = impl AsRef<[u8]>>, limits: &Limits) -> Set {
+        let mut set = Set::default();
+        for it in members {
+            set.expect(member(it.as_ref()), 1, limits);
+            set.insert(member(it.as_ref()), limits);
+        }
+        set.check_invariants();
+        set
+    }
+
+    fn members(set: SetRef<'_>) -> BTreeSet<Vec<u8>> {
+        let all: BTreeSet<Vec<u8>> = set.iter().map(Element::to_vec).collect();
+        assert_eq!(all.len(), set.len(), "members differ and are counted");
+        all
+    }
+
+    #[test]
+    fn the_form_follows_the_limits() {
+        let limits = Limits { integers: 3, entries: 4, value_bytes: 3, ..LIMITS };
+        for (all, encoding) in [
+            (&["1", "2", "3"][..], "intset"),
+            (&["1", "2", "3", "4"], "hashtable"),
+            (&["a"], "listpack"),
+            (&["a", "b", "1", "2"], "listpack"),
+            (&["a", "b", "c", "d", "e"], "hashtable"),
+            (&["abc"], "listpack"),
+            (&["abcd"], "hashtable"),
+            (&["a", "abcd"], "hashtable"),
+            (&["1", "2", "a"], "listpack"),
+            (&["1", "2", "abcd"], "hashtable"),
+            (&["1000", "a"], "hashtable"),
+            (&["-100", "a"], "hashtable"),
+            (&["01"], "listpack"),
+        ] {
+            assert_eq!(set_of(all, &limits).reader().encoding(), encoding, "{all:?}");
+        }
+        // Three integers and one string are four members.
+        assert_eq!(set_of(["1", "2", "3", "a"], &limits).reader().encoding(), "listpack");
+    }
+
+    #[test]
+    fn the_number_of_members_to_come_decides() {
+        let limits = Limits { integers: 2, entries: 4, ..LIMITS };
+        for (first, more, encoding) in [
+            ("1", 2, "intset"),
+            ("1", 3, "listpack"),
+            ("a", 4, "listpack"),
+            ("1", 5, "hashtable"),
+            ("a", 5, "hashtable"),
+        ] {
+            let mut set = Set::default();
+            set.expect(member(first.as_bytes()), more, &limits);
+            assert_eq!(set.reader().encoding(), encoding, "{first} and {more}");
+        }
+        let mut set = set_of(["1"], &limits);
+        set.expect(Element::Integer(1), 3, &limits);
+        assert_eq!(set.reader().encoding(), "hashtable");
+    }
+
+    #[test]
+    fn integers_come_back_where_only_they_are_left() {
+        let limits = Limits { integers: 2, ..LIMITS };
+        let mut set = set_of(["a", "1", "2"], &limits);
+        set.prefer_integers(&limits);
+        assert_eq!(set.reader().encoding(), "listpack");
+        set.remove(Element::Bytes(b"a"));
+        set.prefer_integers(&limits);
+        assert_eq!(set.reader().encoding(), "intset");
+        let mut set = set_of(["a", "1", "2", "3"], &limits);
+        set.remove(Element::Bytes(b"a"));
+        set.prefer_integers(&limits);
+        assert_eq!(set.reader().encoding(), "listpack", "too many");
+    }
+
+    #[test]
+    fn random_changes_are_those_of_a_tree() {
+        let mut rng = Rng::new(Seed(5), "set");
+        for limits in [
+            LIMITS,
+            Limits { integers: 8, entries: 20, value_bytes: 2, ..LIMITS },
+            Limits { integers: 0, entries: 0, value_bytes: 0, ..LIMITS },
+            Limits { integers: usize::MAX, entries: usize::MAX, value_bytes: usize::MAX, ..LIMITS },
+        ] {
+            let (mut set, mut tree) = (Set::default(), BTreeSet::new());
+            for step in 0..3000 {
+                let number = rng.below(300) as i64 - 150;
+                let string = match step / 500 % 3 {
+                    0 => number.to_string(),
+                    1 => format!("m{number}"),
+                    _ => "long".repeat(number.unsigned_abs() as usize),
+                };
+                let it = member(string.as_bytes());
+                if rng.chance(3, 5) {
+                    assert_eq!(set.insert(it, &limits), tree.insert(string.clone().into_bytes()));
+                } else {
+                    assert_eq!(set.remove(it), tree.remove(string.as_bytes()));
+                }
+                assert_eq!(set.reader().contains(it), tree.contains(string.as_bytes()));
+                assert_eq!(set.reader().len(), tree.len());
+                if step % 50 == 0 {
+                    set.check_invariants();
+                    assert_eq!(members(set.reader()), tree);
+                    let mut scanned = BTreeSet::new();
+                    let mut cursor = 0;
+                    loop {
+                        cursor = set.reader().scan(cursor, |it| {
+                            scanned.insert(it.to_vec());
+                        });
+                        if cursor == 0 {
+                            break;
+                        }
+                    }
+                    assert_eq!(scanned, tree);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn packed_bytes_tell_their_form() {
+        for set in [numbered("", 300, &LIMITS), numbered("m", 100, &LIMITS), Set::default()] {
+            let bytes = set.packed().expect("it is packed").to_vec();
+            let again = Set::from_packed(bytes);
+            assert_eq!(again.reader().encoding(), set.reader().encoding());
+            assert_eq!(members(again.reader()), members(set.reader()));
+        }
+        // The longest packed sequence.
+        let limits = Limits { entries: usize::MAX, ..LIMITS };
+        let mut set = Set::default();
+        for number in 0..PACKED_LEN_MAX {
+            set.insert_new(Element::Bytes(format!("m{number}").as_bytes()), &limits);
+        }
+        assert_eq!(set.reader().encoding(), "listpack");
+        set.insert_new(Element::Bytes(b"one more"), &limits);
+        assert_eq!(set.reader().encoding(), "hashtable");
+        assert_eq!(set.reader().len(), PACKED_LEN_MAX + 1);
+    }
+
+    #[test]
+    fn a_set_is_freed_in_steps() {
+        let mut set = numbered("m", 100_000, &LIMITS);
+        assert!(set.is_big());
+        let mut steps = 1;
+        while !set.free_some() {
+            steps += 1;
+        }
+        assert!(steps > 3, "{steps} steps");
+        assert!(!numbered("m", 200, &LIMITS).is_big());
     }
 }

@@ -23,9 +23,20 @@ impl Table {
         (!self.is_empty()).then(|| self.entry(self.random_spot(rng)))
     }
 
+    /// Takes a random entry out after a visit to it, if there is one.
+    pub fn pop(&mut self, rng: &mut Rng, visit: impl FnOnce(Entry<'_>)) {
+        if !self.is_empty() {
+            let spot = self.random_spot(rng);
+            let entry = self.entry(spot);
+            visit(entry);
+            let hash = self.hash_of(entry);
+            self.remove_at(spot, hash);
+        }
+    }
+
     /// Visits `count` different random entries, or all if there are fewer; each choice of so many is
     /// equally likely. Their order is not random.
-    pub fn choose(&self, rng: &mut Rng, count: usize, mut visit: impl FnMut(Entry<'_>)) {
+    pub fn choose<'a>(&'a self, rng: &mut Rng, count: usize, mut visit: impl FnMut(Entry<'a>)) {
         if count >= self.len() / WALK_SHARE {
             // Knuth's algorithm S: of those left, choose each with the chance that fills the need.
             let mut wanted = count.min(self.len());

@@ -195,16 +195,7 @@ impl Table {
     pub fn remove(&mut self, key: &Encoded<'_>) -> bool {
         let hash = self.hash(key);
         let Some(spot) = self.spot(hash, key) else { return false };
-        let entry = self.bytes_at(spot);
-        let (len, key_bytes) = (self.entry_bytes(entry), cell_bytes(entry));
-        let key_blob = cell::blob_in(entry);
-        let value_blob = if self.has_values { cell::value_blob(&entry[key_bytes..]) } else { None };
-        for blob in [key_blob, value_blob].into_iter().flatten() {
-            self.blobs.remove(blob);
-        }
-        self.change(spot, |leaf| leaf.remove(spot.slot, len));
-        self.len -= 1;
-        self.merge_if_sparse(hash, spot);
+        self.remove_at(spot, hash);
         true
     }
 
@@ -317,6 +308,20 @@ impl Table {
         let result = segment.change(spot.leaf, change);
         self.segment_bytes = self.segment_bytes + segment.memory_bytes() - before;
         result
+    }
+
+    /// Takes the entry of a spot out, whose hash this is.
+    fn remove_at(&mut self, spot: Spot, hash: u64) {
+        let entry = self.bytes_at(spot);
+        let (len, key_bytes) = (self.entry_bytes(entry), cell_bytes(entry));
+        let key_blob = cell::blob_in(entry);
+        let value_blob = if self.has_values { cell::value_blob(&entry[key_bytes..]) } else { None };
+        for blob in [key_blob, value_blob].into_iter().flatten() {
+            self.blobs.remove(blob);
+        }
+        self.change(spot, |leaf| leaf.remove(spot.slot, len));
+        self.len -= 1;
+        self.merge_if_sparse(hash, spot);
     }
 
     /// How long the entry at the front of `bytes` is.

@@ -17,12 +17,14 @@ mod run;
 mod shrink;
 mod slab;
 mod small;
+mod tally;
 mod tree;
 mod walk;
 
 use core::ops::Range;
 
 pub use edge::Edge;
+pub use tally::Tally;
 pub use tree::Tree;
 
 use crate::rng::Rng;
@@ -199,6 +201,29 @@ impl<'a> Iterator for Pairs<'a> {
 }
 
 impl Zset {
+    /// The set of members that come in order, none of them twice.
+    pub fn from_sorted<'m>(
+        limits: &Limits,
+        pairs: impl Iterator<Item = (&'m [u8], f64)> + Clone,
+    ) -> Self {
+        let most = limits.entries.min(small::PAIRS_MAX);
+        let mut len = 0;
+        let is_small = pairs.clone().all(|(member, _)| {
+            len += 1;
+            len <= most && member.len() <= limits.value_bytes
+        });
+        if is_small {
+            let mut bytes = Vec::new();
+            pairs.for_each(|(member, score)| small::push(&mut bytes, member, score));
+            return Self::Packed(bytes);
+        }
+        let mut tree = Tree::new(limits.hash_key);
+        for (member, score) in pairs {
+            tree.insert(tree.hash(member), score, member);
+        }
+        Self::Tree(Box::new(tree))
+    }
+
     /// Has `decide` say what becomes of a member, given its score if it is there: a new score,
     /// never NaN, or `None` to leave it as it is.
     #[inline]

@@ -53,6 +53,12 @@ pub(super) fn position(bytes: &[u8], edge: Edge<'_>) -> usize {
     before
 }
 
+/// Appends a pair that comes behind all others.
+pub(super) fn push(bytes: &mut Vec<u8>, member: &[u8], score: f64) {
+    packed::push(bytes, &Encoded::string(member));
+    packed::push(bytes, &Encoded::score(score));
+}
+
 /// Puts a pair in whose member is not there.
 pub(super) fn insert(bytes: &mut Vec<u8>, member: &[u8], score: f64) {
     let at = place_of(bytes, member, score);
