@@ -7,10 +7,18 @@ use super::id::StreamId;
 use super::trim::Referrers;
 
 /// Groups in the order of their names.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Groups {
     list: Vec<Box<Group>>,
     heap_bytes: usize,
+}
+
+impl Clone for Groups {
+    fn clone(&self) -> Self {
+        let list = self.list.clone();
+        let heap_bytes = list.iter().map(|group| group.heap_bytes()).sum();
+        Self { list, heap_bytes }
+    }
 }
 
 impl Groups {

@@ -28,7 +28,7 @@ pub struct Settings {
 }
 
 /// The producers of a stream.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Idempotency {
     settings: Settings,
     /// In the order of their names.
@@ -71,6 +71,15 @@ pub struct IdempotencyCounts {
     pub added: u64,
     /// Entries that were not added a second time.
     pub duplicates: u64,
+}
+
+impl Clone for Idempotency {
+    fn clone(&self) -> Self {
+        let producers = self.producers.clone();
+        // The copies have no room to grow.
+        let heap_bytes = producers.iter().map(Producer::heap_bytes).sum();
+        Self { producers, heap_bytes, ..*self }
+    }
 }
 
 impl Idempotency {
