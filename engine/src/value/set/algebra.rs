@@ -225,7 +225,8 @@ mod tests {
 
     /// Some sets of every form that have much in common, and the same as trees.
     fn random_sets(rng: &mut Rng) -> Vec<(Set, Texts)> {
-        let count = 1 + rng.below(if rng.chance(1, 2) { 4 } else { 40 });
+        let most = if rng.chance(1, 2) { 4 } else { 40 };
+        let count = 1 + rng.below(most);
         let sets = (0..count).map(|_| {
             let limits = if rng.chance(1, 3) { Limits { entries: 0, ..LIMITS } } else { LIMITS };
             let len = [0, 3, 20, 100, 700][rng.below(5) as usize];
