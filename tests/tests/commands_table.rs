@@ -138,8 +138,8 @@ fn command_info_is_that_of_redis_for_every_shared_command() {
     assert!(differences.is_empty(), "{differences}");
 }
 
-/// Commands whose flags a later Redis changed: WAIT became `blocking` instead of `noscript`, PFCOUNT
-/// also `may_replicate`, BZPOPMIN and BZPOPMAX lost `fast`.
+/// Commands whose flags a later Redis changed: WAIT, BZPOPMIN and BZPOPMAX became `blocking` instead
+/// of `noscript`, PFCOUNT also `may_replicate`.
 const CHANGED_FLAGS: &[&str] = &["bzpopmax", "bzpopmin", "pfcount", "wait"];
 
 /// Commands that take more words than in Redis 7.0: WITHSCORE.
@@ -279,6 +279,8 @@ const OTHER_ARGUMENTS: &[&str] = &[
     "zinterstore",
     "zunion",
     "zunionstore",
+    // With NOSCORES.
+    "zscan",
     // With WITHSCORE.
     "zrank",
     "zrevrank",

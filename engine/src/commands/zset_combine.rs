@@ -10,6 +10,7 @@ use crate::args::Args;
 use crate::error::Error;
 use crate::keyspace::{Db, Value};
 use crate::value::packed::Element;
+use crate::value::set::{self, SetRef};
 use crate::value::zset::{Tally, ZsetRef};
 
 /// The keys behind their number.
@@ -239,6 +240,7 @@ struct Input<'a> {
 enum Members<'a> {
     None,
     Zset(ZsetRef<'a>),
+    Set(SetRef<'a>),
 }
 
 impl<'a> Members<'a> {
@@ -246,6 +248,7 @@ impl<'a> Members<'a> {
     fn of(db: &'a Db, key: &[u8]) -> Self {
         match db.find(key).map(|found| db.value(found)) {
             Some(Value::Zset(zset)) => Self::Zset(zset),
+            Some(Value::Set(set)) => Self::Set(set),
             _ => Self::None,
         }
     }
@@ -254,6 +257,7 @@ impl<'a> Members<'a> {
         match self {
             Self::None => 0,
             Self::Zset(zset) => zset.len(),
+            Self::Set(set) => set.len(),
         }
     }
 
@@ -261,6 +265,7 @@ impl<'a> Members<'a> {
         match self {
             Self::None => None,
             Self::Zset(zset) => zset.score(member),
+            Self::Set(set) => set.contains(set::member(member)).then_some(1.0),
         }
     }
 
@@ -272,6 +277,9 @@ impl<'a> Members<'a> {
             Self::Zset(zset) => {
                 let mut pairs = zset.iter();
                 pairs.all(|(member, score)| visit(member.bytes(&mut buffer), score));
+            }
+            Self::Set(set) => {
+                set.iter().all(|member| visit(member.bytes(&mut buffer), 1.0));
             }
         }
     }
@@ -299,7 +307,7 @@ fn combine<R>(
     for key in args.from(first).take(keys) {
         if let Some(found) = cx.find_read(key) {
             match cx.value(found) {
-                Value::Zset(_) => {}
+                Value::Zset(_) | Value::Set(_) => {}
                 _ => return Err(Error::WrongType),
             }
         }

@@ -13,6 +13,7 @@ use crate::value::hash::Hash;
 use crate::value::list::List;
 use crate::value::number::parse_integer;
 use crate::value::set::Set;
+use crate::value::stream::Stream;
 use crate::value::zset::Zset;
 
 /// A type that values of keys can have.
@@ -226,4 +227,5 @@ collections! {
     Set(Set) = 2, "set", set;
     Hash(Hash) = 3, "hash", hash;
     Zset(Zset) = 4, "zset", zset;
+    Stream(Stream) = 5, "stream", stream;
 }
