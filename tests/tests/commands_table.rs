@@ -137,8 +137,8 @@ fn command_info_is_that_of_redis_for_every_shared_command() {
     assert!(differences.is_empty(), "{differences}");
 }
 
-/// Commands whose flags a later Redis changed: WAIT became `blocking` instead of `noscript`, PFCOUNT
-/// also `may_replicate`.
+/// Commands whose flags a later Redis changed: WAIT became `blocking` instead of `noscript`,
+/// PFCOUNT also `may_replicate`.
 const CHANGED_FLAGS: &[&str] = &["pfcount", "wait"];
 
 /// Lines whose replies must be byte for byte those of Redis 7.0.15.
@@ -281,7 +281,12 @@ const OTHER_ARGUMENTS: &[&str] = &[
     // With four more operations; Redis 7.0 shows any string.
     "bitop",
     // Redis 7.0 says that one must be given, and takes none.
+    "geohash",
+    "geopos",
     "pfmerge",
+    // With polygons.
+    "geosearch",
+    "geosearchstore",
     // Redis 7.0 does not document them.
     "pfdebug",
     "debug",
