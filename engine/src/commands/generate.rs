@@ -165,7 +165,7 @@ impl<'a> Generator<'a> {
                 }
                 _ => {
                     match arg.name.as_str() {
-                        "numkeys" => self.numkeys_at = Some((words.len(), 1)),
+                        "numkeys" | "numfields" => self.numkeys_at = Some((words.len(), 1)),
                         "num-vertices" => self.numkeys_at = Some((words.len(), 3)),
                         _ => {}
                     }
