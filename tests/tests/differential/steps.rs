@@ -182,7 +182,9 @@ fn waiting(draw: &mut Draw<'_>, families: &[&'static str]) -> Step {
 fn scan(draw: &mut Draw<'_>, client: usize) -> Step {
     let mut pick = |choices: &[&'static str]| choices[draw.below(choices.len() as u64) as usize];
     let (command, cursor_at) = match pick(&["keys", "set", "hash", "zset"]) {
-        kind if table().find_full(format!("{}scan", &kind[..1]).as_bytes()).is_none() => ("SCAN 0".to_owned(), 1),
+        kind if table().find_full(format!("{}scan", &kind[..1]).as_bytes()).is_none() => {
+            ("SCAN 0".to_owned(), 1)
+        }
         "set" => (format!("SSCAN {} 0", pick(&["s0", "s1", "s2", "s3"])), 2),
         "hash" => (format!("HSCAN {} 0", pick(&["h0", "h1", "h2", "h3"])), 2),
         _ => (format!("ZSCAN {} 0", pick(&["z0", "z1", "z2", "y0"])), 2),
