@@ -6,7 +6,8 @@ use core::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use crate::keyspace::{Found, Keyspace};
+use crate::keyspace::{Found, Keyspace, Value};
+use crate::value::packed::Element;
 
 /// The digest of a state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -40,14 +41,44 @@ pub(crate) fn digest(keyspace: &Keyspace) -> Digest {
 fn entry_digest(keyspace: &Keyspace, index: usize, key: &[u8], found: Found) -> u128 {
     let mut hasher = SipHasher13::new();
     hasher.write_u64(index as u64);
-    hasher.write_u64(key.len() as u64);
-    hasher.write(key);
+    write_string(&mut hasher, key);
     let db = keyspace.db(index);
     hasher.write_u64(db.deadline(found).map_or(u64::MAX, |deadline| deadline.0));
-    match db.value(found).string(&mut itoa::Buffer::new()) {
-        Ok(bytes) => hasher.write(bytes),
-        Err(_) => hasher.write(db.value(found).type_name().as_bytes()),
-    }
+    write_value(&mut hasher, db.value(found));
+    finish(&hasher)
+}
+
+fn finish(hasher: &SipHasher13) -> u128 {
     let hash = hasher.finish128();
     u128::from(hash.h1) << 64 | u128::from(hash.h2)
+}
+
+fn write_value(hasher: &mut SipHasher13, value: Value<'_>) {
+    hasher.write(value.type_name().as_bytes());
+    match value {
+        Value::Bytes(bytes) => hasher.write(bytes),
+        Value::Integer(value) => hasher.write(itoa::Buffer::new().format(value).as_bytes()),
+        Value::List(list) => {
+            hasher.write_u64(list.len() as u64);
+            list.elements().for_each(|element| write_element(hasher, element));
+        }
+        Value::Zset(zset) => {
+            hasher.write_u64(zset.len() as u64);
+            zset.iter().for_each(|(member, score)| {
+                write_element(hasher, member);
+                hasher.write_u64(score.to_bits());
+            });
+        }
+        #[allow(unreachable_patterns, reason = "not every type is there yet")]
+        _ => {}
+    }
+}
+
+fn write_element(hasher: &mut SipHasher13, element: Element<'_>) {
+    write_string(hasher, element.bytes(&mut itoa::Buffer::new()));
+}
+
+fn write_string(hasher: &mut SipHasher13, string: &[u8]) {
+    hasher.write_u64(string.len() as u64);
+    hasher.write(string);
 }

@@ -2,18 +2,22 @@
 //!
 //! Invariant: a target panics only if the engine is wrong.
 
+mod driver;
+mod hyperloglog;
+mod packed;
+mod restore;
+mod stream;
+
 use arbitrary::Arbitrary;
-use bytes::BytesMut;
 use orrery_engine::commands::generate::Generator;
 use orrery_engine::rng::Rng;
-use orrery_engine::{
-    Config, ConnId, Effect, Effects, Engine, Input, Instant, Micros, Now, Origin, Seed, UnixMicros,
-};
+use orrery_engine::{Input, Micros, Seed, UnixMicros};
 
-/// The clocks of a run stay within a few years, so that sums of TTLs stay meaningful.
-const START_US: u64 = 1_700_000_000_000_000;
-/// Small enough that a run of the fuzzer reaches the limits.
-const BULK_BYTES_MAX: u64 = 1 << 20;
+use driver::{Driver, START_US, encode};
+pub use hyperloglog::sketches_are_survived;
+pub use packed::packed_values_are_read;
+pub use restore::restored_values_behave;
+pub use stream::streams_are_survived;
 
 /// One conversation and the places where its bytes are cut.
 #[derive(Arbitrary, Debug)]
@@ -82,34 +86,7 @@ pub fn inputs_are_survived(actions: &[Action<'_>]) {
     assert_eq!(first.engine.digest(), second.engine.digest());
 }
 
-fn encode<T: AsRef<[u8]>>(words: &[T]) -> Vec<u8> {
-    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-    for word in words {
-        bytes.extend_from_slice(format!("${}\r\n", word.as_ref().len()).as_bytes());
-        bytes.extend_from_slice(word.as_ref());
-        bytes.extend_from_slice(b"\r\n");
-    }
-    bytes
-}
-
-struct Driver {
-    engine: Engine,
-    fx: Effects,
-    now: Now,
-    inputs: Vec<Option<BytesMut>>,
-    opened: u64,
-    ids: [ConnId; 4],
-}
-
 impl Driver {
-    fn new() -> Self {
-        let now = Now { mono: Instant(1), wall: UnixMicros(START_US) };
-        let config = Config { proto_max_bulk_len: BULK_BYTES_MAX, ..Config::default() };
-        let inputs = vec![None, None, None, None];
-        let engine = Engine::new(config, Seed(1), now);
-        Self { engine, fx: Effects::new(), now, inputs, opened: 0, ids: [ConnId(0); 4] }
-    }
-
     fn converse(mut self, pieces: &[&[u8]]) -> Vec<u8> {
         self.act(&Action::Open(0));
         let mut output = Vec::new();
@@ -150,50 +127,5 @@ impl Driver {
             Action::Tick => self.step(Input::Tick),
         }
         Vec::new()
-    }
-
-    fn step(&mut self, input: Input<'_>) {
-        self.engine.step(self.now, input, &mut self.fx);
-    }
-
-    fn open(&mut self, who: usize) {
-        if self.inputs[who].is_none() {
-            self.opened += 1;
-            self.ids[who] = ConnId(self.opened);
-            self.inputs[who] = Some(BytesMut::new());
-            let origin = Origin::Unix { path: "fuzz".to_owned() };
-            self.step(Input::Opened { conn: self.ids[who], origin });
-        }
-    }
-
-    fn close(&mut self, who: usize) {
-        if self.inputs[who].take().is_some() {
-            self.step(Input::Closed { conn: self.ids[who] });
-        }
-    }
-
-    fn send(&mut self, who: usize, bytes: &[u8]) -> Vec<u8> {
-        let Some(mut input) = self.inputs[who].take() else { return Vec::new() };
-        input.extend_from_slice(bytes);
-        let conn = self.ids[who];
-        let mut output = Vec::new();
-        let mut closed = false;
-        loop {
-            self.engine.step(self.now, Input::Received { conn, bytes: &mut input }, &mut self.fx);
-            self.engine.take_output(conn, &mut output);
-            let mut again = false;
-            for effect in self.fx.drain() {
-                again |= effect == Effect::Resume(conn);
-                closed |= effect == Effect::Close(conn);
-            }
-            if closed || !again {
-                break;
-            }
-        }
-        self.inputs[who] = Some(input);
-        if closed {
-            self.close(who);
-        }
-        output
     }
 }

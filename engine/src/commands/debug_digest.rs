@@ -5,10 +5,9 @@
 
 use sha1_smol::Sha1;
 
-use crate::keyspace::{Db, Found, Keyspace};
-
-/// The type number of strings in the checksum.
-const STRING: u32 = 0;
+use crate::keyspace::{Db, Found, Keyspace, Value};
+use crate::value::number::format_double;
+use crate::value::packed::Element;
 
 /// A checksum in the making.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,15 +26,70 @@ impl Checksum {
         self.0 = Sha1::from(self.0).digest().bytes();
     }
 
-    fn mix_value(&mut self, db: &Db, found: Found) {
-        self.mix(&STRING.to_be_bytes());
-        if let Ok(bytes) = db.value(found).string(&mut itoa::Buffer::new()) {
-            self.mix(bytes);
+    fn mix_element(&mut self, element: Element<'_>) {
+        self.mix(element.bytes(&mut itoa::Buffer::new()));
+    }
+
+    /// Adds a pair; the order of pairs does not matter.
+    fn add_pair(&mut self, first: Element<'_>, second: &[u8]) {
+        let mut pair = Self::default();
+        pair.mix_element(first);
+        pair.mix(second);
+        self.add(&pair.0);
+    }
+
+    fn mix_value(&mut self, value: Value<'_>, has_deadline: bool) {
+        self.mix(&number_of(value).to_be_bytes());
+        match value {
+            Value::Bytes(bytes) => self.mix(bytes),
+            Value::Integer(value) => self.mix_element(Element::Integer(value)),
+            Value::List(list) => list.elements().for_each(|element| self.mix_element(element)),
+            Value::Zset(zset) => {
+                zset.iter().for_each(|(member, score)| {
+                    self.add_pair(member, spell_score(score).as_bytes());
+                });
+            }
+            #[allow(unreachable_patterns, reason = "not every type is there yet")]
+            _ => {}
         }
-        if db.deadline(found).is_some() {
+        if has_deadline {
             self.add(b"!!expire!!");
         }
     }
+}
+
+/// The number of a type in the checksum.
+fn number_of(value: Value<'_>) -> u32 {
+    match value {
+        Value::Bytes(_) | Value::Integer(_) => 0,
+        Value::List(_) => 1,
+        Value::Zset(_) => 3,
+        #[allow(unreachable_patterns, reason = "not every type is there yet")]
+        _ => u32::MAX,
+    }
+}
+
+/// A score as C spells it with `%.17g`.
+fn spell_score(score: f64) -> String {
+    const DIGITS: i32 = 17;
+    if !score.is_finite() {
+        return format_double(score);
+    }
+    let scientific = format!("{score:.16e}");
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    if (-4..DIGITS).contains(&exponent) {
+        let places = usize::try_from(DIGITS - 1 - exponent).unwrap_or_default();
+        let fixed = format!("{score:.places$}");
+        return without_zeros(&fixed).to_owned();
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{}e{sign}{:02}", without_zeros(mantissa), exponent.abs())
+}
+
+/// A number without zeros that mean nothing behind its point.
+fn without_zeros(number: &str) -> &str {
+    if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number }
 }
 
 impl core::fmt::Display for Checksum {
@@ -48,7 +102,7 @@ impl core::fmt::Display for Checksum {
 pub(super) fn value_digest(db: &Db, found: Option<Found>) -> Checksum {
     let mut checksum = Checksum::default();
     if let Some(found) = found {
-        checksum.mix_value(db, found);
+        checksum.mix_value(db.value(found), db.deadline(found).is_some());
     }
     checksum
 }
@@ -68,7 +122,7 @@ pub(super) fn dataset_digest(keyspace: &Keyspace) -> Checksum {
                 if !keyspace.is_expired(index, found) {
                     let mut entry = Checksum::default();
                     entry.mix(key);
-                    entry.mix_value(db, found);
+                    entry.mix_value(db.value(found), db.deadline(found).is_some());
                     all.add(&entry.0);
                 }
             });
@@ -78,4 +132,29 @@ pub(super) fn dataset_digest(keyspace: &Keyspace) -> Checksum {
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_are_spelled_as_c_does() {
+        for (score, text) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (3.0, "3"),
+            (0.1, "0.10000000000000001"),
+            (-2.5, "-2.5"),
+            (1e16, "10000000000000000"),
+            (1e17, "1e+17"),
+            (1.5e300, "1.5000000000000001e+300"),
+            (0.0001, "0.0001"),
+            (0.00001, "1.0000000000000001e-05"),
+            (9_007_199_254_740_993.0, "9007199254740992"),
+            (f64::NEG_INFINITY, "-inf"),
+        ] {
+            assert_eq!(spell_score(score), text);
+        }
+    }
 }

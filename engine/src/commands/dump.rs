@@ -5,7 +5,7 @@ use super::arguments::integer;
 use super::spec::{Command, Flags, one_key};
 use crate::args::Args;
 use crate::error::Error;
-use crate::snapshot::{load, save};
+use crate::snapshot::{Setting, load, save};
 use crate::time::UnixMillis;
 use crate::value::rdb;
 
@@ -27,7 +27,8 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "RESTORE",
-        syntax: "key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]",
+        syntax: "key ttl:integer serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] \
+            [FREQ frequency:integer]",
         arity: -4,
         flags: Flags::WRITE.and(Flags::DENYOOM),
         keys: &[one_key(&["OW", "UPDATE"])],
@@ -113,7 +114,8 @@ fn restore(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let (dialect, value) =
         rdb::open(payload).ok_or(Error::fixed("ERR DUMP payload version or checksum are wrong"))?;
     let now = cx.key_now();
-    let loaded = load(value, dialect, &cx.state.config.encodings, now)
+    let (encodings, hash_key) = (&cx.state.config.encodings, cx.state.hash_key);
+    let loaded = load(value, dialect, &Setting { encodings, hash_key, now })
         .map_err(|_| Error::fixed("ERR Bad data format"))?;
     match (loaded, deadline(ttl, options.absolute, now)) {
         (Some(loaded), Ok(deadline)) => {

@@ -162,7 +162,7 @@ impl<'a> Generator<'a> {
                     children.iter().for_each(|child| self.argument(child, words));
                 }
                 _ => {
-                    if matches!(arg.name.as_str(), "numkeys" | "num-vertices") {
+                    if matches!(arg.name.as_str(), "numkeys" | "num-vertices" | "numfields") {
                         self.numkeys_at = Some(words.len());
                     }
                     let value = self.value(arg);

@@ -6,5 +6,5 @@
 mod load;
 mod save;
 
-pub(crate) use load::load;
+pub(crate) use load::{Setting, load};
 pub(crate) use save::save;

@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::keyspace::Value;
 use crate::value::rdb::{Element, Saver, Target};
+use crate::value::zset::ZsetRef;
 
 /// Writes a value for these readers; long strings are compressed or not.
 pub(crate) fn save(value: Value<'_>, target: Target, compress: bool) -> Result<Saver, Error> {
@@ -10,8 +11,18 @@ pub(crate) fn save(value: Value<'_>, target: Target, compress: bool) -> Result<S
     match value {
         Value::Bytes(bytes) => saver.string(Element::Bytes(bytes)),
         Value::Integer(value) => saver.string(Element::Integer(value)),
+        Value::List(list) => saver.list(list.parts()),
+        Value::Zset(zset) => save_zset(&mut saver, zset),
         #[allow(unreachable_patterns, reason = "there are types beside strings")]
         _ => return Err(Error::WrongType),
     }
     Ok(saver)
+}
+
+fn save_zset(saver: &mut Saver, zset: ZsetRef<'_>) {
+    let members = zset.iter().map(|(member, score)| (Element::from(member), score));
+    match zset {
+        ZsetRef::Packed(_) => saver.small_zset(members),
+        ZsetRef::Tree(_) => saver.zset(zset.len(), members),
+    }
 }

@@ -3,6 +3,8 @@
 
 use orrery_engine::Seed;
 use orrery_engine::rng::Rng;
+use orrery_engine::value::list::Part;
+use orrery_engine::value::rdb::listpack::Builder;
 use orrery_engine::value::rdb::{
     self, Dialect, Element, Group, Id, Item, Kind, Saver, StreamSaver, Target, Totals,
 };
@@ -78,6 +80,12 @@ fn elements(strings: &[Vec<u8>]) -> impl Iterator<Item = Element<'_>> {
     strings.iter().map(|string| Element::Bytes(string))
 }
 
+fn listpack(strings: &[Vec<u8>]) -> Vec<u8> {
+    let mut listpack = Builder::default();
+    elements(strings).for_each(|element| listpack.push(element));
+    listpack.finish()
+}
+
 fn members(zset: &[(Vec<u8>, f64)]) -> impl Iterator<Item = (Element<'_>, f64)> {
     zset.iter().map(|(member, score)| (Element::Bytes(member), *score))
 }
@@ -91,7 +99,18 @@ fn write(owned: &Owned, compress: bool) -> Vec<Vec<u8>> {
     };
     match owned {
         Owned::String(string) => vec![payload(&|saver| saver.string(Element::Bytes(string)))],
-        Owned::List(list) => vec![payload(&|saver| saver.list(elements(list)))],
+        Owned::List(list) => {
+            let listpacks: Vec<Vec<u8>> = list.chunks(10).map(listpack).collect();
+            let parts = || {
+                let counts = list.chunks(10).map(<[_]>::len);
+                listpacks.iter().zip(counts).map(|(listpack, count)| {
+                    // Without header and end.
+                    Part::Entries { bytes: &listpack[6..listpack.len() - 1], count }
+                })
+            };
+            let long = || list.iter().map(|element| Part::Long(element));
+            vec![payload(&|saver| saver.list(parts())), payload(&|saver| saver.list(long()))]
+        }
         Owned::Set(set) => {
             let mut payloads = vec![payload(&|saver| saver.set(set.len(), elements(set)))];
             let integers = || elements(set).map(Element::integer);
@@ -169,4 +188,20 @@ fn what_a_real_server_dumps_is_read_and_what_is_written_it_reads() {
             }
         }
     }
+}
+
+/// What fuzzing starts from is sound, so that it comes to where something is to be found.
+#[test]
+fn the_seeds_of_the_fuzzer_are_sound() {
+    let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/seeds/restore");
+    let mut count = 0;
+    for seed in std::fs::read_dir(seeds).expect("there are seeds") {
+        let path = seed.expect("a seed").path();
+        let bytes = std::fs::read(&path).expect("a seed is read");
+        let dialect = if bytes[0] == 2 { Dialect::Valkey } else { Dialect::Redis };
+        let read = rdb::load(&bytes[1..], dialect, &mut |_| Ok(()));
+        assert_eq!(read, Ok(()), "{}", path.display());
+        count += 1;
+    }
+    assert!(count > 30, "{count} seeds");
 }

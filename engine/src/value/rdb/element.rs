@@ -1,6 +1,7 @@
 //! One string of a value: bytes, or an integer that stands for its decimal spelling.
 
 use crate::value::number::parse_integer;
+use crate::value::packed;
 
 /// A string. The same string may come in either form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,18 @@ impl<'a> Element<'a> {
     /// The string as bytes of its own.
     pub fn to_vec(self) -> Vec<u8> {
         self.bytes(&mut itoa::Buffer::new()).to_vec()
+    }
+}
+
+impl<'a> From<packed::Element<'a>> for Element<'a> {
+    /// # Panics
+    /// If it is a score: those are no strings.
+    fn from(element: packed::Element<'a>) -> Self {
+        match element {
+            packed::Element::Bytes(bytes) => Self::Bytes(bytes),
+            packed::Element::Integer(value) => Self::Integer(value),
+            packed::Element::Double(_) => unreachable!("a score is not a string"),
+        }
     }
 }
 

@@ -165,6 +165,14 @@ impl Default for Builder {
 }
 
 impl Builder {
+    /// Begins with so many entries that are there already.
+    pub fn of_entries(entries: &[u8], count: usize) -> Self {
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + entries.len() + 1);
+        bytes.resize(HEADER_BYTES, 0);
+        bytes.extend_from_slice(entries);
+        Self { bytes, count }
+    }
+
     /// How many entries there are.
     pub fn count(&self) -> usize {
         self.count

@@ -1,7 +1,7 @@
 //! Values as RDB files and DUMP payloads spell them: from bytes to elements and back.
 //!
-//! Pure: it knows neither the keyspace nor the engine's own structures. A [`Saver`] takes elements
-//! and gives bytes; [`load`] takes bytes and gives [`Item`]s, one after another.
+//! A [`Saver`] takes elements and gives bytes; [`load`] takes bytes and gives [`Item`]s, one after
+//! another. Neither knows the keyspace, nor how collections hold what they hold.
 //!
 //! Invariants: any bytes give items or [`Corrupt`], never a panic; what is read is checked as
 //! thoroughly as Redis checks with `sanitize-dump-payload yes`, but for duplicate members, fields

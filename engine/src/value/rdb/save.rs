@@ -4,10 +4,8 @@
 use super::listpack::Builder;
 use super::writer::Writer;
 use super::{Element, intset, seal, types};
+use crate::value::list::Part;
 use crate::value::number::format_double;
-
-/// The size of a part of a list, as Redis cuts lists by default.
-const LIST_PART_BYTES: usize = 8 << 10;
 
 /// Who has to read what is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,25 +75,31 @@ impl Saver {
         self.writer.text(string);
     }
 
-    /// A list, from head to tail.
-    pub fn list<'a>(&mut self, elements: impl Iterator<Item = Element<'a>>) {
+    /// A list, from head to tail, in parts that are not empty.
+    pub fn list<'a>(&mut self, parts: impl Iterator<Item = Part<'a>>) {
+        const PLAIN: u64 = 1;
         const PACKED: u64 = 2;
-        let mut parts = Vec::new();
-        let mut part = Builder::default();
-        for element in elements {
-            // An entry has at most eleven bytes beside the string.
-            let len = element.bytes(&mut itoa::Buffer::new()).len() + 11;
-            if part.count() > 0 && part.len_bytes() + len > LIST_PART_BYTES {
-                parts.push(core::mem::take(&mut part).finish());
-            }
-            part.push(element);
-        }
-        parts.push(part.finish());
+        let parts: Vec<Part<'_>> = parts.collect();
         self.writer.byte(types::LIST_QUICKLIST_2);
         self.writer.count(parts.len());
         for part in parts {
-            self.writer.length(PACKED);
-            self.writer.bytes(&part);
+            match part {
+                // Redis 7.0 has single elements only if they are larger than a listpack can be.
+                Part::Long(element) if self.target == Target::Redis70 => {
+                    let mut listpack = Builder::default();
+                    listpack.push(Element::Bytes(element));
+                    self.writer.length(PACKED);
+                    self.writer.bytes(&listpack.finish());
+                }
+                Part::Long(element) => {
+                    self.writer.length(PLAIN);
+                    self.writer.bytes(element);
+                }
+                Part::Entries { bytes, count } => {
+                    self.writer.length(PACKED);
+                    self.writer.bytes(&Builder::of_entries(bytes, count).finish());
+                }
+            }
         }
     }
 
@@ -274,7 +278,13 @@ mod tests {
             round_trip(Kind::String, |saver| saver.string(Element::Bytes(string)), &[expected]);
         }
         let shown = shown(&strings);
-        round_trip(Kind::List, |saver| saver.list(elements(&strings)), &shown);
+        let mut entries = Builder::default();
+        elements(&strings).for_each(|element| entries.push(element));
+        let (count, listpack) = (entries.count(), entries.finish());
+        let bytes = &listpack[6..listpack.len() - 1];
+        let parts = [Part::Entries { bytes, count }, Part::Long(b"long")];
+        let in_list = [&shown[..], &["long".to_owned()]].concat();
+        round_trip(Kind::List, |saver| saver.list(parts.into_iter()), &in_list);
         let len = strings.len();
         round_trip(Kind::Set, |saver| saver.set(len, elements(&strings)), &shown);
         round_trip(Kind::Set, |saver| saver.small_set(len, elements(&strings)), &shown);

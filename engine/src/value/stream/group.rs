@@ -279,9 +279,16 @@ impl Group {
         due.filter(|&id| is_wanted(id)).take(count).collect()
     }
 
-    /// When the first entry that has an owner was delivered, if every pending entry has one.
-    pub fn first_delivered_ms(&mut self) -> Option<u64> {
-        self.claim_order().first().map(|order| if order.has_owner { order.since } else { 0 })
+    /// When the first entry that is still too young for [`Self::claimable`] was delivered.
+    pub fn next_delivered_ms(&mut self, now_ms: u64, min_idle_ms: u64) -> Option<u64> {
+        let since = now_ms.checked_sub(min_idle_ms).map_or(0, |until| until.saturating_add(1));
+        let first = ClaimOrder { has_owner: true, since, id: StreamId::MIN };
+        self.claim_order().range(first..).next().map(|order| order.since)
+    }
+
+    /// Whether anybody has asked what can be claimed.
+    pub fn has_claimants(&self) -> bool {
+        self.claim_order.is_some()
     }
 
     fn claim_order(&mut self) -> &BTreeSet<ClaimOrder> {
@@ -484,6 +491,8 @@ mod tests {
         assert_eq!(claimable(&mut group, 0, 10), [id(3), id(2), id(1)]);
         assert_eq!(claimable(&mut group, 0, 1), [id(3)]);
         assert_eq!(group.claimable(110, 0, 1, |it| it != id(3)), [id(2)]);
+        assert_eq!(group.next_delivered_ms(110, 9), None);
+        assert_eq!(group.next_delivered_ms(110, 10), Some(101));
         group.release(id(3), 7);
         assert_eq!(claimable(&mut group, 1000, 10), [id(2), id(3)]);
         assert_eq!((group.released_len(), ids(&group, alice)), (2, vec![1]));

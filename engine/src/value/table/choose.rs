@@ -36,7 +36,7 @@ impl Table {
 
     /// Visits `count` different random entries, or all if there are fewer; each choice of so many is
     /// equally likely. Their order is not random.
-    pub fn choose(&self, rng: &mut Rng, count: usize, mut visit: impl FnMut(Entry<'_>)) {
+    pub fn choose<'a>(&'a self, rng: &mut Rng, count: usize, mut visit: impl FnMut(Entry<'a>)) {
         if count >= self.len() / WALK_SHARE {
             // Knuth's algorithm S: of those left, choose each with the chance that fills the need.
             let mut wanted = count.min(self.len());
