@@ -486,6 +486,7 @@ impl Engine {
             });
             state.dirty += expired;
         }
+        self.state.waits.touch_due(self.now.mono, WAITS_ENDED_PER_STEP);
         self.serve(fx);
         // Who can be served is served, however late it is.
         if !self.must_serve() {

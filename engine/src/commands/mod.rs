@@ -58,6 +58,14 @@ mod sort;
 mod sort_order;
 mod sort_pattern;
 pub mod spec;
+mod stream;
+mod stream_add;
+mod stream_claim;
+mod stream_group;
+mod stream_info;
+mod stream_pending;
+mod stream_read;
+mod stream_words;
 mod string;
 mod substring;
 pub mod syntax;
@@ -85,6 +93,13 @@ const FAMILIES: &[&[Command]] = &[
     substring::COMMANDS,
     many::COMMANDS,
     lcs::COMMANDS,
+    stream::COMMANDS,
+    stream_add::COMMANDS,
+    stream_read::COMMANDS,
+    stream_group::COMMANDS,
+    stream_pending::COMMANDS,
+    stream_claim::COMMANDS,
+    stream_info::COMMANDS,
     list::COMMANDS,
     list_pop::COMMANDS,
     list_move::COMMANDS,

@@ -13,7 +13,11 @@ use crate::value::hash::Hash;
 use crate::value::list::List;
 use crate::value::number::parse_integer;
 use crate::value::set::Set;
+use crate::value::stream::Stream;
 use crate::value::zset::Zset;
+
+/// Larger collections are not copied to check their copies.
+const COPY_CHECKED_BYTES_MAX: usize = 64 << 10;
 
 /// A type that values of keys can have.
 pub trait Kept: Collection {
@@ -98,7 +102,13 @@ macro_rules! collections {
             pub(super) fn check_invariants(&self) {
                 match self {
                     Self::Raw(_) => {}
-                    $(Self::$variant(collection) => collection.check_invariants(),)*
+                    $(Self::$variant(collection) => {
+                        collection.check_invariants();
+                        // A copy must account for its own memory.
+                        if collection.memory_bytes() <= COPY_CHECKED_BYTES_MAX {
+                            collection.clone().check_invariants();
+                        }
+                    })*
                 }
             }
 
@@ -226,4 +236,5 @@ collections! {
     Set(Set) = 2, "set", set;
     Hash(Hash) = 3, "hash", hash;
     Zset(Zset) = 4, "zset", zset;
+    Stream(Stream) = 5, "stream", stream;
 }
