@@ -284,6 +284,8 @@ const OTHER_ARGUMENTS: &[&str] = &[
     // With WITHSCORE.
     "zrank",
     "zrevrank",
+    // With NOVALUES.
+    "hscan",
     // With MAXAGE; Redis shows the filters as alternatives of one that may be repeated.
     "client|kill",
     // Redis shows ID as a block of one.
