@@ -9,7 +9,7 @@ use orrery_engine::rng::Rng;
 use orrery_tests::resp_value::{Value, encode};
 use orrery_tests::server_in_process::{START_UNIX_MS, Server};
 
-const COMMANDS_PER_ROW: usize = 300;
+const COMMANDS_PER_ROW: usize = 150;
 
 /// Keys `k0` to `k7`, each with what a command of the group works on.
 fn server(group: Group) -> Server {
@@ -44,8 +44,10 @@ fn most_generated_commands_are_valid() {
             let reply = server.send(conn, &encode(&words));
             succeeded += usize::from(!Value::read_all(&reply)[0].is_error());
         }
-        // Numbers out of range are drawn on purpose, and options that exclude each other.
-        let enough = COMMANDS_PER_ROW / 6;
+        // Numbers out of range and members that are not there are drawn on purpose; the notation
+        // cannot say that STORE and WITHDIST exclude each other.
+        let excludes = row.command.syntax.contains("[STORE key]");
+        let enough = COMMANDS_PER_ROW / if excludes { 20 } else { 4 };
         assert!(succeeded > enough, "{}: only {succeeded} have succeeded", row.full_name);
     }
     assert_eq!(rows, 22, "rows of the three groups");
