@@ -5,7 +5,7 @@ use orrery_engine::commands::table::table;
 use orrery_tests::resp_value::Value;
 
 /// How much later one of the two may have run a command than the other, in milliseconds.
-pub const LAG_MS: i64 = 5000;
+pub(crate) const LAG_MS: i64 = 5000;
 
 /// Replies in no promised order.
 const UNORDERED: [&str; 12] = [
@@ -30,7 +30,7 @@ const INTERNAL: [&str; 2] = ["radix-tree-keys", "radix-tree-nodes"];
 const CLOCKED: [&str; 2] = ["idle", "seen-time"];
 
 /// Whether both replies are as good as the same answer to the command.
-pub fn same(words: &[Vec<u8>], real: &[u8], ours: &[u8]) -> bool {
+pub(crate) fn same(words: &[Vec<u8>], real: &[u8], ours: &[u8]) -> bool {
     if real == ours {
         return true;
     }

@@ -33,15 +33,15 @@ const OPEN_POOLS: usize = 8;
 const NO_ZSETS: [usize; 5] = [0, 1, 2, 3, 5];
 
 /// One template.
-pub struct Template {
-    pub family: &'static str,
-    pub text: &'static str,
+pub(crate) struct Template {
+    pub(crate) family: &'static str,
+    pub(crate) text: &'static str,
     weight: usize,
 }
 
 impl Template {
     /// The full name of its command, as the table has it.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let mut words = self.text.split(' ');
         let first = words.next().expect("a template has a name").to_ascii_lowercase();
         let row = table().find_full(first.as_bytes());
@@ -56,7 +56,7 @@ impl Template {
 }
 
 /// The templates whose commands this server knows.
-pub fn templates() -> Vec<Template> {
+pub(crate) fn templates() -> Vec<Template> {
     let mut family = "";
     let mut found = Vec::new();
     for line in TEMPLATES.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
@@ -108,8 +108,8 @@ fn pools() -> &'static BTreeMap<&'static str, Vec<Vec<u8>>> {
 }
 
 /// Draws words and commands.
-pub struct Draw<'a> {
-    pub rng: &'a mut Rng,
+pub(crate) struct Draw<'a> {
+    pub(crate) rng: &'a mut Rng,
     templates: &'a [Template],
     /// The pool of the present command's first key.
     key_pool: Option<usize>,
@@ -119,11 +119,11 @@ pub struct Draw<'a> {
 
 impl<'a> Draw<'a> {
     /// Draws from these templates.
-    pub fn new(rng: &'a mut Rng, templates: &'a [Template]) -> Self {
+    pub(crate) fn new(rng: &'a mut Rng, templates: &'a [Template]) -> Self {
         Self { rng, templates, key_pool: None, next_id: 0 }
     }
 
-    pub fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.rng.below(bound)
     }
 
@@ -132,7 +132,7 @@ impl<'a> Draw<'a> {
     }
 
     /// A command of one of the families.
-    pub fn command(&mut self, families: &[&str]) -> Vec<Vec<u8>> {
+    pub(crate) fn command(&mut self, families: &[&str]) -> Vec<Vec<u8>> {
         let templates = self.templates;
         let wanted: Vec<&Template> =
             templates.iter().filter(|template| families.contains(&template.family)).collect();
@@ -175,10 +175,11 @@ impl<'a> Draw<'a> {
     }
 
     fn item(&mut self, item: &str, words: &mut Vec<Vec<u8>>) {
-        let inner = item.trim_start_matches(['#', '[', '(', '{']).trim_end_matches([']', ')', '}']);
+        let inner = item.strip_prefix('#').unwrap_or(item);
+        let inner = if inner.len() > 2 { &inner[1..inner.len() - 1] } else { inner };
         match item.as_bytes()[0] {
             b'[' if !self.rng.chance(1, 3) => {}
-            b'[' | b'(' if item.len() > 1 && inner.len() + 2 == item.len() => {
+            b'[' | b'(' => {
                 let choices: Vec<&str> = inner.split('|').collect();
                 let choice = self.one_of(&choices);
                 self.expand(choice, words);
@@ -247,7 +248,7 @@ impl<'a> Draw<'a> {
         let own = KEY_POOLS.iter().position(|&(name, _)| name == pool);
         let drawn = match (pool, own) {
             ("any", _) => self.rng.below(OPEN_POOLS as u64) as usize,
-            ("same", _) if self.rng.chance(7, 8) => self.key_pool.expect("a key came before"),
+            ("same", _) if self.rng.chance(7, 8) => self.key_pool.unwrap_or(0),
             ("same", _) => self.rng.below(OPEN_POOLS as u64) as usize,
             ("zsetorset", _) => [4, 4, 2][self.rng.below(3) as usize],
             ("lex", _) if self.rng.chance(1, 20) => NO_ZSETS[self.rng.below(5) as usize],

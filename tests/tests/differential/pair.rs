@@ -17,23 +17,23 @@ const CLIENTS: usize = 7;
 /// The clients that speak RESP3.
 const RESP3_CLIENTS: [usize; 2] = [1, 3];
 /// The client that looks at what is stored.
-pub const READER: usize = 6;
+pub(crate) const READER: usize = 6;
 /// A command that takes longer on the real server waits for ever.
 const PATIENCE: Duration = Duration::from_millis(400);
 
 /// Why a run failed.
-pub type Difference = String;
+pub(crate) type Difference = String;
 
 /// The words of a command.
-pub type Words = Vec<Vec<u8>>;
+pub(crate) type Words = Vec<Vec<u8>>;
 
 /// What a program on the command line would take.
-pub fn line(text: &str) -> Words {
+pub(crate) fn line(text: &str) -> Words {
     orrery_tests::resp_value::words(text)
 }
 
 /// The words as they could be typed.
-pub fn shown(words: &[Vec<u8>]) -> String {
+pub(crate) fn shown(words: &[Vec<u8>]) -> String {
     let quote = |word: &Vec<u8>| {
         let plain = !word.is_empty()
             && word.iter().all(|byte| byte.is_ascii_graphic() && !b"\"'\\".contains(byte));
@@ -47,8 +47,8 @@ pub fn shown(words: &[Vec<u8>]) -> String {
 }
 
 /// Both servers.
-pub struct Pair {
-    pub ours: Server,
+pub(crate) struct Pair {
+    pub(crate) ours: Server,
     our_clients: Vec<ConnId>,
     real_clients: Vec<RealClient>,
     /// The clients' ids on the real server and on ours.
@@ -58,16 +58,12 @@ pub struct Pair {
 
 impl Pair {
     /// Two empty servers with the same settings.
-    pub fn new(real: &RealRedis, seed: u64) -> Self {
+    pub(crate) fn new(real: &RealRedis, seed: u64) -> Self {
         let config = Config {
             // As in Redis; the harness starts its own clock long before now.
             ttl_clock: TtlClock::Wall,
             debug_command: Access::Yes,
-            encodings: Encodings {
-                names: EncodingNames::Redis70,
-                rdb_version: 10,
-                ..Encodings::default()
-            },
+            encodings: Encodings { names: EncodingNames::Redis70, ..Encodings::default() },
             ..Config::default()
         };
         let mut ours = Server::new(config, Seed(seed));
@@ -81,6 +77,8 @@ impl Pair {
         let start = HostInstant::now();
         let mut pair = Self { ours, our_clients, real_clients, ids: Vec::new(), start };
         pair.turn_clocks();
+        // What 7.0 can restore.
+        pair.ours_only(&line("CONFIG SET rdb-version 10")).expect("it is a parameter");
         for client in 0..CLIENTS {
             if RESP3_CLIENTS.contains(&client) {
                 let (_, reply) = pair.replies(client, &line("HELLO 3"));
@@ -94,7 +92,7 @@ impl Pair {
     }
 
     /// Sets the engine's clocks to those of this machine.
-    pub fn turn_clocks(&mut self) {
+    pub(crate) fn turn_clocks(&mut self) {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970");
         let mono = 2_000_000 + self.start.elapsed().as_micros() as u64;
         self.ours
@@ -102,7 +100,7 @@ impl Pair {
     }
 
     /// Sends a command to both and does not wait.
-    pub fn send(&mut self, client: usize, words: &[Vec<u8>]) -> Vec<u8> {
+    pub(crate) fn send(&mut self, client: usize, words: &[Vec<u8>]) -> Vec<u8> {
         let bytes = encode(words);
         self.real_clients[client].send(&bytes);
         self.turn_clocks();
@@ -111,7 +109,7 @@ impl Pair {
 
     /// What the real server and this one say. A command that waits is waited for; one that would
     /// wait for ever is unblocked.
-    pub fn replies(&mut self, client: usize, words: &[Vec<u8>]) -> (Vec<u8>, Vec<u8>) {
+    pub(crate) fn replies(&mut self, client: usize, words: &[Vec<u8>]) -> (Vec<u8>, Vec<u8>) {
         let bytes = encode(words);
         self.real_clients[client].send(&bytes);
         let real = self.real_clients[client].read_raw_within(PATIENCE);
@@ -143,7 +141,7 @@ impl Pair {
 
     /// Ends the waiting of a client, with what both then say to it: first to the one that ends it,
     /// then to the one that waited.
-    pub fn unblock(&mut self, client: usize) -> (Vec<u8>, Vec<u8>) {
+    pub(crate) fn unblock(&mut self, client: usize) -> (Vec<u8>, Vec<u8>) {
         let (real_id, our_id) = self.ids[client];
         let other = if client == READER { 0 } else { READER };
         let ask = |id: i64| encode(&["CLIENT", "UNBLOCK", &id.to_string()]);
@@ -157,25 +155,25 @@ impl Pair {
     }
 
     /// Returns when the real server has seen all that was sent to it before.
-    pub fn let_real_catch_up(&mut self) {
+    pub(crate) fn let_real_catch_up(&mut self) {
         for _ in 0..2 {
             self.real_clients[READER].call(&["PING"]);
         }
     }
 
     /// What ours has told the client and nobody has looked at.
-    pub fn our_output(&mut self, client: usize) -> Vec<u8> {
+    pub(crate) fn our_output(&mut self, client: usize) -> Vec<u8> {
         self.ours.output(self.our_clients[client])
     }
 
     /// Sends a command to both; their replies must be as good as the same.
-    pub fn compare(&mut self, client: usize, words: &[Vec<u8>]) -> Result<(), Difference> {
+    pub(crate) fn compare(&mut self, client: usize, words: &[Vec<u8>]) -> Result<(), Difference> {
         let (real, ours) = self.replies(client, words);
         judge(words, &real, &ours)
     }
 
     /// A command that only ours gets and that must succeed.
-    pub fn ours_only(&mut self, words: &[Vec<u8>]) -> Result<(), Difference> {
+    pub(crate) fn ours_only(&mut self, words: &[Vec<u8>]) -> Result<(), Difference> {
         self.turn_clocks();
         let reply = self.ours.send(self.our_clients[READER], &encode(words));
         if reply.first() == Some(&b'-') {
@@ -185,7 +183,7 @@ impl Pair {
     }
 
     /// Like [`Self::ours_only`], on the real server.
-    pub fn real_only(&mut self, words: &[Vec<u8>]) -> Result<(), Difference> {
+    pub(crate) fn real_only(&mut self, words: &[Vec<u8>]) -> Result<(), Difference> {
         match self.real_clients[READER].call(words) {
             Value::Error(text) => Err(format!("{}\nredis: {}", shown(words), text.escape_ascii())),
             _ => Ok(()),
@@ -194,7 +192,7 @@ impl Pair {
 }
 
 /// Complains unless both replies are as good as the same.
-pub fn judge(words: &[Vec<u8>], real: &[u8], ours: &[u8]) -> Result<(), Difference> {
+pub(crate) fn judge(words: &[Vec<u8>], real: &[u8], ours: &[u8]) -> Result<(), Difference> {
     if same(words, real, ours) {
         return Ok(());
     }

@@ -12,7 +12,7 @@ use super::steps::{Step, perform};
 const SHRINK_TIME: Duration = Duration::from_secs(60);
 
 /// Performs all steps on new servers. Fails with the number of the step and the difference.
-pub fn run(real: &RealRedis, seed: u64, steps: &[Step]) -> Result<(), (usize, Difference)> {
+pub(crate) fn run(real: &RealRedis, seed: u64, steps: &[Step]) -> Result<(), (usize, Difference)> {
     let mut pair = Pair::new(real, seed);
     for (index, step) in steps.iter().enumerate() {
         let done = catch_unwind(AssertUnwindSafe(|| perform(&mut pair, step)));
@@ -29,7 +29,7 @@ pub fn run(real: &RealRedis, seed: u64, steps: &[Step]) -> Result<(), (usize, Di
 }
 
 /// The fewest steps found that fail, and how they do.
-pub fn shrink(real: &RealRedis, seed: u64, steps: &[Step]) -> (Vec<Step>, Difference) {
+pub(crate) fn shrink(real: &RealRedis, seed: u64, steps: &[Step]) -> (Vec<Step>, Difference) {
     let Err((last, mut difference)) = run(real, seed, steps) else {
         return (steps.to_vec(), "it does not fail again".to_owned());
     };

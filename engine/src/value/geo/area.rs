@@ -1,9 +1,9 @@
 //! What a search looks for: places inside a circle, a box or a polygon.
 //!
 //! A search reads the members of the cell around its centre and of the eight cells around that, at
-//! a size that was chosen so that they cover the shape, and measures each. Cells and their order are
-//! those of Redis, which decide what is found first; near the poles, where Redis misses a place now
-//! and then, so does this one.
+//! a size that was chosen so that they cover the shape, and measures each. Cells and their order
+//! are those of Redis, which decide what is found first; near the poles, where Redis misses a place
+//! now and then, so does this one.
 
 use super::cell::{Bounds, STEPS_MAX};
 use super::distance::{Center, EARTH_RADIUS_M, latitude_distance_m, to_degrees, to_radians};

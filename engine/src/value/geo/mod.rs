@@ -1,9 +1,9 @@
 //! Places on the globe as scores of a sorted set, distances between them, and searches.
 //!
 //! A place is rounded to one of 2^26 columns and 2^26 rows of the map; the bits of column and row,
-//! interleaved, are a number of 52 bits, which a double holds exactly. Places near each other mostly
-//! have scores near each other: the members inside any square of the map whose side is a power of
-//! two are one range of scores.
+//! interleaved, are a number of 52 bits, which a double holds exactly. Places near each other
+//! mostly have scores near each other: the members inside any square of the map whose side is a
+//! power of two are one range of scores.
 //!
 //! Invariant: all results follow from IEEE arithmetic and the `libm` crate, so that they are the
 //! same on every machine.

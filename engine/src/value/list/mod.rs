@@ -16,6 +16,7 @@ pub use nodes::Nodes;
 pub use walk::{Elements, Part};
 
 use crate::value::collection::Collection;
+use crate::value::number::parse_integer;
 use crate::value::packed::Element;
 use entry::Entry;
 use node::{HEADER_BYTES, Node, packed_count};
@@ -131,6 +132,17 @@ impl<'a> ListRef<'a> {
             Self::Packed(bytes) => (&bytes[HEADER_BYTES.min(bytes.len())..], packed_count(bytes)),
             Self::Nodes(_) => (&[], 0),
         }
+    }
+}
+
+/// A word as an element, to be compared with those of lists.
+#[inline]
+pub fn element_of(word: &[u8]) -> Element<'_> {
+    match word.first() {
+        Some(b'0'..=b'9' | b'-') => {
+            parse_integer(word).map_or(Element::Bytes(word), Element::Integer)
+        }
+        _ => Element::Bytes(word),
     }
 }
 
