@@ -235,6 +235,7 @@ fn op() -> impl Strategy<Value = Op> {
         3 => prop::collection::vec((score(), some_member()), 1..5),
         1 => prop::collection::vec((Just(1.0), some_member()), 1..30),
         1 => prop::collection::vec((score(), some_member()), 1..60),
+        1 => prop::collection::vec((score(), any::<Member>()), 50..250),
     ];
     let count = || prop::option::of(0..9_u8);
     let changes = prop_oneof![
