@@ -16,7 +16,7 @@ use super::sorted::Sorted;
 const CLAIM_ORDER_BYTES: usize = 48;
 
 /// A group of consumers.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Group {
     pub(super) name: Box<[u8]>,
     last_delivered: StreamId,
@@ -35,6 +35,23 @@ pub struct Group {
     /// Pending entries in the order in which they are claimed. Made when XREADGROUP CLAIM first
     /// asks.
     claim_order: Option<BTreeSet<ClaimOrder>>,
+}
+
+impl Clone for Group {
+    fn clone(&self) -> Self {
+        // A copy has less room to grow.
+        let consumers = self.consumers.clone();
+        let heap_bytes = |consumer: &Box<Consumer>| consumer.heap_bytes();
+        Self {
+            consumer_bytes: consumers.iter().flatten().map(heap_bytes).sum(),
+            consumers,
+            name: self.name.clone(),
+            pending: self.pending.clone(),
+            by_name: self.by_name.clone(),
+            claim_order: self.claim_order.clone(),
+            ..*self
+        }
+    }
 }
 
 /// How a claim changes the number of deliveries.
