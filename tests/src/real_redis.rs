@@ -130,6 +130,26 @@ impl RealClient {
         Value::read(&self.read_raw()).expect("read already").expect("whole").0
     }
 
+    /// What has come since the client last read, without waiting.
+    ///
+    /// # Panics
+    /// If the socket does not work.
+    pub fn available(&mut self) -> Vec<u8> {
+        let mut bytes = std::mem::take(&mut self.pending);
+        let mut buffer = vec![0; 64 * 1024];
+        self.stream.set_nonblocking(true).expect("a socket need not block");
+        loop {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(len) => bytes.extend_from_slice(&buffer[..len]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => panic!("a socket is read: {error}"),
+            }
+        }
+        self.stream.set_nonblocking(false).expect("a socket may block");
+        bytes
+    }
+
     /// Waits for one reply and returns its bytes.
     ///
     /// # Panics

@@ -138,8 +138,8 @@ fn command_info_is_that_of_redis_for_every_shared_command() {
     assert!(differences.is_empty(), "{differences}");
 }
 
-/// Commands whose flags a later Redis changed: WAIT, BZPOPMIN and BZPOPMAX became `blocking` instead
-/// of `noscript`, PFCOUNT also `may_replicate`.
+/// Commands whose flags a later Redis changed: WAIT, BZPOPMIN and BZPOPMAX became `blocking`
+/// instead of `noscript`, PFCOUNT also `may_replicate`.
 const CHANGED_FLAGS: &[&str] = &["bzpopmax", "bzpopmin", "pfcount", "wait"];
 
 /// Commands that take more words than in Redis 7.0: WITHSCORE.
@@ -284,6 +284,8 @@ const OTHER_ARGUMENTS: &[&str] = &[
     // With WITHSCORE.
     "zrank",
     "zrevrank",
+    // With NOVALUES.
+    "hscan",
     // With MAXAGE; Redis shows the filters as alternatives of one that may be repeated.
     "client|kill",
     // Redis shows ID as a block of one.
@@ -295,7 +297,12 @@ const OTHER_ARGUMENTS: &[&str] = &[
     // With four more operations; Redis 7.0 shows any string.
     "bitop",
     // Redis 7.0 says that one must be given, and takes none.
+    "geohash",
+    "geopos",
     "pfmerge",
+    // With polygons.
+    "geosearch",
+    "geosearchstore",
     // Redis 7.0 does not document them.
     "pfdebug",
     "debug",

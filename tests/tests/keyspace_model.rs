@@ -191,6 +191,7 @@ impl Pair {
             let bytes = match db.value(found) {
                 Value::Bytes(bytes) => bytes.to_vec(),
                 Value::Integer(value) => value.to_string().into_bytes(),
+                other => panic!("nobody has stored {other:?}"),
             };
             (bytes, db.deadline(found).map(|at| at.0))
         });

@@ -26,10 +26,10 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "GEOSEARCH",
         syntax: "key ((FROMMEMBER member | FROMLONLAT longitude:double latitude:double) \
-            (BYRADIUS radius:double (M | KM | FT | MI) | \
-            BYBOX width:double height:double (M | KM | FT | MI)) | \
+            ((BYRADIUS radius:double) (M | KM | FT | MI) | \
+            (BYBOX width:double) height:double (M | KM | FT | MI)) | \
             BYPOLYGON num-vertices:integer longitude:double latitude:double \
-            [longitude:double latitude:double ...]) [ASC | DESC] [COUNT count [ANY]] \
+            [longitude:double latitude:double ...]) [ASC | DESC] [(COUNT count) [ANY]] \
             [WITHCOORD] [WITHDIST] [WITHHASH]",
         arity: -7,
         flags: Flags::READONLY,
@@ -43,10 +43,10 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "GEOSEARCHSTORE",
         syntax: "destination source ((FROMMEMBER member | \
             FROMLONLAT longitude:double latitude:double) \
-            (BYRADIUS radius:double (M | KM | FT | MI) | \
-            BYBOX width:double height:double (M | KM | FT | MI)) | \
+            ((BYRADIUS radius:double) (M | KM | FT | MI) | \
+            (BYBOX width:double) height:double (M | KM | FT | MI)) | \
             BYPOLYGON num-vertices:integer longitude:double latitude:double \
-            [longitude:double latitude:double ...]) [ASC | DESC] [COUNT count [ANY]] [STOREDIST]",
+            [longitude:double latitude:double ...]) [ASC | DESC] [(COUNT count) [ANY]] [STOREDIST]",
         arity: -8,
         flags: Flags::WRITE.and(Flags::DENYOOM),
         keys: &[
@@ -66,8 +66,8 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "GEORADIUS",
         syntax: "key longitude:double latitude:double radius:double (M | KM | FT | MI) \
-            [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] [ASC | DESC] \
-            [STORE key | STOREDIST key]",
+            [WITHCOORD] [WITHDIST] [WITHHASH] [(COUNT count) [ANY]] [ASC | DESC] \
+            [STORE key] [STOREDIST key]",
         arity: -6,
         flags: Flags::WRITE.and(Flags::DENYOOM),
         keys: &[one_key(&["RO", "ACCESS"]), stored("STORE", 6), stored("STOREDIST", 6)],
@@ -80,7 +80,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "GEORADIUS_RO",
         syntax: "key longitude:double latitude:double radius:double (M | KM | FT | MI) \
-            [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] [ASC | DESC]",
+            [WITHCOORD] [WITHDIST] [WITHHASH] [(COUNT count) [ANY]] [ASC | DESC]",
         arity: -6,
         flags: Flags::READONLY,
         keys: &[one_key(&["RO", "ACCESS"])],
@@ -92,7 +92,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "GEORADIUSBYMEMBER",
         syntax: "key member radius:double (M | KM | FT | MI) [WITHCOORD] [WITHDIST] [WITHHASH] \
-            [COUNT count [ANY]] [ASC | DESC] [STORE key | STOREDIST key]",
+            [(COUNT count) [ANY]] [ASC | DESC] [STORE key] [STOREDIST key]",
         arity: -5,
         flags: Flags::WRITE.and(Flags::DENYOOM),
         keys: &[one_key(&["RO", "ACCESS"]), stored("STORE", 5), stored("STOREDIST", 5)],
@@ -105,7 +105,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "GEORADIUSBYMEMBER_RO",
         syntax: "key member radius:double (M | KM | FT | MI) [WITHCOORD] [WITHDIST] [WITHHASH] \
-            [COUNT count [ANY]] [ASC | DESC]",
+            [(COUNT count) [ANY]] [ASC | DESC]",
         arity: -5,
         flags: Flags::READONLY,
         keys: &[one_key(&["RO", "ACCESS"])],
@@ -116,15 +116,19 @@ pub(super) const COMMANDS: &[Command] = &[
     },
 ];
 
-const SEARCH: Command = Command {
-    group: Group::Geo,
-    complexity: SEARCH_COMPLEXITY,
-    reply: "array<bulk | [bulk, any] | [bulk, any, any] | [bulk, any, any, any]>",
-    ..Command::ROW
-};
+/// Members alone or with details, which always come in this order: distance, score, place.
+macro_rules! members {
+    () => {
+        "array<bulk | [bulk, bulk | integer | [double, double]] | \
+         [bulk, bulk | integer, integer | [double, double]] | \
+         [bulk, bulk, integer, [double, double]]>"
+    };
+}
 
-const MEMBERS_OR_COUNT: &str =
-    "array<bulk | [bulk, any] | [bulk, any, any] | [bulk, any, any, any]> | integer";
+const SEARCH: Command =
+    Command { group: Group::Geo, complexity: SEARCH_COMPLEXITY, reply: members!(), ..Command::ROW };
+
+const MEMBERS_OR_COUNT: &str = concat!(members!(), " | integer");
 
 const fn stored(word: &'static str, from: i32) -> KeySpec {
     KeySpec {
@@ -428,12 +432,12 @@ impl<'a> Query<'a> {
     fn sort(&self) -> Option<Sort> {
         // The first few are the nearest few if nothing else is said.
         let nearest = self.count.is_some() && !self.any;
-        self.sort.or(nearest.then_some(Sort::Ascending))
+        self.sort.or_else(|| nearest.then_some(Sort::Ascending))
     }
 }
 
 fn number(word: &[u8], error: &'static str) -> Result<f64, Error> {
-    double(word).ok_or(Error::fixed(error))
+    double(word).ok_or_else(|| Error::fixed(error))
 }
 
 /// Where a member of the set is; it must be there if the set is.

@@ -16,6 +16,9 @@ use crate::value::set::Set;
 use crate::value::stream::Stream;
 use crate::value::zset::Zset;
 
+/// Larger collections are not copied to check their copies.
+const COPY_CHECKED_BYTES_MAX: usize = 64 << 10;
+
 /// A type that values of keys can have.
 pub trait Kept: Collection {
     /// Its number inside entries.
@@ -99,7 +102,13 @@ macro_rules! collections {
             pub(super) fn check_invariants(&self) {
                 match self {
                     Self::Raw(_) => {}
-                    $(Self::$variant(collection) => collection.check_invariants(),)*
+                    $(Self::$variant(collection) => {
+                        collection.check_invariants();
+                        // A copy must account for its own memory.
+                        if collection.memory_bytes() <= COPY_CHECKED_BYTES_MAX {
+                            collection.clone().check_invariants();
+                        }
+                    })*
                 }
             }
 

@@ -358,6 +358,29 @@ mod tests {
     }
 
     #[test]
+    fn products_are_rounded_up_to_integers() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("-0.0", Some(0)),
+            ("0.1", Some(100)),
+            ("0.0001", Some(1)),
+            ("1.0001", Some(1001)),
+            ("-0.0009", Some(0)),
+            ("-0.002", Some(-2)),
+            ("-1e30", Some(i64::MIN)),
+            ("-inf", Some(i64::MIN)),
+            ("9223372036854775.807", Some(i64::MAX)),
+            ("9223372036854775.808", None),
+            ("0x7FFFFFFFFFFFFF", None),
+            ("1e4930", None),
+            ("inf", None),
+        ] {
+            let number = Extended::parse(text.as_bytes()).expect(text);
+            assert_eq!(number.times(1000).ceil(), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn sums_are_those_of_redis() {
         // Expected values were given by redis-server 7.0.15 on x86-64.
         check_sum("0", "0.1", "0.1");
