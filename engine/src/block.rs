@@ -35,6 +35,8 @@ pub struct Waits {
     ready: VecDeque<ReadyKey>,
     /// The key whose queue is being served.
     turn: Option<Turn>,
+    /// When keys become ready by themselves.
+    alarms: BTreeSet<(Instant, usize, Box<[u8]>)>,
 }
 
 /// Who waits for one key, by what it must hold, in order of their tickets.
@@ -43,6 +45,8 @@ struct Queue {
     clients: [BTreeMap<u64, ConnId>; Kind::COUNT],
     /// Whether the key is in the list of those that are ready.
     is_ready: bool,
+    /// When the key becomes ready by itself.
+    alarm: Option<Instant>,
 }
 
 impl Queue {
@@ -69,9 +73,11 @@ struct Turn {
 }
 
 impl Waits {
-    /// When the first patience ends.
+    /// When the first patience ends, or a key becomes ready by itself.
     pub fn first_deadline(&self) -> Option<Instant> {
-        self.deadlines.first().map(|&(at, _)| at)
+        let patience = self.deadlines.first().map(|&(at, _)| at);
+        let alarm = self.alarms.first().map(|&(at, ..)| at);
+        patience.into_iter().chain(alarm).min()
     }
 
     /// How many clients wait for keys.
@@ -145,6 +151,9 @@ impl Waits {
             let Some(queue) = queues.get_mut(key) else { continue };
             queue.clients[wait.kind as usize].remove(&wait.ticket);
             if queue.is_empty() {
+                if let Some(at) = queue.alarm {
+                    self.alarms.remove(&(at, wait.db, key.clone()));
+                }
                 queues.remove(key);
             }
         }
@@ -171,6 +180,33 @@ impl Waits {
         {
             queue.is_ready = true;
             self.ready.push_back(ReadyKey { db, key: key.into() });
+        }
+    }
+
+    /// Makes a key ready at a time, if somebody waits for it: what a command looks for may be there
+    /// then although nothing changes.
+    pub fn touch_at(&mut self, at: Instant, db: usize, key: &[u8]) {
+        let queue = self.queues.get_mut(db).and_then(|queues| queues.get_mut(key));
+        let Some(queue) = queue.filter(|queue| queue.alarm.is_none_or(|alarm| at < alarm)) else {
+            return;
+        };
+        if let Some(later) = queue.alarm.replace(at) {
+            self.alarms.remove(&(later, db, key.into()));
+        }
+        self.alarms.insert((at, db, key.into()));
+    }
+
+    /// Makes the keys ready whose time has come, at most `budget` of them.
+    pub(crate) fn touch_due(&mut self, now: Instant, budget: usize) {
+        for _ in 0..budget {
+            if self.alarms.first().is_none_or(|&(at, ..)| at > now) {
+                return;
+            }
+            let Some((_, db, key)) = self.alarms.pop_first() else { return };
+            if let Some(queue) = self.queues[db].get_mut(&key) {
+                queue.alarm = None;
+            }
+            self.make_ready(db, &key);
         }
     }
 
@@ -249,16 +285,18 @@ impl Waits {
         }
         assert_eq!(self.deadlines.len(), deadlines, "nobody else has a deadline");
         assert_eq!(self.clients, clients, "the clients that wait for keys are counted");
-        let mut in_queues = 0;
+        let (mut in_queues, mut alarms) = (0, BTreeSet::new());
         for (db, queues) in self.queues.iter().enumerate() {
             for (key, queue) in queues {
                 assert!(!queue.is_empty(), "somebody waits for a key that has a queue");
                 in_queues += queue.clients.iter().map(BTreeMap::len).sum::<usize>();
                 let is_listed = self.ready.iter().any(|ready| ready.db == db && ready.key == *key);
                 assert!(!queue.is_ready || is_listed, "a ready key is in the list");
+                alarms.extend(queue.alarm.map(|at| (at, db, key.clone())));
             }
         }
         assert_eq!(in_queues, places.len(), "nobody else is in a queue");
+        assert_eq!(self.alarms, alarms, "an alarm is that of a queue");
         assert!(self.clients > 0 || !self.has_ready(), "nobody waits for what is ready");
     }
 }

@@ -62,6 +62,14 @@ fn write_value(hasher: &mut SipHasher13, value: Value<'_>) {
             hasher.write_u64(list.len() as u64);
             list.elements().for_each(|element| write_element(hasher, element));
         }
+        Value::Set(set) => {
+            let sum = set.iter().map(|member| {
+                let mut one = SipHasher13::new();
+                write_element(&mut one, member);
+                finish(&one)
+            });
+            write_sum(hasher, sum);
+        }
         Value::Zset(zset) => {
             hasher.write_u64(zset.len() as u64);
             zset.iter().for_each(|(member, score)| {
@@ -72,6 +80,17 @@ fn write_value(hasher: &mut SipHasher13, value: Value<'_>) {
         #[allow(unreachable_patterns, reason = "not every type is there yet")]
         _ => {}
     }
+}
+
+/// Writes digests whose order does not matter.
+fn write_sum(hasher: &mut SipHasher13, digests: impl Iterator<Item = u128>) {
+    let (mut count, mut sum) = (0_u64, 0_u128);
+    for digest in digests {
+        count += 1;
+        sum = sum.wrapping_add(digest);
+    }
+    hasher.write_u64(count);
+    hasher.write_u128(sum);
 }
 
 fn write_element(hasher: &mut SipHasher13, element: Element<'_>) {

@@ -480,12 +480,13 @@ impl Engine {
             let state = &mut self.state;
             let mut expired = 0;
             let waits = &mut state.waits;
-            state.keyspace.expire_some(budget, |db, key| {
+            state.keyspace.expire_some(budget, |db, key, _event| {
                 expired += 1;
                 waits.touch(db, key);
             });
             state.dirty += expired;
         }
+        self.state.waits.touch_due(self.now.mono, WAITS_ENDED_PER_STEP);
         self.serve(fx);
         // Who can be served is served, however late it is.
         if !self.must_serve() {

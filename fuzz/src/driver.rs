@@ -6,6 +6,7 @@ use orrery_engine::commands::spec::{Flags, Group};
 use orrery_engine::commands::table::{Row, table};
 use orrery_engine::config::Access;
 use orrery_engine::rng::Rng;
+use orrery_engine::value::number::parse_integer;
 use orrery_engine::{
     Config, ConnId, Effect, Effects, Engine, Input, Instant, Now, Origin, Seed, UnixMicros,
 };
@@ -14,6 +15,9 @@ use orrery_engine::{
 pub(crate) const START_US: u64 = 1_700_000_000_000_000;
 /// Small enough that a run of the fuzzer reaches the limits.
 const BULK_BYTES_MAX: u64 = 1 << 20;
+
+/// Random picks are repeated so often at most.
+const REPETITIONS_MIN: i64 = -1000;
 
 /// A request as clients send it.
 pub(crate) fn encode<T: AsRef<[u8]>>(words: &[T]) -> Vec<u8> {
@@ -30,6 +34,15 @@ pub(crate) fn encode<T: AsRef<[u8]>>(words: &[T]) -> Vec<u8> {
 pub(crate) fn split(data: &[u8]) -> (&[u8], &[u8]) {
     let [low, high, rest @ ..] = data else { return (data, &[]) };
     rest.split_at(usize::from(u16::from_le_bytes([*low, *high])).min(rest.len()))
+}
+
+/// A negative count asks for so many picks that may repeat: as many gigabytes as a client wants.
+fn limit_repetitions(words: &mut [Vec<u8>]) {
+    for word in words {
+        if parse_integer(word).is_some_and(|count| count < REPETITIONS_MIN) {
+            *word = REPETITIONS_MIN.to_string().into_bytes();
+        }
+    }
 }
 
 /// See the module.
@@ -128,7 +141,10 @@ impl Driver {
             let row = rows[rng.below(rows.len() as u64) as usize];
             let mut generator = Generator::new(&mut rng, self.now.wall.as_millis());
             generator.keys = keys;
-            let words = generator.any(row);
+            let mut words = generator.any(row);
+            if row.command.name.contains("RAND") {
+                limit_repetitions(&mut words);
+            }
             self.run(&words);
         }
     }

@@ -17,6 +17,8 @@ import time
 TEST_TIMEOUT = 100
 # Most times that a file is begun again after a test hung or broke the client.
 ATTEMPTS_MAX = 8
+# What separates the elements of a Tcl list.
+SPACES = " \t\n\v\f\r"
 
 
 class Lost(Exception):
@@ -27,7 +29,7 @@ def words(text):
     """The elements of a Tcl list."""
     found, at, escapes = [], 0, {"n": "\n", "t": "\t", "r": "\r"}
     while True:
-        while at < len(text) and text[at].isspace():
+        while at < len(text) and text[at] in SPACES:
             at += 1
         if at >= len(text):
             return found
@@ -48,7 +50,7 @@ def words(text):
         quoted = text[at] == '"'
         at += quoted
         word = []
-        while at < len(text) and (text[at] != '"' if quoted else not text[at].isspace()):
+        while at < len(text) and (text[at] != '"' if quoted else text[at] not in SPACES):
             if text[at] == "\\":
                 at += 1
                 word.append(escapes.get(text[at], text[at]))
@@ -138,7 +140,7 @@ class Client:
         while len(self.pending) < int(length):
             self._more()
         payload, self.pending = self.pending[:int(length)], self.pending[int(length):]
-        kind, data, elapsed = words(payload.decode("utf-8", "replace"))
+        kind, data, elapsed = words(payload.decode("latin-1"))
         return kind, data, int(elapsed)
 
     def run(self, file):

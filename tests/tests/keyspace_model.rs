@@ -150,7 +150,7 @@ impl Pair {
             Op::Expire { budget } => {
                 let now_ms = self.now_ms;
                 let model = &mut self.model;
-                self.keyspace.expire_some(*budget, |db, key| {
+                self.keyspace.expire_some(*budget, |db, key, _| {
                     let (_, deadline) = model[db].remove(key).expect("what expires existed");
                     assert!(deadline.expect("it had a TTL") < now_ms, "expired too early");
                 });
@@ -191,6 +191,7 @@ impl Pair {
             let bytes = match db.value(found) {
                 Value::Bytes(bytes) => bytes.to_vec(),
                 Value::Integer(value) => value.to_string().into_bytes(),
+                other => panic!("nobody has stored {other:?}"),
             };
             (bytes, db.deadline(found).map(|at| at.0))
         });
@@ -261,7 +262,7 @@ proptest! {
             let now_ms = pair.now_ms.max(next.0);
             pair.set_now(now_ms);
             let before = expired;
-            pair.keyspace.expire_some(8, |_, _| expired += 1);
+            pair.keyspace.expire_some(8, |_, _, _| expired += 1);
             for ttl in &sorted[before..expired] {
                 prop_assert!(START_MS + ttl < now_ms, "too early");
                 // Eight a turn, so at most the rest of a burst is late; never by wall time.

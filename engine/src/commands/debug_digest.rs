@@ -44,6 +44,9 @@ impl Checksum {
             Value::Bytes(bytes) => self.mix(bytes),
             Value::Integer(value) => self.mix_element(Element::Integer(value)),
             Value::List(list) => list.elements().for_each(|element| self.mix_element(element)),
+            Value::Set(set) => set.iter().for_each(|member| {
+                self.add(member.bytes(&mut itoa::Buffer::new()));
+            }),
             Value::Zset(zset) => {
                 zset.iter().for_each(|(member, score)| {
                     self.add_pair(member, spell_score(score).as_bytes());
@@ -63,6 +66,7 @@ fn number_of(value: Value<'_>) -> u32 {
     match value {
         Value::Bytes(_) | Value::Integer(_) => 0,
         Value::List(_) => 1,
+        Value::Set(_) => 2,
         Value::Zset(_) => 3,
         #[allow(unreachable_patterns, reason = "not every type is there yet")]
         _ => u32::MAX,

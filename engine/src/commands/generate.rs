@@ -59,8 +59,9 @@ pub struct Generator<'a> {
     pub keys: u64,
     /// The time that points in time are near to, in milliseconds since the Unix epoch.
     pub unix_ms: u64,
-    /// The word that must tell how many keys follow.
-    numkeys_at: Option<usize>,
+    /// The word that must tell how many keys, or corners of a polygon, follow, and how many there
+    /// must be.
+    numkeys_at: Option<(usize, u64)>,
 }
 
 impl<'a> Generator<'a> {
@@ -139,10 +140,11 @@ impl<'a> Generator<'a> {
         if arg.optional && self.rng.chance(1, 2) {
             return;
         }
-        let times = if arg.multiple { 1 + self.rng.below(REPETITIONS_MAX) } else { 1 };
+        let mut times = if arg.multiple { 1 + self.rng.below(REPETITIONS_MAX) } else { 1 };
         if arg.multiple
-            && let Some(at) = self.numkeys_at.take()
+            && let Some((at, least)) = self.numkeys_at.take()
         {
+            times = times.max(least);
             words[at] = times.to_string().into_bytes();
         }
         for time in 0..times {
@@ -162,8 +164,10 @@ impl<'a> Generator<'a> {
                     children.iter().for_each(|child| self.argument(child, words));
                 }
                 _ => {
-                    if matches!(arg.name.as_str(), "numkeys" | "num-vertices") {
-                        self.numkeys_at = Some(words.len());
+                    match arg.name.as_str() {
+                        "numkeys" | "numfields" => self.numkeys_at = Some((words.len(), 1)),
+                        "num-vertices" => self.numkeys_at = Some((words.len(), 3)),
+                        _ => {}
                     }
                     let value = self.value(arg);
                     words.push(value);

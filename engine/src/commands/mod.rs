@@ -25,6 +25,13 @@ mod dump;
 mod expire;
 pub mod generate;
 mod generic;
+mod geo;
+mod geo_search;
+mod hash;
+mod hash_counter;
+mod hash_expire;
+mod hash_extended;
+mod hash_walk;
 mod hello;
 mod help;
 mod hyperloglog;
@@ -51,6 +58,14 @@ mod sort;
 mod sort_order;
 mod sort_pattern;
 pub mod spec;
+mod stream;
+mod stream_add;
+mod stream_claim;
+mod stream_group;
+mod stream_info;
+mod stream_pending;
+mod stream_read;
+mod stream_words;
 mod string;
 mod substring;
 pub mod syntax;
@@ -62,9 +77,9 @@ mod zset_block;
 mod zset_bounds;
 mod zset_combine;
 mod zset_pop;
-mod zset_random;
 mod zset_range;
 mod zset_rank;
+mod zset_walk;
 
 pub use cx::Cx;
 use spec::Command;
@@ -78,23 +93,37 @@ const FAMILIES: &[&[Command]] = &[
     substring::COMMANDS,
     many::COMMANDS,
     lcs::COMMANDS,
+    stream::COMMANDS,
+    stream_add::COMMANDS,
+    stream_read::COMMANDS,
+    stream_group::COMMANDS,
+    stream_pending::COMMANDS,
+    stream_claim::COMMANDS,
+    stream_info::COMMANDS,
     list::COMMANDS,
     list_pop::COMMANDS,
     list_move::COMMANDS,
     set::COMMANDS,
     set_algebra::COMMANDS,
     set_random::COMMANDS,
+    hash::COMMANDS,
+    hash_counter::COMMANDS,
+    hash_walk::COMMANDS,
+    hash_expire::COMMANDS,
+    hash_extended::COMMANDS,
     zset::COMMANDS,
     zset_rank::COMMANDS,
     zset_range::COMMANDS,
     zset_pop::COMMANDS,
     zset_block::COMMANDS,
     zset_combine::COMMANDS,
-    zset_random::COMMANDS,
+    zset_walk::COMMANDS,
     bitmap::COMMANDS,
     bitmap_combine::COMMANDS,
     bitmap_field::COMMANDS,
     hyperloglog::COMMANDS,
+    geo::COMMANDS,
+    geo_search::COMMANDS,
     generic::COMMANDS,
     expire::COMMANDS,
     scan::COMMANDS,

@@ -13,7 +13,7 @@ use crate::value::collection::Collection;
 use crate::value::number::parse_integer;
 use crate::value::packed::Element;
 use crate::value::set::algebra::{
-    difference, difference_set, intersection, intersection_set, union, union_set,
+    difference, difference_set, estimate_union, intersection, intersection_set, union, union_set,
 };
 use crate::value::set::{Limits, Set, SetRef};
 
@@ -252,6 +252,8 @@ struct CountOptions {
     keys: usize,
     /// No more is counted; 0: no limit.
     limit: usize,
+    /// `APPROX`: an estimate is enough.
+    approx: bool,
 }
 
 impl CountOptions {
@@ -262,7 +264,7 @@ impl CountOptions {
         if keys > args.len() - 2 {
             return Err(Error::fixed("ERR Number of keys can't be greater than number of args"));
         }
-        let (mut limit, mut index) = (0, 2 + keys);
+        let (mut limit, mut approx, mut index) = (0, false, 2 + keys);
         while index < args.len() {
             match args.opt(index + 1) {
                 Some(word) if args.is(index, "LIMIT") => {
@@ -270,13 +272,12 @@ impl CountOptions {
                     limit = number.ok_or(Error::fixed("ERR LIMIT can't be negative"))?;
                     index += 1;
                 }
-                // An estimate may be exact.
-                _ if takes_approx && args.is(index, "APPROX") => {}
+                _ if takes_approx && args.is(index, "APPROX") => approx = true,
                 _ => return Err(Error::Syntax),
             }
             index += 1;
         }
-        Ok(Self { keys, limit })
+        Ok(Self { keys, limit, approx })
     }
 }
 
@@ -285,6 +286,12 @@ fn count(cx: &mut Cx<'_>, args: Args<'_>, operation: Operation) -> Result<(), Er
     let options = CountOptions::parse(args, operation == Operation::Union)?;
     let found = find_sets(cx, args.from(2).take(options.keys))?;
     let limits = limits(cx);
+    if options.approx {
+        let estimate = estimate_union(&mut sets_at(cx, &found));
+        let limit = if options.limit > 0 { options.limit } else { usize::MAX };
+        cx.reply.count(usize::try_from(estimate).unwrap_or(usize::MAX).min(limit));
+        return Ok(());
+    }
     let mut len = 0;
     operation.visit(&mut sets_at(cx, &found), &limits, |_| {
         len += 1;

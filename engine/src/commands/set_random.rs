@@ -12,7 +12,9 @@ use crate::value::packed::Element;
 use crate::value::set::Set;
 
 /// A reply of random members, which may be any number, has not more bytes than this.
-const REPLY_BYTES_MAX: usize = 1 << 30;
+const REPLY_BYTES_MAX: usize = 1 << 29;
+/// The bytes of the shortest member in a reply.
+const MEMBER_BYTES_MIN: usize = b"$0\r\n\r\n".len();
 /// So many members are drawn before the size of the reply is looked at.
 const DRAWS_PER_LOOK: usize = 1024;
 
@@ -150,14 +152,17 @@ fn show_many(cx: &mut Cx<'_>, key: &[u8], count: i64) -> Result<(), Error> {
         return Ok(());
     }
     reply.array(many);
-    let (start, mut left) = (reply.out.len(), many);
+    let start = reply.out.len();
+    let mut left = many;
     while left > 0 {
+        // What is sure to come counts too, so that nothing is drawn in vain.
+        let bytes_min = left.saturating_mul(MEMBER_BYTES_MIN);
+        if (reply.out.len() - start).saturating_add(bytes_min) > REPLY_BYTES_MAX {
+            return Err(Error::fixed("ERR value is out of range, the reply would be too long"));
+        }
         let draws = left.min(DRAWS_PER_LOOK);
         set.draw(draws, rng, |member| member.reply(reply));
         left -= draws;
-        if reply.out.len() - start > REPLY_BYTES_MAX {
-            return Err(Error::fixed("ERR value is out of range, the reply would be too long"));
-        }
     }
     Ok(())
 }

@@ -279,7 +279,7 @@ fn choose<'a>(
     match options.order(matches!(value, Value::Set(_))) {
         None => Ok(elements(value, options.descending, Some(range))),
         Some(order) => {
-            let all = elements(value, options.descending, None);
+            let all = elements(value, false, None);
             Ok(Sorted::new(all, &order, lookups)?.range(range))
         }
     }

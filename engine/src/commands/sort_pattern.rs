@@ -114,6 +114,10 @@ impl<'k> Lookups<'k> {
         match (db.value(found), field) {
             (Value::Bytes(bytes), None) => Some(Element::Bytes(bytes)),
             (Value::Integer(value), None) => Some(Element::Integer(value)),
+            (Value::Hash(hash), Some(field)) => {
+                let field = hash.find_living(field, self.keyspace.now().0)?;
+                Some(field.value)
+            }
             _ => None,
         }
     }

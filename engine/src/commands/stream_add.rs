@@ -246,9 +246,8 @@ fn xadd(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         cx.reply.null();
         return Ok(());
     }
-    let added = cx.edit_or_create(key, |cx, stream: &mut Stream| {
-        add(cx, stream, args, &options, id)
-    })??;
+    let added =
+        cx.edit_or_create(key, |cx, stream: &mut Stream| add(cx, stream, args, &options, id))??;
     match added {
         Added::New { id, trimmed } => {
             cx.changed(key, "xadd");

@@ -5,8 +5,8 @@
 use super::Cx;
 use super::spec::{Command, one_key};
 use super::stream_words::{
-    ENTRIES, ROW, WRITE_FAST, changed_silently, close_array, interval_start, no_key_or_group,
-    quoted, reply_entry, reply_id, stream_at, strict_id,
+    ROW, WRITE_FAST, changed_silently, close_array, interval_start, no_key_or_group, quoted,
+    reply_entry, reply_id, stream_at, strict_id, wake,
 };
 use crate::args::Args;
 use crate::error::Error;
@@ -148,6 +148,8 @@ impl Outcome {
         }
         if self.changed {
             changed_silently(cx);
+            // Others may wait for entries that have been pending for a time.
+            wake(cx, key);
         }
     }
 }

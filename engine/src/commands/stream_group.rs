@@ -4,9 +4,7 @@ use super::Cx;
 use super::arguments::integer;
 use super::help::help;
 use super::spec::{Begin, Command, Find, Flags, KeySpec};
-use super::stream_words::{
-    ROW, any_id, no_group, stream_at, strict_id, subcommand_syntax,
-};
+use super::stream_words::{ROW, any_id, no_group, stream_at, strict_id, subcommand_syntax};
 use crate::args::Args;
 use crate::error::Error;
 use crate::value::stream::{Stream, StreamId};

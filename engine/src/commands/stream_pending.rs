@@ -316,13 +316,14 @@ fn summarize(reply: &mut Reply, group: &Group) {
     };
     reply_id(reply, first);
     reply_id(reply, last);
-    let owners = group.consumers().filter(|(_, consumer)| consumer.pending_len() > 0);
-    reply.array(owners.clone().count());
-    for (_, consumer) in owners {
+    let (start, mut len) = (reply.out.len(), 0);
+    for (_, consumer) in group.consumers().filter(|(_, consumer)| consumer.pending_len() > 0) {
         reply.array(2);
         reply.bulk(consumer.name());
         reply.bulk_integer(consumer.pending_len() as i64);
+        len += 1;
     }
+    close_array(reply, start, len);
 }
 
 /// One line for each entry.

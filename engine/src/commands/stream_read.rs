@@ -6,8 +6,8 @@ use super::Cx;
 use super::arguments::{integer, until_after_millis};
 use super::spec::{Begin, Command, Find, Flags, KeySpec};
 use super::stream_words::{
-    ROW, changed_silently, close_array, close_pairs, open_pair, quoted, reply_entries,
-    reply_entry, reply_fields, reply_id, stream_at, strict_id,
+    ROW, changed_silently, close_array, close_pairs, open_pair, quoted, reply_entries, reply_entry,
+    reply_fields, reply_id, stream_at, strict_id, wake,
 };
 use crate::args::Args;
 use crate::error::Error;
@@ -16,9 +16,7 @@ use crate::resp::Reply;
 use crate::session::{Kind, TimedOut, WaitFor};
 use crate::time::{Instant, UnixMillis};
 use crate::value::number::parse_integer;
-use crate::value::stream::{
-    Claim, ConsumerNumber, Deliveries, Group, Log, Stream, StreamId,
-};
+use crate::value::stream::{Claim, ConsumerNumber, Deliveries, Group, Log, Stream, StreamId};
 
 /// Entries that a client gets at most that has waited for them and said no number, as in Redis.
 const WAITED_COUNT: usize = 1000;
@@ -271,7 +269,6 @@ fn xreadgroup(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         wanted.push((found, group_id(options.id(args, number))?));
     }
     let reading = Reading {
-        group,
         consumer,
         count: options.count(cx),
         no_ack: options.no_ack,
@@ -279,13 +276,11 @@ fn xreadgroup(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         now_ms: cx.key_now().0,
     };
     let start = cx.reply.out.len();
-    let mut served = 0;
+    let (mut served, mut alarms) = (0, Vec::new());
     for (number, &(found, after)) in wanted.iter().enumerate() {
         let key = options.key(args, number);
         let outcome = cx.edit_found(found, |cx, stream: &mut Stream| {
-            stream.edit_group(group, |log, group| {
-                reading.run(cx.reply, log, group, key, after)
-            })
+            stream.edit_group(group, |log, group| reading.run(cx.reply, log, group, key, after))
         })?;
         let outcome = outcome.unwrap_or_default();
         if outcome.made_consumer {
@@ -295,15 +290,20 @@ fn xreadgroup(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
             changed_silently(cx);
             served += 1;
         }
-        if let Some(due_ms) = outcome.due_ms.filter(|_| options.block.is_some()) {
-            let at = cx.state.clock.when(UnixMillis(due_ms));
-            cx.state.waits.touch_at(at, cx.session.db, key);
+        if outcome.has_claimants {
+            wake(cx, key);
         }
+        alarms.extend(outcome.due_ms.map(|due_ms| (key, due_ms)));
     }
     if served > 0 {
         close_pairs(cx.reply, start, served);
-    } else {
-        options.wait(cx, args, Kind::Anything, None);
+        return Ok(());
+    }
+    options.wait(cx, args, Kind::Anything, None);
+    for (key, due_ms) in alarms {
+        // Time alone makes an entry one to claim.
+        let at = cx.state.clock.when(UnixMillis(due_ms));
+        cx.state.waits.touch_at(at, cx.session.db, key);
     }
     Ok(())
 }
@@ -350,7 +350,6 @@ fn group_id(word: &[u8]) -> Result<StreamId, Error> {
 
 /// Who reads, and how.
 struct Reading<'a> {
-    group: &'a [u8],
     consumer: &'a [u8],
     count: usize,
     no_ack: bool,
@@ -363,6 +362,8 @@ struct Reading<'a> {
 struct Outcome {
     served: bool,
     made_consumer: bool,
+    /// Whether others may wait for what is pending to become old.
+    has_claimants: bool,
     /// When something will be there to claim, if nothing else happens.
     due_ms: Option<u64>,
 }
@@ -377,7 +378,6 @@ impl Reading<'_> {
         key: &[u8],
         after: StreamId,
     ) -> Outcome {
-        debug_assert_eq!(group.name(), self.group, "the group was found by its name");
         let mut outcome = Outcome::default();
         let wants_new = after == StreamId::MAX;
         let has_new = log.last_entry_id().is_some_and(|last| last > group.last_delivered());
@@ -391,18 +391,19 @@ impl Reading<'_> {
             group.add_consumer(self.consumer, self.now_ms).expect("there is none with this name")
         });
         group.see_consumer(consumer, self.now_ms);
-        outcome.served = true;
+        (outcome.served, outcome.has_claimants) = (true, group.has_claimants());
         open_pair(reply, key);
         let start = reply.out.len();
         let len = if wants_new {
             let claimed = self.claim(reply, log, group, consumer, &claims);
-            claimed + self.deliver(reply, log, group, consumer, self.count - claimed)
+            let delivered = self.deliver(reply, log, group, consumer, self.count - claimed);
+            if claimed > 0 || delivered > 0 && !self.no_ack {
+                group.set_active(consumer, Some(self.now_ms));
+            }
+            claimed + delivered
         } else {
             self.history(reply, log, group, consumer, after)
         };
-        if len > 0 && wants_new {
-            group.set_active(consumer, Some(self.now_ms));
-        }
         close_array(reply, start, len);
         outcome
     }
@@ -417,9 +418,7 @@ impl Reading<'_> {
     /// When the first pending entry will have been idle for long enough.
     fn due_ms(&self, group: &mut Group) -> Option<u64> {
         let min_idle_ms = self.min_idle_ms?;
-        let due_ms = group.first_delivered_ms()?.checked_add(min_idle_ms)?;
-        // What is due and not there is not worth waking up for.
-        (due_ms > self.now_ms).then_some(due_ms)
+        group.next_delivered_ms(self.now_ms, min_idle_ms)?.checked_add(min_idle_ms)
     }
 
     fn claim(

@@ -10,8 +10,7 @@ use crate::resp::{Protocol, Reply};
 use crate::value::stream::{Entry, IdRequest, Limits, Settings, Stream, StreamId};
 
 /// Defaults for the rows of this group.
-pub(super) const ROW: Command =
-    Command { group: Group::Stream, since: "5.0.0", ..Command::ROW };
+pub(super) const ROW: Command = Command { group: Group::Stream, since: "5.0.0", ..Command::ROW };
 /// A command that writes in constant time.
 pub(super) const WRITE_FAST: Flags = Flags::WRITE.and(Flags::FAST);
 /// How an entry is replied.

@@ -182,7 +182,7 @@ impl Options {
         if only_new && only_old {
             return Err(Error::fixed("ERR XX and NX options at the same time are not compatible"));
         }
-        if only_greater && only_new || only_less && only_new || only_greater && only_less {
+        if (only_greater || only_less) && only_new || only_greater && only_less {
             return Err(Error::fixed(
                 "ERR GT, LT, and/or NX options at the same time are not compatible",
             ));

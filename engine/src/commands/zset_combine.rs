@@ -10,6 +10,7 @@ use crate::args::Args;
 use crate::error::Error;
 use crate::keyspace::{Db, Value};
 use crate::value::packed::Element;
+use crate::value::set::{self, SetRef};
 use crate::value::zset::{Tally, ZsetRef};
 
 /// The keys behind their number.
@@ -23,7 +24,7 @@ const fn numbered_keys(number_at: usize) -> KeySpec {
 
 /// A row of a command that replies with members.
 const SHOW: Command = Command {
-    syntax: "numkeys key [key ...] [WEIGHTS weight [weight ...]] \
+    syntax: "numkeys key [key ...] [WEIGHTS weight:double [weight:double ...]] \
         [AGGREGATE (SUM | MIN | MAX | COUNT)] [WITHSCORES]",
     arity: -3,
     flags: Flags::READONLY,
@@ -35,7 +36,7 @@ const SHOW: Command = Command {
 };
 /// A row of a command that makes a sorted set.
 const STORE: Command = Command {
-    syntax: "destination:key numkeys key [key ...] [WEIGHTS weight [weight ...]] \
+    syntax: "destination:key numkeys key [key ...] [WEIGHTS weight:double [weight:double ...]] \
         [AGGREGATE (SUM | MIN | MAX | COUNT)]",
     arity: -4,
     flags: Flags::WRITE.and(Flags::DENYOOM),
@@ -239,6 +240,7 @@ struct Input<'a> {
 enum Members<'a> {
     None,
     Zset(ZsetRef<'a>),
+    Set(SetRef<'a>),
 }
 
 impl<'a> Members<'a> {
@@ -246,6 +248,7 @@ impl<'a> Members<'a> {
     fn of(db: &'a Db, key: &[u8]) -> Self {
         match db.find(key).map(|found| db.value(found)) {
             Some(Value::Zset(zset)) => Self::Zset(zset),
+            Some(Value::Set(set)) => Self::Set(set),
             _ => Self::None,
         }
     }
@@ -254,6 +257,7 @@ impl<'a> Members<'a> {
         match self {
             Self::None => 0,
             Self::Zset(zset) => zset.len(),
+            Self::Set(set) => set.len(),
         }
     }
 
@@ -261,6 +265,7 @@ impl<'a> Members<'a> {
         match self {
             Self::None => None,
             Self::Zset(zset) => zset.score(member),
+            Self::Set(set) => set.contains(set::member(member)).then_some(1.0),
         }
     }
 
@@ -272,6 +277,9 @@ impl<'a> Members<'a> {
             Self::Zset(zset) => {
                 let mut pairs = zset.iter();
                 pairs.all(|(member, score)| visit(member.bytes(&mut buffer), score));
+            }
+            Self::Set(set) => {
+                set.iter().all(|member| visit(member.bytes(&mut buffer), 1.0));
             }
         }
     }
@@ -299,7 +307,7 @@ fn combine<R>(
     for key in args.from(first).take(keys) {
         if let Some(found) = cx.find_read(key) {
             match cx.value(found) {
-                Value::Zset(_) => {}
+                Value::Zset(_) | Value::Set(_) => {}
                 _ => return Err(Error::WrongType),
             }
         }
@@ -371,7 +379,7 @@ fn intersection(
     });
 }
 
-/// `ZUNION numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE ...] [WITHSCORES]`
+/// `ZUNION numkeys key [key ...] [WEIGHTS weight:double [weight:double ...]] [AGGREGATE ...] [WITHSCORES]`
 fn show(cx: &mut Cx<'_>, args: Args<'_>, operation: Operation) -> Result<(), Error> {
     let weights = operation != Operation::Difference;
     let may = Allowed { weights, with_scores: true, ..Allowed::default() };
@@ -383,7 +391,7 @@ fn show(cx: &mut Cx<'_>, args: Args<'_>, operation: Operation) -> Result<(), Err
     Ok(())
 }
 
-/// `ZUNIONSTORE destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE ...]`
+/// `ZUNIONSTORE destination numkeys key [key ...] [WEIGHTS weight:double [weight:double ...]] [AGGREGATE ...]`
 fn make(
     cx: &mut Cx<'_>,
     args: Args<'_>,

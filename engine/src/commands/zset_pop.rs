@@ -197,7 +197,7 @@ impl<'a> Several<'a> {
     pub(super) fn parse(args: Args<'a>, at: usize) -> Result<Self, Error> {
         let positive = |word: &[u8], error: &'static str| {
             let number = integer(word).ok().and_then(|number| usize::try_from(number).ok());
-            number.filter(|&number| number > 0).ok_or(Error::fixed(error))
+            number.filter(|&number| number > 0).ok_or_else(|| Error::fixed(error))
         };
         let len = positive(args.at(at), "ERR numkeys should be greater than 0")?;
         let side_at = len.saturating_add(at + 1);

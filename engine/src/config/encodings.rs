@@ -31,6 +31,10 @@ pub struct Encodings {
     pub stream_node_bytes: usize,
     /// Most entries of a block of a stream; 0: no limit.
     pub stream_node_entries: usize,
+    /// Seconds for which a stream remembers what its producers call their entries.
+    pub stream_producer_secs: u64,
+    /// How many such names it remembers of one producer.
+    pub stream_producer_names: usize,
     /// Who has to read what DUMP writes.
     pub rdb_target: Target,
     /// Whether DUMP compresses long strings.
@@ -54,6 +58,8 @@ impl Default for Encodings {
             hyperloglog_sparse_bytes: 3000,
             stream_node_bytes: 4096,
             stream_node_entries: 100,
+            stream_producer_secs: 100,
+            stream_producer_names: 100,
             rdb_target: Target::Redis72,
             rdb_compression: true,
             names: EncodingNames::Redis72,

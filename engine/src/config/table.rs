@@ -262,6 +262,14 @@ pub static PARAMETERS: &[Parameter] = &[
         |c, v| c.step_expirations_max = v.size(),
     ),
     Parameter::flag("stop-writes-on-bgsave-error", "yes"),
+    Parameter::integer("stream-idmp-duration", 1, 86_400, "100").field(
+        |c| Value::Integer(c.encodings.stream_producer_secs.into()),
+        |c, v| c.encodings.stream_producer_secs = v.unsigned(),
+    ),
+    Parameter::integer("stream-idmp-maxsize", 1, 10_000, "100").field(
+        |c| Value::Integer(c.encodings.stream_producer_names as i128),
+        |c, v| c.encodings.stream_producer_names = v.size(),
+    ),
     Parameter::memory("stream-node-max-bytes", 0, SIZE_MAX, "4096").field(
         |c| Value::Integer(c.encodings.stream_node_bytes as i128),
         |c, v| c.encodings.stream_node_bytes = v.size(),

@@ -9,10 +9,15 @@
 use super::object::{free_some_of_string, is_big_string};
 use crate::error::Error;
 use crate::value::collection::Collection;
+use crate::value::hash::Hash;
 use crate::value::list::List;
 use crate::value::number::parse_integer;
 use crate::value::set::Set;
+use crate::value::stream::Stream;
 use crate::value::zset::Zset;
+
+/// Larger collections are not copied to check their copies.
+const COPY_CHECKED_BYTES_MAX: usize = 64 << 10;
 
 /// A type that values of keys can have.
 pub trait Kept: Collection {
@@ -85,11 +90,25 @@ macro_rules! collections {
                 }
             }
 
+            /// A collection of the type with this number from its packed bytes.
+            pub(super) fn from_packed(kind: u8, bytes: Vec<u8>) -> Self {
+                match kind {
+                    $($kind => Self::$variant(<$collection>::from_packed(bytes)),)*
+                    kind => unreachable!("a value of kind {kind} was never written"),
+                }
+            }
+
             /// Checks its structure; for tests.
             pub(super) fn check_invariants(&self) {
                 match self {
                     Self::Raw(_) => {}
-                    $(Self::$variant(collection) => collection.check_invariants(),)*
+                    $(Self::$variant(collection) => {
+                        collection.check_invariants();
+                        // A copy must account for its own memory.
+                        if collection.memory_bytes() <= COPY_CHECKED_BYTES_MAX {
+                            collection.clone().check_invariants();
+                        }
+                    })*
                 }
             }
 
@@ -129,6 +148,15 @@ macro_rules! collections {
                 match self {
                     Self::Bytes(_) | Self::Integer(_) => "string",
                     $(Self::$variant(_) => $name,)*
+                }
+            }
+
+            /// The earliest deadline of the elements of a collection.
+            #[inline]
+            pub(super) fn first_deadline(self) -> Option<u64> {
+                match self {
+                    Self::Bytes(_) | Self::Integer(_) => None,
+                    $(Self::$variant(reader) => <$collection>::first_deadline(reader),)*
                 }
             }
 
@@ -206,5 +234,7 @@ impl<'a> Value<'a> {
 collections! {
     List(List) = 1, "list", list;
     Set(Set) = 2, "set", set;
+    Hash(Hash) = 3, "hash", hash;
     Zset(Zset) = 4, "zset", zset;
+    Stream(Stream) = 5, "stream", stream;
 }

@@ -12,6 +12,7 @@ use siphasher::sip::SipHasher13;
 use super::arena::{Arena, Handle};
 use super::collections::{Kept, Object, Value};
 use super::entry::{self, Parts, Stored};
+use super::fields::Fields;
 use super::object::Objects;
 use super::table::{Position, Table};
 use super::wheel::{Turn, Wheel};
@@ -94,6 +95,8 @@ pub struct Db {
     pub(super) arena: Arena,
     pub(super) objects: Objects,
     wheel: Wheel,
+    /// Deadlines of fields.
+    pub(super) fields: Fields,
     hash_key: HashKey,
     /// Heap bytes of the objects.
     object_bytes: usize,
@@ -108,6 +111,7 @@ impl Db {
             arena: Arena::default(),
             objects: Objects::default(),
             wheel: Wheel::default(),
+            fields: Fields::default(),
             hash_key,
             object_bytes: 0,
             scratch: Vec::new(),
@@ -138,6 +142,14 @@ impl Db {
         Some(Found { handle, position, hash })
     }
 
+    /// Finds the entry of a key with this hash whose value `is_it`.
+    pub(super) fn find_hash(&self, hash: u64, is_it: impl Fn(Value<'_>) -> bool) -> Option<Found> {
+        let (position, handle) = self.table.find(hash, |handle| {
+            hash_entry(&self.arena, self.hash_key, handle) == hash && is_it(self.value_at(handle))
+        })?;
+        Some(Found { handle, position, hash })
+    }
+
     /// The entry's key.
     pub fn key(&self, found: Found) -> &[u8] {
         entry::key(self.arena.bytes(found.handle))
@@ -146,7 +158,12 @@ impl Db {
     /// The entry's value.
     #[inline]
     pub fn value(&self, found: Found) -> Value<'_> {
-        match entry::value(self.arena.bytes(found.handle)) {
+        self.value_at(found.handle)
+    }
+
+    #[inline]
+    fn value_at(&self, handle: Handle) -> Value<'_> {
+        match entry::value(self.arena.bytes(handle)) {
             Stored::Inline(bytes) => Value::Bytes(bytes),
             Stored::Integer(value) => Value::Integer(value),
             Stored::Object(index) => self.objects.at(index).value(),
@@ -169,6 +186,7 @@ impl Db {
                 let place = self.objects.at_mut(index);
                 let object = core::mem::replace(place, Object::placeholder());
                 self.object_bytes -= object.memory_bytes();
+                self.fields.change(found.hash, object.value().first_deadline(), None);
                 Ok(T::from_object(object).expect("its type was looked at"))
             }
             _ => Err(Error::WrongType),
@@ -190,6 +208,9 @@ impl Db {
             let fits = Arena::slot_bytes(old_len) == Arena::slot_bytes(len)
                 && bytes.len() < entry::INLINE_BYTES_MAX;
             if fits {
+                let before = T::first_deadline(T::read_packed(old));
+                let after = T::first_deadline(collection.reader());
+                self.fields.change(found.hash, before, after);
                 entry::set_packed(slot, bytes);
                 self.reclaim(collection.into_object());
                 return found;
@@ -208,6 +229,7 @@ impl Db {
         if let Stored::Object(index) = entry::value(slot) {
             if !goes_inline {
                 self.object_bytes += object.memory_bytes();
+                self.fields.change(found.hash, None, object.value().first_deadline());
                 *self.objects.at_mut(index) = object;
                 return found;
             }
@@ -430,9 +452,11 @@ impl Db {
         }
     }
 
-    /// When the wheel next has work, in key time.
+    /// When the wheel next has work or a field expires, in key time.
     pub(super) fn next_deadline(&self) -> Option<UnixMillis> {
-        self.wheel.next_ms(&self.arena).map(UnixMillis)
+        let fields = self.fields.first().map(|(deadline_ms, _)| deadline_ms);
+        let wheel = self.wheel.next_ms(&self.arena);
+        [fields, wheel].into_iter().flatten().min().map(UnixMillis)
     }
 
     /// Bytes of everything: entries, objects, index.
@@ -447,8 +471,8 @@ impl Db {
 
     /// Bytes of the index, the object table and unused room in pages.
     pub fn overhead_bytes(&self) -> usize {
-        self.table.memory_bytes() + self.objects.memory_bytes() + self.arena.page_bytes()
-            - self.arena.used_bytes()
+        let pages = self.arena.page_bytes() - self.arena.used_bytes();
+        self.table.memory_bytes() + self.objects.memory_bytes() + self.fields.memory_bytes() + pages
     }
 
     /// Places for entries in the index.
@@ -462,22 +486,31 @@ impl Db {
         self.table.check_invariants(|handle| hash_entry(&self.arena, self.hash_key, handle));
         let in_wheel = self.wheel.check_invariants(&self.arena);
         let (mut with_ttl, mut objects, mut bytes, mut cursor) = (0, 0, 0, 0);
-        let mut object_bytes = 0;
+        let (mut object_bytes, mut fields) = (0, Vec::new());
         loop {
             cursor = self.scan(cursor, |_, found| {
                 with_ttl += usize::from(self.deadline(found).is_some());
+                let first_deadline = self.value(found).first_deadline();
+                fields.extend(first_deadline.map(|first| (first, found.hash)));
                 let slot = self.arena.bytes(found.handle);
                 bytes += Arena::slot_bytes(entry::len(slot));
-                if let Stored::Object(index) = entry::value(slot) {
-                    objects += 1;
-                    object_bytes += self.objects.at(index).memory_bytes();
-                    self.objects.at(index).check_invariants();
+                match entry::value(slot) {
+                    Stored::Object(index) => {
+                        objects += 1;
+                        object_bytes += self.objects.at(index).memory_bytes();
+                        self.objects.at(index).check_invariants();
+                    }
+                    Stored::Packed(kind, bytes) => {
+                        Object::from_packed(kind, bytes.to_vec()).check_invariants();
+                    }
+                    Stored::Inline(_) | Stored::Integer(_) => {}
                 }
             });
             if cursor == 0 {
                 break;
             }
         }
+        self.fields.check_invariants(fields.into_iter());
         assert_eq!(with_ttl, in_wheel, "entries with a TTL are in the wheel");
         assert_eq!(objects, self.objects.len(), "every object has its entry");
         assert_eq!(object_bytes, self.object_bytes, "objects are accounted for");
@@ -527,6 +560,8 @@ impl Db {
             Stored::Object(index) => Some(index),
             Stored::Inline(_) | Stored::Integer(_) | Stored::Packed(..) => None,
         };
+        let first_deadline = self.value(found).first_deadline();
+        self.fields.change(found.hash, first_deadline, None);
         if entry::deadline_ms(slot).is_some() {
             self.wheel.remove(&mut self.arena, found.handle);
         }
@@ -558,8 +593,12 @@ impl Db {
                     self.store(Object::Raw(bytes.to_vec()))
                 }
             }
-            NewValue::Packed(kind, bytes) => Stored::Packed(kind, bytes),
+            NewValue::Packed(kind, bytes) => {
+                self.note_fields(key, Value::of_packed(kind, bytes));
+                Stored::Packed(kind, bytes)
+            }
             NewValue::Object(object) => {
+                self.note_fields(key, object.value());
                 let is_inline = object.packed().is_some_and(|(_, bytes)| fits(1 + bytes.len()));
                 if is_inline {
                     return self.write_packed(key, object, deadline, access);
@@ -594,6 +633,14 @@ impl Db {
             self.wheel.add(&mut self.arena, handle);
         }
         handle
+    }
+
+    /// Notes the deadline of the fields of a new value.
+    #[inline]
+    fn note_fields(&mut self, key: &[u8], value: Value<'_>) {
+        if let Some(first_deadline) = value.first_deadline() {
+            self.fields.change(self.hash(key), None, Some(first_deadline));
+        }
     }
 
     fn store(&mut self, object: Object) -> Stored<'static> {

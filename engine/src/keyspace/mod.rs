@@ -8,6 +8,7 @@ mod chunk;
 mod collections;
 mod db;
 mod entry;
+mod fields;
 mod object;
 mod planted;
 mod segment;
@@ -48,6 +49,8 @@ pub struct Keyspace {
 pub struct ExpireStats {
     /// Keys that were deleted because their time had come.
     pub expired_keys: u64,
+    /// Fields of hashes that were taken out because their time had come.
+    pub expired_fields: u64,
     /// How late the last deletion by the wheel was, in milliseconds.
     pub lag_ms: u64,
     /// The largest `lag_ms` so far.
@@ -326,9 +329,14 @@ impl Keyspace {
         self.databases.swap(a, b);
     }
 
-    /// Deletes up to `budget` entries whose deadline has passed, in order of their deadlines, and
-    /// does up to `budget` other pieces of the wheels' work. `expired` is told of each deletion.
-    pub fn expire_some(&mut self, budget: usize, mut expired: impl FnMut(usize, &[u8])) {
+    /// Deletes up to `budget` entries and fields whose deadline has passed, in order of their
+    /// deadlines, or does other pieces of the wheels' work. `expired` is told of each database and
+    /// key and of what happened, in the words of keyspace events.
+    pub fn expire_some(
+        &mut self,
+        budget: usize,
+        mut expired: impl FnMut(usize, &[u8], &'static str),
+    ) {
         let past = UnixMillis(self.now.0.saturating_sub(1));
         let mut left = budget;
         for index in 0..self.databases.len() {
@@ -338,7 +346,7 @@ impl Keyspace {
                     DbTurn::Moved => {}
                     DbTurn::Due(found) => {
                         let db = &self.databases[index];
-                        expired(index, db.key(found));
+                        expired(index, db.key(found), "expired");
                         let deadline = db.deadline(found).unwrap_or(past);
                         self.stats.lag_ms = past.0.saturating_sub(deadline.0);
                         self.stats.lag_ms_max = self.stats.lag_ms_max.max(self.stats.lag_ms);
@@ -348,6 +356,7 @@ impl Keyspace {
                 }
                 left -= 1;
             }
+            self.expire_fields(index, &mut left, &mut expired);
         }
     }
 

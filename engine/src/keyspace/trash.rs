@@ -67,7 +67,7 @@ impl Trash {
                 }
                 Some(_) => self.freed += 1,
                 None => {
-                    let arena_is_gone = db.arena.drop_some();
+                    let arena_is_gone = db.fields.drop_some() && db.arena.drop_some();
                     if arena_is_gone && db.table.drop_some() {
                         self.databases.pop_front();
                     }

@@ -6,7 +6,9 @@ use crate::config::Encodings;
 use crate::keyspace::{Kept, NewValue, Object};
 use crate::time::UnixMillis;
 use crate::value::list::{self, List, Side};
+use crate::value::packed::Element;
 use crate::value::rdb::{self, Corrupt, Dialect, Item, Kind};
+use crate::value::set::{self, Set};
 use crate::value::zset::{self, Zset};
 
 /// What the form of a value depends on.
@@ -54,6 +56,7 @@ pub(crate) fn load(
     let loaded = match rdb::kind(value, dialect)? {
         Kind::String => Loaded::String(build::<Text>(value, dialect, setting)?.0),
         Kind::List => object::<List>(value, dialect, setting)?,
+        Kind::Set => object::<Set>(value, dialect, setting)?,
         Kind::Zset => object::<Zset>(value, dialect, setting)?,
         _ => return Err(Corrupt("a type that is not there yet")),
     };
@@ -92,6 +95,23 @@ impl Build for List {
         let mut buffer = itoa::Buffer::new();
         self.push(Side::Back, core::iter::once(element.bytes(&mut buffer)), &limits);
         Ok(())
+    }
+}
+
+impl Build for Set {
+    fn add(&mut self, item: Item<'_>, setting: &Setting<'_>) -> Result<(), Corrupt> {
+        let Item::SetMember(element) = item else { return Err(STRAY) };
+        let limits = set::Limits {
+            integers: setting.encodings.intset_entries,
+            entries: setting.encodings.set_entries,
+            value_bytes: setting.encodings.set_value_bytes,
+            hash_key: setting.hash_key,
+        };
+        let member = match element {
+            rdb::Element::Integer(value) => Element::Integer(value),
+            rdb::Element::Bytes(bytes) => set::member(bytes),
+        };
+        if self.insert(member, &limits) { Ok(()) } else { Err(TWICE) }
     }
 }
 

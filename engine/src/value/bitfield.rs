@@ -68,9 +68,11 @@ impl Field {
         }
     }
 
-    /// What the value of a SET means in this type: a negative one is a huge one without sign.
+    /// What the value of a SET means in this type. A negative one is a huge one without sign; so
+    /// are the smallest of all, because Redis's difference of them and the type's maximum wraps.
     pub fn given(self, value: i64) -> i128 {
-        if self.signed { value.into() } else { (value as u64).into() }
+        let wraps = self.bits < 64 && self.max() - i128::from(value) > i64::MAX.into();
+        if !self.signed || wraps { (value as u64).into() } else { value.into() }
     }
 
     /// The value whose lowest bits these are.
@@ -197,5 +199,7 @@ mod tests {
         }
         assert_eq!(u8.fit(255, Overflow::Fail), Some(255));
         assert_eq!(u8.fit(u8.given(-1), Overflow::Saturate), Some(255));
+        assert_eq!(i8.fit(i8.given(-1000), Overflow::Saturate), Some(-128));
+        assert_eq!(i8.fit(i8.given(i64::MIN), Overflow::Saturate), Some(127));
     }
 }

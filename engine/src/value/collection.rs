@@ -43,6 +43,12 @@ pub trait Collection: Sized + Clone + core::fmt::Debug {
     /// Frees a bounded part; true when nothing is left. It is not used for anything else any more.
     fn free_some(&mut self) -> bool;
 
+    /// The earliest deadline of all elements that have one, in milliseconds of key time.
+    #[inline]
+    fn first_deadline(_reader: Self::Reader<'_>) -> Option<u64> {
+        None
+    }
+
     /// Checks the structure; for tests.
     fn check_invariants(&self);
 }

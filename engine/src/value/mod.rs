@@ -6,6 +6,7 @@ pub mod collection;
 pub mod extended;
 pub mod geo;
 pub mod glob;
+pub mod hash;
 pub mod hyperloglog;
 pub mod list;
 mod natural;

@@ -27,7 +27,8 @@ pub const HEADER_BYTES: usize = 2;
 const SHORT_STRING: u8 = 0x80;
 const SHORT_BYTES_MAX: usize = 63;
 const INTEGER: u8 = 0xc0;
-const DOUBLE: u8 = 0xc8;
+/// The header byte of a double.
+pub const DOUBLE: u8 = 0xc8;
 const STRING_8: u8 = 0xc9;
 const STRING_32: u8 = 0xca;
 /// Whole numbers up to here are the same as doubles and as integers.

@@ -43,7 +43,15 @@ pub enum Workload {
 
 impl Workload {
     /// What runs when nothing else is said.
-    pub const DEFAULT: [Self; 4] = [Self::Registers, Self::Counters, Self::Ttl, Self::Bulk];
+    pub const DEFAULT: [Self; 7] = [
+        Self::Registers,
+        Self::Counters,
+        Self::Ttl,
+        Self::Queues,
+        Self::Groups,
+        Self::Fields,
+        Self::Bulk,
+    ];
     /// All there are.
     pub const ALL: [Self; 8] = [
         Self::Plain,

@@ -81,18 +81,16 @@ fn exchange(pair: &mut Pair, key: &[u8]) -> Result<(), Difference> {
     };
     pair.ours_only(&restore(payload(&real)))?;
     pair.real_only(&restore(payload(&ours)))?;
-    let digests =
-        [command("DEBUG DIGEST-VALUE", SCRATCH_KEY, ""), command("DEBUG DIGEST-VALUE", key, "")];
-    let [restored, original] = digests.map(|words| pair.replies(READER, &words));
-    for (server, restored, original) in
-        [("redis", &restored.0, &original.0), ("ours", &restored.1, &original.1)]
-    {
-        if restored != original {
-            return Err(format!(
-                "{server} makes another value of the other's DUMP of {}",
-                shown(&[key.to_vec()])
-            ));
-        }
+    // A digest is also of the deadline, which the scratch keys do not have.
+    let (real, ours) = pair.replies(READER, &command("DEBUG DIGEST-VALUE", SCRATCH_KEY, ""));
+    if real != ours {
+        return Err(format!(
+            "{} dumped by each and restored by the other\nredis: {}\nours:  {}",
+            shown(&[key.to_vec()]),
+            real.escape_ascii(),
+            ours.escape_ascii()
+        ));
     }
+    pair.compare(READER, &command("OBJECT ENCODING", SCRATCH_KEY, ""))?;
     pair.compare(READER, &command("DEL", SCRATCH_KEY, ""))
 }

@@ -175,10 +175,11 @@ impl<'a> Draw<'a> {
     }
 
     fn item(&mut self, item: &str, words: &mut Vec<Vec<u8>>) {
-        let inner = item.trim_start_matches(['#', '[', '(', '{']).trim_end_matches([']', ')', '}']);
+        let inner = item.strip_prefix('#').unwrap_or(item);
+        let inner = if inner.len() > 2 { &inner[1..inner.len() - 1] } else { inner };
         match item.as_bytes()[0] {
             b'[' if !self.rng.chance(1, 3) => {}
-            b'[' | b'(' if item.len() > 1 && inner.len() + 2 == item.len() => {
+            b'[' | b'(' => {
                 let choices: Vec<&str> = inner.split('|').collect();
                 let choice = self.one_of(&choices);
                 self.expand(choice, words);

@@ -30,10 +30,15 @@ use pair::Pair;
 const SEEDS: u64 = 8;
 const ROUNDS_PER_SEED: usize = 6;
 const COMMANDS_PER_ROUND: usize = 500;
+/// Failing seeds after which no more are tried.
+const FAILURES_MAX: usize = 8;
 
 /// Commands on data that are not drawn, and why.
 const NOT_DRAWN: &[(&str, &str)] = &[
     ("dump", "payloads differ; what they restore to is compared"),
+    ("object|help", "in words of our own"),
+    ("xgroup|help", "in words of our own"),
+    ("xinfo|help", "in words of our own"),
     ("object|idletime", "depends on the second in which it is asked"),
     ("scan", "whole iterations are steps of their own"),
     ("hscan", "whole iterations are steps of their own"),
@@ -52,21 +57,22 @@ fn families(templates: &[Template]) -> Vec<&'static str> {
     all.into_iter().collect()
 }
 
-fn run(real: &RealRedis, seed: u64) {
+/// How a seed fails, if it does.
+fn run(real: &RealRedis, seed: u64) -> Option<String> {
     let templates = templates();
     let mut rng = Rng::new(Seed(seed), "differential");
     let mut draw = Draw::new(&mut rng, &templates);
     let families = families(&templates);
     let steps = steps::draw(&mut draw, &families, ROUNDS_PER_SEED, COMMANDS_PER_ROUND);
-    let Err((at, difference)) = shrink::run(real, seed, &steps) else { return };
+    let (at, difference) = shrink::run(real, seed, &steps).err()?;
     let (steps, shortest) = shrink::shrink(real, seed, &steps[..=at]);
     let steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
-    panic!(
+    Some(format!(
         "seed {seed}, step {at}: {difference}\n\nthe shortest run that fails has {} steps:\n{}\n\n\
          {shortest}",
         steps.len(),
         steps.join("\n")
-    );
+    ))
 }
 
 #[test]
@@ -79,7 +85,9 @@ fn random_commands_get_the_replies_of_redis() {
         }
         Err(_) => (1, SEEDS),
     };
-    (from..=to).for_each(|seed| run(&real, seed));
+    let failures: Vec<String> =
+        (from..=to).filter_map(|seed| run(&real, seed)).take(FAILURES_MAX).collect();
+    assert!(failures.is_empty(), "\n{}", failures.join("\n\n======\n"));
 }
 
 /// Each line alone after a FLUSHALL would hardly be drawn; what it needs stands before it.

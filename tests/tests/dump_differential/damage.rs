@@ -13,7 +13,7 @@ const DAMAGES_PER_VALUE: usize = 60;
 /// Longer ones are hit too rarely where it matters.
 const VALUE_BYTES_MAX: usize = 2000;
 /// What this engine has so far.
-const KINDS: [&str; 1] = ["string"];
+const KINDS: [&str; 2] = ["string", "set"];
 
 /// Changes, removes or adds a few bytes.
 fn damage(value: &mut Vec<u8>, rng: &mut Rng) {

@@ -9,7 +9,7 @@ use crate::pair::{Pair, stream_in_full};
 
 const VALUES_PER_KIND: u64 = 30;
 /// What this engine has so far.
-const KINDS: [&str; 1] = ["string"];
+const KINDS: [&str; 2] = ["string", "set"];
 
 /// Moves the value at `k` to the other server and looks whether it is the same there.
 fn check_moves(pair: &mut Pair, seed: u64, kind: &str) {

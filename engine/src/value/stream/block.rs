@@ -173,6 +173,16 @@ impl Block {
         self.live -= 1;
     }
 
+    /// Takes out the entries after `id`, which are deleted ones. The first one stays.
+    pub(super) fn truncate(&mut self, id: StreamId) {
+        let kept = self.entries().take_while(|entry| entry.id <= id).count().max(1);
+        let next = self.entries().nth(kept).map(|entry| entry.header_at);
+        if let Some(header_at) = next {
+            self.bytes.truncate(header_at);
+            self.total = kept as u32;
+        }
+    }
+
     /// Bytes that the block would have as one of Redis's listpacks, without its two counts, which
     /// change.
     pub(super) fn listpack_bytes(&self) -> usize {

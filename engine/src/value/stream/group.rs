@@ -16,7 +16,7 @@ use super::sorted::Sorted;
 const CLAIM_ORDER_BYTES: usize = 48;
 
 /// A group of consumers.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Group {
     pub(super) name: Box<[u8]>,
     last_delivered: StreamId,
@@ -35,6 +35,23 @@ pub struct Group {
     /// Pending entries in the order in which they are claimed. Made when XREADGROUP CLAIM first
     /// asks.
     claim_order: Option<BTreeSet<ClaimOrder>>,
+}
+
+impl Clone for Group {
+    fn clone(&self) -> Self {
+        // A copy has less room to grow.
+        let consumers = self.consumers.clone();
+        let heap_bytes = |consumer: &Box<Consumer>| consumer.heap_bytes();
+        Self {
+            consumer_bytes: consumers.iter().flatten().map(heap_bytes).sum(),
+            consumers,
+            name: self.name.clone(),
+            pending: self.pending.clone(),
+            by_name: self.by_name.clone(),
+            claim_order: self.claim_order.clone(),
+            ..*self
+        }
+    }
 }
 
 /// How a claim changes the number of deliveries.
@@ -279,9 +296,16 @@ impl Group {
         due.filter(|&id| is_wanted(id)).take(count).collect()
     }
 
-    /// When the first entry that has an owner was delivered, if every pending entry has one.
-    pub fn first_delivered_ms(&mut self) -> Option<u64> {
-        self.claim_order().first().map(|order| if order.has_owner { order.since } else { 0 })
+    /// When the first entry that is still too young for [`Self::claimable`] was delivered.
+    pub fn next_delivered_ms(&mut self, now_ms: u64, min_idle_ms: u64) -> Option<u64> {
+        let since = now_ms.checked_sub(min_idle_ms).map_or(0, |until| until.saturating_add(1));
+        let first = ClaimOrder { has_owner: true, since, id: StreamId::MIN };
+        self.claim_order().range(first..).next().map(|order| order.since)
+    }
+
+    /// Whether anybody has asked what can be claimed.
+    pub fn has_claimants(&self) -> bool {
+        self.claim_order.is_some()
     }
 
     fn claim_order(&mut self) -> &BTreeSet<ClaimOrder> {
@@ -484,6 +508,8 @@ mod tests {
         assert_eq!(claimable(&mut group, 0, 10), [id(3), id(2), id(1)]);
         assert_eq!(claimable(&mut group, 0, 1), [id(3)]);
         assert_eq!(group.claimable(110, 0, 1, |it| it != id(3)), [id(2)]);
+        assert_eq!(group.next_delivered_ms(110, 9), None);
+        assert_eq!(group.next_delivered_ms(110, 10), Some(101));
         group.release(id(3), 7);
         assert_eq!(claimable(&mut group, 1000, 10), [id(2), id(3)]);
         assert_eq!((group.released_len(), ids(&group, alice)), (2, vec![1]));

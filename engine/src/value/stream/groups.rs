@@ -7,10 +7,18 @@ use super::id::StreamId;
 use super::trim::Referrers;
 
 /// Groups in the order of their names.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Groups {
     list: Vec<Box<Group>>,
     heap_bytes: usize,
+}
+
+impl Clone for Groups {
+    fn clone(&self) -> Self {
+        // A copy has less room to grow.
+        let list = self.list.clone();
+        Self { heap_bytes: list.iter().map(|group| group.heap_bytes()).sum(), list }
+    }
 }
 
 impl Groups {

@@ -28,7 +28,7 @@ pub struct Settings {
 }
 
 /// The producers of a stream.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Idempotency {
     settings: Settings,
     /// In the order of their names.
@@ -38,6 +38,15 @@ pub struct Idempotency {
     added: u64,
     duplicates: u64,
     heap_bytes: usize,
+}
+
+impl Clone for Idempotency {
+    fn clone(&self) -> Self {
+        // A copy has less room to grow.
+        let producers = self.producers.clone();
+        let heap_bytes = producers.iter().map(Producer::heap_bytes).sum();
+        Self { producers, heap_bytes, ..*self }
+    }
 }
 
 #[derive(Clone, Debug)]

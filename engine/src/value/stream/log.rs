@@ -114,11 +114,37 @@ impl Log {
         self.blocks.len()
     }
 
-    /// Sets what XSETID may set. `last_id` must not be before the last entry.
-    pub fn set_counters(&mut self, last_id: StreamId, max_deleted_id: StreamId, added: u64) {
+    /// Sets what XSETID may set; false, and nothing is done, if `last_id` is before the last entry.
+    #[must_use]
+    pub fn set_counters(
+        &mut self,
+        last_id: StreamId,
+        max_deleted_id: StreamId,
+        added: u64,
+    ) -> bool {
+        if self.last_entry_id().is_some_and(|last| last_id < last) {
+            return false;
+        }
         self.last_id = last_id;
         self.max_deleted_id = max_deleted_id;
         self.entries_added = added;
+        self.forget_deleted_after(last_id);
+        true
+    }
+
+    /// Takes out the deleted entries after `id`, so that others can follow it.
+    fn forget_deleted_after(&mut self, id: StreamId) {
+        while let Some(end) = self.blocks.end().filter(|_| self.tail.last > id) {
+            let last_live = self.tail.last_live;
+            let block = self.blocks.at_mut(end);
+            if block.first > id {
+                self.remove_block(end);
+            } else {
+                block.truncate(id);
+                self.measure_tail();
+            }
+            self.tail.last_live = last_live;
+        }
     }
 
     /// The id that an entry gets which is added now.
@@ -281,12 +307,18 @@ impl Log {
         self.len -= u64::from(block.live);
         self.block_bytes -= block.bytes.capacity();
         if was_last {
-            self.tail = self.blocks.last().map_or_else(Tail::default, |block| Tail {
-                last: block.entries().last().map_or(block.first, |entry| entry.id),
-                last_live: StreamId::MIN,
-                listpack_bytes: LISTPACK_FRAME_BYTES + 2 + block.listpack_bytes(),
-            });
+            self.measure_tail();
         }
+    }
+
+    /// Finds out what is to be remembered about the last block, but not its last entry that is not
+    /// deleted.
+    fn measure_tail(&mut self) {
+        self.tail = self.blocks.last().map_or_else(Tail::default, |block| Tail {
+            last: block.entries().last().map_or(block.first, |entry| entry.id),
+            last_live: StreamId::MIN,
+            listpack_bytes: LISTPACK_FRAME_BYTES + 2 + block.listpack_bytes(),
+        });
     }
 
     /// Finds the first and the last entry anew where they may be among those that were deleted, the

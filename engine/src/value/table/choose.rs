@@ -1,7 +1,7 @@
 //! Random entries, each equally likely.
 //!
-//! A random slot of a random leaf of a random segment, as many of each as any has, taken again until
-//! there is an entry: every entry is one of as many equally likely places.
+//! A random slot of a random leaf of a random segment, out of as many of each as any has, is drawn
+//! again until there is an entry: every entry is one of as many equally likely places.
 
 use std::collections::BTreeSet;
 
@@ -34,9 +34,9 @@ impl Table {
         }
     }
 
-    /// Visits `count` different random entries, or all if there are fewer; each choice of so many is
-    /// equally likely. Their order is not random.
-    pub fn choose(&self, rng: &mut Rng, count: usize, mut visit: impl FnMut(Entry<'_>)) {
+    /// Visits `count` different random entries, or all if there are fewer; each choice of so many
+    /// is equally likely. Their order is not random.
+    pub fn choose<'a>(&'a self, rng: &mut Rng, count: usize, mut visit: impl FnMut(Entry<'a>)) {
         if count >= self.len() / WALK_SHARE {
             // Knuth's algorithm S: of those left, choose each with the chance that fills the need.
             let mut wanted = count.min(self.len());

@@ -7,8 +7,8 @@
 //! linear hashing does) keeps leaves even if keys come or go in the order of their hashes: that is
 //! what a client does who scans one table to fill or to empty one.
 //!
-//! A leaf covers an interval of hash space. A scan's cursor is a position in hash space, which means
-//! the same however many leaves there are.
+//! A leaf covers an interval of hash space. A scan's cursor is a position in hash space, which
+//! means the same however many leaves there are.
 //!
 //! Invariant: a leaf holds exactly the entries whose hash leads to it.
 //! Source: Fagin and others, "Extendible hashing: a fast access method for dynamic files" (1979).
@@ -152,8 +152,8 @@ impl Table {
         is_new
     }
 
-    /// Gives a key of a table of pairs a value, and a deadline if the value has one; true if the key
-    /// is new.
+    /// Gives a key of a table of pairs a value, and a deadline if the value has one; true if the
+    /// key is new.
     pub fn set(
         &mut self,
         key: &Encoded<'_>,

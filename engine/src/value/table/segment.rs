@@ -2,8 +2,8 @@
 //!
 //! The directory is a power of two of cells; the bits of a hash behind those that lead to the
 //! segment choose a cell. A leaf of depth `d` is chosen by `d` of these bits, so as many cells name
-//! it as there are for the rest. A full leaf is split; if it has but one cell, the directory doubles
-//! first, up to its limit, where the table splits the segment.
+//! it as there are for the rest. A full leaf is split; if it has but one cell, the directory
+//! doubles first, up to its limit, where the table splits the segment.
 //!
 //! Invariant: every leaf holds exactly the entries whose hash leads to it, and is named by one
 //! aligned run of cells.

@@ -114,7 +114,8 @@ fn keys_alone_behave_like_a_set() {
     assert_eq!(keys_of(&table), model);
     for key in &model {
         let hash = table.hash(&Encoded::string(key));
-        assert!(table.find_hash(hash).any(|entry| entry.key().to_vec() == *key));
+        assert!(table.find_hash(hash, |entry| entry.key().to_vec() == *key).is_some());
+        assert!(table.find_hash(hash, |_| false).is_none());
     }
 }
 

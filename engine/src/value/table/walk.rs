@@ -2,7 +2,7 @@
 
 use super::cell::Entry;
 use super::leaf::Leaf;
-use super::{Table, entry_bytes};
+use super::{Table, entry_bytes, tag_of};
 
 /// Bits of a position in hash space.
 const POSITION_BITS: u32 = 48;
@@ -13,17 +13,21 @@ impl Table {
         Entries { table: self, segment: 0, next_leaf: 0, rest: &[], left: self.len }
     }
 
-    /// The entries whose keys have this hash.
-    pub fn find_hash(&self, hash: u64) -> impl Iterator<Item = Entry<'_>> {
+    /// The first entry of those whose keys have this hash for which `is_it` holds.
+    pub fn find_hash(&self, hash: u64, is_it: impl Fn(Entry<'_>) -> bool) -> Option<Entry<'_>> {
         let segment = &self.segments[self.segment_of(hash)];
         let leaf = segment.leaf(segment.leaf_of(hash));
-        self.entries_in(leaf).filter(move |entry| self.hash_of(*entry) == hash)
+        let slot = leaf.find(tag_of(hash), |bytes| {
+            let entry = Entry::new(bytes, &self.blobs);
+            self.hash_of(entry) == hash && is_it(entry)
+        })?;
+        Some(Entry::new(leaf.entry(slot), &self.blobs))
     }
 
     /// Visits the entries of the next leaf; returns the next cursor, 0 at the end. An entry that is
     /// there from the first call to the last is visited, whatever is added and removed meanwhile;
     /// if leaves are merged it may be visited twice.
-    pub fn scan(&self, cursor: u64, visit: impl FnMut(Entry<'_>)) -> u64 {
+    pub fn scan<'a>(&'a self, cursor: u64, visit: impl FnMut(Entry<'a>)) -> u64 {
         let position = cursor & ((1 << POSITION_BITS) - 1);
         let hash = position << (64 - POSITION_BITS);
         let segment = &self.segments[self.segment_of(hash)];

@@ -354,20 +354,20 @@ mod tests {
         let mut next = 2000;
         let mut growing = full(&all[..2000]);
         let seen = scan(&mut growing, |index| {
-            for leaf in next..(next + 60).min(all.len()) {
-                index.insert(all[leaf], leaf as u32);
+            for (leaf, &hash) in all.iter().enumerate().skip(next).take(60) {
+                index.insert(hash, leaf as u32);
             }
-            next = (next + 60).min(all.len());
+            next += 60;
         });
         assert!(all[..2000].iter().all(|hash| seen.contains(hash)));
 
         let mut next = 1000;
         let mut shrinking = full(&all);
         let seen = scan(&mut shrinking, |index| {
-            for leaf in next..(next + 60).min(all.len()) {
-                index.remove(all[leaf], leaf as u32);
+            for (leaf, &hash) in all.iter().enumerate().skip(next).take(60) {
+                index.remove(hash, leaf as u32);
             }
-            next = (next + 60).min(all.len());
+            next += 60;
         });
         assert!(all[..1000].iter().all(|hash| seen.contains(hash)));
     }

@@ -234,7 +234,7 @@ impl Zset {
         decide: impl FnOnce(Option<f64>) -> Option<f64>,
     ) {
         match self {
-            Self::Tree(tree) => return tree.update(member, decide),
+            Self::Tree(tree) => tree.update(member, decide),
             Self::Packed(bytes) => match small::find(bytes, member) {
                 Some(pair) => {
                     if let Some(new) = decide(Some(pair.score))

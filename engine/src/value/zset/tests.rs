@@ -40,7 +40,7 @@ fn op() -> impl Strategy<Value = Op> {
 
 /// Members with long common beginnings; every seventh is too long for tiny nodes.
 fn name(member: u16) -> Vec<u8> {
-    let tail = if member % 7 == 0 { "with a long tail" } else { "" };
+    let tail = if member.is_multiple_of(7) { "with a long tail" } else { "" };
     format!("m:{:04}{tail}", member).into_bytes()
 }
 
@@ -92,7 +92,8 @@ fn check_all(zset: ZsetRef<'_>, model: &Model) {
 
 fn check_position(zset: ZsetRef<'_>, model: &Model, member: u16, score: usize) {
     let (score, name) = (SCORES[score], name(member));
-    let count = |edge: Edge<'_>, is_before: &dyn Fn(&(Vec<u8>, f64)) -> bool| {
+    type Pair = (Vec<u8>, f64);
+    let count = |edge: Edge<'_>, is_before: &dyn Fn(&Pair) -> bool| {
         let expected = model.sorted().iter().filter(|pair| is_before(pair)).count();
         assert_eq!(zset.position(edge), expected, "{edge:?}");
     };

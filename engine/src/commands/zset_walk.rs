@@ -1,15 +1,17 @@
-//! Sorted sets: random members.
+//! Sorted sets: members in no order: random ones, or all of them little by little.
 
 use std::collections::BTreeSet;
 
 use super::Cx;
 use super::arguments::integer;
+use super::scan_collection::Scan;
 use super::spec::{Command, Flags, Group, one_key};
 use super::zset::reply_pairs;
 use crate::args::Args;
 use crate::error::Error;
 use crate::resp::Protocol;
 use crate::rng::Rng;
+use crate::value::packed::Element;
 use crate::value::zset::ZsetRef;
 
 /// A reply of random members, which may be any number, has not more bytes than this.
@@ -18,22 +20,41 @@ const REPLY_BYTES_MAX: usize = 1 << 30;
 const WALK_ABOVE: usize = 8;
 
 /// The rows of this family.
-pub(super) const COMMANDS: &[Command] = &[Command {
-    name: "ZRANDMEMBER",
-    syntax: "key [count [WITHSCORES]]",
-    tips: &["nondeterministic_output"],
-    arity: -2,
-    flags: Flags::READONLY,
-    keys: &[one_key(&["RO", "ACCESS"])],
-    group: Group::SortedSet,
-    since: "6.2.0",
-    complexity: "O(N) where N is the number of members returned.",
-    summary: "Returns random members of a sorted set: different ones, or, if the count is \
+pub(super) const COMMANDS: &[Command] = &[
+    Command {
+        name: "ZRANDMEMBER",
+        syntax: "key [count [WITHSCORES]]",
+        tips: &["nondeterministic_output"],
+        arity: -2,
+        flags: Flags::READONLY,
+        keys: &[one_key(&["RO", "ACCESS"])],
+        group: Group::SortedSet,
+        since: "6.2.0",
+        complexity: "O(N) where N is the number of members returned.",
+        summary: "Returns random members of a sorted set: different ones, or, if the count is \
         negative, any.",
-    reply: "bulk | null | array<bulk | double | [bulk, double]>",
-    run: zrandmember,
-    ..Command::ROW
-}];
+        reply: "bulk | null | array<bulk | double | [bulk, double]>",
+        run: zrandmember,
+        ..Command::ROW
+    },
+    Command {
+        name: "ZSCAN",
+        syntax: "key cursor [MATCH pattern] [COUNT count] [NOSCORES]",
+        tips: &["nondeterministic_output"],
+        arity: -3,
+        flags: Flags::READONLY,
+        keys: &[one_key(&["RO", "ACCESS"])],
+        group: Group::SortedSet,
+        since: "2.8.0",
+        complexity: "O(1) for each call, O(N) for a whole iteration where N is the number of \
+            members.",
+        summary: "Returns some members of a sorted set and a cursor to go on from; 0 begins and \
+            ends.",
+        reply: "[bulk, array<bulk>]",
+        run: zscan,
+        ..Command::ROW
+    },
+];
 
 /// `ZRANDMEMBER key [count [WITHSCORES]]`
 fn zrandmember(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
@@ -117,6 +138,26 @@ fn is_chosen((choose, out_of): &mut (u64, u64), rng: &mut Rng) -> bool {
     *choose -= u64::from(chosen);
     *out_of -= 1;
     chosen
+}
+
+/// `ZSCAN key cursor [MATCH pattern] [COUNT count] [NOSCORES]`
+fn zscan(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let scan = Scan::at_cursor(args)?;
+    let Some(found) = cx.find_read(args.at(1)) else {
+        Scan::empty(cx.reply);
+        return Ok(());
+    };
+    let zset = cx.state.keyspace.db(cx.session.db).value(found).zset()?;
+    let scan = scan.options(args, "NOSCORES")?;
+    let with_scores = !scan.keys_only;
+    scan.reply(cx.reply, |page, cursor| {
+        zset.scan(cursor, |member, score| {
+            if page.key(member) && with_scores {
+                page.value(Element::Double(score));
+            }
+        })
+    });
+    Ok(())
 }
 
 /// So many different numbers below `len`; each choice is equally likely (Floyd's algorithm).
