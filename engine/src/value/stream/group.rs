@@ -76,6 +76,23 @@ pub struct Claim {
     pub deliveries: Deliveries,
 }
 
+impl Clone for Group {
+    fn clone(&self) -> Self {
+        let consumers = self.consumers.clone();
+        // The copies have no room to grow.
+        let consumer_bytes = consumers.iter().flatten().map(|it| it.heap_bytes()).sum();
+        Self {
+            name: self.name.clone(),
+            pending: self.pending.clone(),
+            consumers,
+            by_name: self.by_name.clone(),
+            consumer_bytes,
+            claim_order: self.claim_order.clone(),
+            ..*self
+        }
+    }
+}
+
 impl Group {
     pub(super) fn new(name: &[u8], last_delivered: StreamId, entries_read: Option<i64>) -> Self {
         Self {
@@ -120,7 +137,8 @@ impl Group {
         }
         match self.entries_read {
             Some(read) if !has_tombstone_from(log, id) => {
-                self.entries_read = Some(read.saturating_add(1));
+                // It wraps as that of Redis does.
+                self.entries_read = Some(read.wrapping_add(1));
             }
             _ if log.entries_added() != 0 => self.entries_read = entries_up_to(log, id),
             _ => {}
@@ -249,7 +267,7 @@ impl Group {
     /// A pending entry is delivered to its owner once more.
     pub fn deliver_again(&mut self, id: StreamId, now_ms: u64) {
         if let Some(&pending) = self.pending(id) {
-            let deliveries = pending.deliveries.saturating_add(1);
+            let deliveries = pending.deliveries.wrapping_add(1);
             self.put(Pending { since: now_ms, deliveries, ..pending });
         }
     }
@@ -259,7 +277,7 @@ impl Group {
         let before = self.pending(id).map_or(1, |pending| pending.deliveries);
         let deliveries = match claim.deliveries {
             Deliveries::Keep => before,
-            Deliveries::Add => before.saturating_add(1),
+            Deliveries::Add => before.wrapping_add(1),
             Deliveries::Set(deliveries) => deliveries,
         };
         let owner = Some(claim.owner);

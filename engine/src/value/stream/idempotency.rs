@@ -82,6 +82,15 @@ pub struct IdempotencyCounts {
     pub duplicates: u64,
 }
 
+impl Clone for Idempotency {
+    fn clone(&self) -> Self {
+        let producers = self.producers.clone();
+        // The copies have no room to grow.
+        let heap_bytes = producers.iter().map(Producer::heap_bytes).sum();
+        Self { producers, heap_bytes, ..*self }
+    }
+}
+
 impl Idempotency {
     pub(super) fn new(settings: Settings) -> Self {
         let producers = Vec::new();
