@@ -37,23 +37,6 @@ pub struct Group {
     claim_order: Option<BTreeSet<ClaimOrder>>,
 }
 
-impl Clone for Group {
-    fn clone(&self) -> Self {
-        // A copy has less room to grow.
-        let consumers = self.consumers.clone();
-        let heap_bytes = |consumer: &Box<Consumer>| consumer.heap_bytes();
-        Self {
-            consumer_bytes: consumers.iter().flatten().map(heap_bytes).sum(),
-            consumers,
-            name: self.name.clone(),
-            pending: self.pending.clone(),
-            by_name: self.by_name.clone(),
-            claim_order: self.claim_order.clone(),
-            ..*self
-        }
-    }
-}
-
 /// How a claim changes the number of deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deliveries {

@@ -40,15 +40,6 @@ pub struct Idempotency {
     heap_bytes: usize,
 }
 
-impl Clone for Idempotency {
-    fn clone(&self) -> Self {
-        // A copy has less room to grow.
-        let producers = self.producers.clone();
-        let heap_bytes = producers.iter().map(Producer::heap_bytes).sum();
-        Self { producers, heap_bytes, ..*self }
-    }
-}
-
 #[derive(Clone, Debug)]
 struct Producer {
     name: Box<[u8]>,
