@@ -220,7 +220,9 @@ fn one(progress: &Progress<'_>, seed: u64) {
                     report(&mut totals, seed, what, &format!("{command} --twice"));
                 }
             }
-            let found = result.faults.iter().any(|it| matches!(it, Fault::Violation { .. }));
+            let is_violation =
+                |fault: &Fault| matches!(fault, Fault::Violation { .. } | Fault::NotKept { .. });
+            let found = result.faults.iter().any(is_violation);
             if swarm.planted.is_some() && found {
                 progress.stop.store(true, Ordering::Relaxed);
             }

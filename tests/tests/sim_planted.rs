@@ -7,8 +7,12 @@ use orrery_sim::trial::{Fault, Trial, trial};
 use orrery_sim::world::Watch;
 
 /// A seed of the swarm for each bug; each has the workload that the bug needs.
-const PINNED: [(PlantedBug, u64); 3] =
-    [(PlantedBug::ShortTtl, 3), (PlantedBug::LostInsert, 3), (PlantedBug::StaleRead, 2)];
+const PINNED: [(PlantedBug, u64); 4] = [
+    (PlantedBug::ShortTtl, 8),
+    (PlantedBug::LostInsert, 6),
+    (PlantedBug::StaleRead, 1),
+    (PlantedBug::LostChange, 1),
+];
 
 fn run(setup: &Setup) -> Trial {
     trial(setup, &mut Watch::default(), true)
@@ -17,7 +21,7 @@ fn run(setup: &Setup) -> Trial {
 fn violations(result: &Trial) -> Vec<&str> {
     fn violation(fault: &Fault) -> Option<&str> {
         match fault {
-            Fault::Violation { why, .. } => Some(why),
+            Fault::Violation { why, .. } | Fault::NotKept { why, .. } => Some(why),
             _ => None,
         }
     }
@@ -34,6 +38,7 @@ fn each_planted_bug_is_found_and_explained() {
             PlantedBug::ShortTtl => "key \"t",
             PlantedBug::LostInsert => "key \"b",
             PlantedBug::StaleRead => "key \"",
+            PlantedBug::LostChange => "key ",
         };
         assert!(found.iter().any(|why| why.contains(key)), "{bug:?}: {found:?}");
     }
