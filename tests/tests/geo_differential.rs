@@ -66,7 +66,7 @@ impl Draw<'_> {
 
     fn member(&mut self) -> String {
         let number = self.rng.below(150);
-        if number % 3 == 0 { number.to_string() } else { format!("m{number}") }
+        if number.is_multiple_of(3) { number.to_string() } else { format!("m{number}") }
     }
 
     fn offset(&mut self) -> f64 {
@@ -319,7 +319,7 @@ fn run(real: &RealRedis, seed: u64) {
     let mut rng = Rng::new(Seed(seed), "geo");
     let mut pair = Pair::new(real, seed);
     // Small sets are packed, big ones trees.
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         pair.line("CONFIG SET zset-max-listpack-entries 10");
     } else {
         pair.line("CONFIG SET zset-max-listpack-entries 128");

@@ -316,9 +316,7 @@ impl Model {
             FieldKind::Get => return Value::Integer(old as i64),
             FieldKind::Set(value) if !op.signed => i128::from(value as u64),
             // What is left to the largest value does not fit 64 bits: Redis takes the sign wrong.
-            FieldKind::Set(value)
-                if op.bits < 64 && value <= i64::MIN + (1 << (op.bits - 1)) - 1 =>
-            {
+            FieldKind::Set(value) if op.bits < 64 && value < i64::MIN + (1 << (op.bits - 1)) => {
                 i128::from(value) + (1 << 64)
             }
             FieldKind::Set(value) => value.into(),

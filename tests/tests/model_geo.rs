@@ -151,7 +151,7 @@ fn name(key: Key) -> String {
 
 /// Every third member is an integer.
 fn member_name(member: Member) -> String {
-    if member % 3 == 0 { format!("{member}") } else { format!("m{member}") }
+    if member.is_multiple_of(3) { format!("{member}") } else { format!("m{member}") }
 }
 
 fn member_of(value: &Value) -> Member {

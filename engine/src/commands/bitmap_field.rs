@@ -118,7 +118,8 @@ fn parse(cx: &Cx<'_>, args: Args<'_>) -> Result<Vec<Operation>, Error> {
         }
         let is_get = args.is(index, "GET") && left >= 3;
         let is_set = args.is(index, "SET") && left >= 4;
-        if !is_get && !is_set && !(args.is(index, "INCRBY") && left >= 4) {
+        let increments = args.is(index, "INCRBY") && left >= 4;
+        if !(is_get || is_set || increments) {
             return Err(Error::Syntax);
         }
         let field = Field::parse(args.at(index + 1)).ok_or(Error::fixed(

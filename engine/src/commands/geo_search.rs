@@ -432,12 +432,12 @@ impl<'a> Query<'a> {
     fn sort(&self) -> Option<Sort> {
         // The first few are the nearest few if nothing else is said.
         let nearest = self.count.is_some() && !self.any;
-        self.sort.or(nearest.then_some(Sort::Ascending))
+        self.sort.or_else(|| nearest.then_some(Sort::Ascending))
     }
 }
 
 fn number(word: &[u8], error: &'static str) -> Result<f64, Error> {
-    double(word).ok_or(Error::fixed(error))
+    double(word).ok_or_else(|| Error::fixed(error))
 }
 
 /// Where a member of the set is; it must be there if the set is.

@@ -92,6 +92,9 @@ pub(super) const COMMANDS: &[Command] = &[
     },
 ];
 
+/// A longer sparse string is not spelled out; sixteen thousand opcodes are all that make sense.
+const SPELLED_BYTES_MAX: usize = 1 << 20;
+
 impl From<Corrupted> for Error {
     fn from(_: Corrupted) -> Self {
         Self::fixed("INVALIDOBJ Corrupted HLL object detected")
@@ -209,6 +212,9 @@ fn pfdebug(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     if args.is(1, "DECODE") {
         if encoding != Encoding::Sparse {
             return Err(Error::fixed("ERR HLL encoding is not sparse"));
+        }
+        if string.len() > SPELLED_BYTES_MAX {
+            return Err(Corrupted.into());
         }
         let text = hyperloglog::spell(string);
         cx.reply.text(&text);

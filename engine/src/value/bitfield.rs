@@ -62,7 +62,7 @@ impl Field {
             return Some(value as i64);
         }
         match overflow {
-            Overflow::Wrap => Some(self.from_bits(value as u64)),
+            Overflow::Wrap => Some(self.value_of(value as u64)),
             Overflow::Saturate => Some(value.clamp(self.min(), self.max()) as i64),
             Overflow::Fail => None,
         }
@@ -76,7 +76,7 @@ impl Field {
     }
 
     /// The value whose lowest bits these are.
-    fn from_bits(self, bits: u64) -> i64 {
+    fn value_of(self, bits: u64) -> i64 {
         let unused = 64 - self.bits;
         if self.signed {
             ((bits << unused) as i64) >> unused
@@ -90,7 +90,7 @@ impl Field {
         let start = usize::try_from(offset / 8).unwrap_or(usize::MAX);
         let touched = string.get(start..).unwrap_or_default();
         let touched = &touched[..touched.len().min(FIELD_BYTES_MAX)];
-        self.from_bits((window(touched) >> self.shift(offset)) as u64)
+        self.value_of((window(touched) >> self.shift(offset)) as u64)
     }
 
     /// Writes the field that begins at bit `offset`.
@@ -167,7 +167,7 @@ mod tests {
             if offset + u64::from(bits) > 24 * 8 {
                 continue;
             }
-            let value = field.from_bits(rng.next_u64());
+            let value = field.value_of(rng.next_u64());
             let mut slow = string.clone();
             for place in 0..bits {
                 let on = value as u64 >> (bits - 1 - place) & 1 == 1;

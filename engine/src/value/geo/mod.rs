@@ -77,7 +77,7 @@ fn bits_of(score: f64) -> u64 {
     const SIGN: u64 = 1 << 63;
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
     let signed =
-        |value: f64| if value >= -LIMIT && value < LIMIT { value as i64 as u64 } else { SIGN };
+        |value: f64| if (-LIMIT..LIMIT).contains(&value) { value as i64 as u64 } else { SIGN };
     if score >= LIMIT { signed(score - LIMIT) ^ SIGN } else { signed(score) }
 }
 
