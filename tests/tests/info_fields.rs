@@ -23,7 +23,8 @@ const LEFT_OUT: [&str; 13] = [
 ];
 
 /// Fields that redis 7.0.15 does not have.
-const ADDED: [&str; 10] = [
+const ADDED: [&str; 11] = [
+    "expired_subkeys",
     "total_blocking_keys",
     "total_blocking_keys_on_nokey",
     "orrery_version",

@@ -7,6 +7,8 @@ mod apply;
 mod model;
 #[path = "model_streams/ops.rs"]
 mod ops;
+#[path = "model_streams/words.rs"]
+mod words;
 
 use orrery_engine::{Config, ConnId, Seed};
 use orrery_tests::resp_value::{Value, encode};

@@ -8,6 +8,7 @@ use sha1_smol::Sha1;
 use crate::keyspace::{Db, Found, Keyspace, Value};
 use crate::value::number::format_double;
 use crate::value::packed::Element;
+use crate::value::stream::StreamId;
 
 /// A checksum in the making.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,14 +31,6 @@ impl Checksum {
         self.mix(element.bytes(&mut itoa::Buffer::new()));
     }
 
-    /// Adds a pair; the order of pairs does not matter.
-    fn add_pair(&mut self, first: Element<'_>, second: &[u8]) {
-        let mut pair = Self::default();
-        pair.mix_element(first);
-        pair.mix(second);
-        self.add(&pair.0);
-    }
-
     fn mix_value(&mut self, value: Value<'_>, has_deadline: bool) {
         self.mix(&number_of(value).to_be_bytes());
         match value {
@@ -47,13 +40,30 @@ impl Checksum {
             Value::Set(set) => set.iter().for_each(|member| {
                 self.add(member.bytes(&mut itoa::Buffer::new()));
             }),
-            Value::Zset(zset) => {
-                zset.iter().for_each(|(member, score)| {
-                    self.add_pair(member, spell_score(score).as_bytes());
-                });
+            Value::Hash(hash) => hash.iter().for_each(|field| {
+                let mut one = Self::default();
+                one.mix_element(field.name);
+                one.mix_element(field.value);
+                if field.deadline_ms.is_some() {
+                    one.add(b"!!hexpire!!");
+                }
+                self.add(&one.0);
+            }),
+            Value::Zset(zset) => zset.iter().for_each(|(member, score)| {
+                let mut one = Self::default();
+                one.mix_element(member);
+                one.mix(spell_score(score).as_bytes());
+                self.add(&one.0);
+            }),
+            Value::Stream(stream) => {
+                for entry in stream.log().range(StreamId::MIN, StreamId::MAX) {
+                    self.mix(format!("{}.{}", entry.id.ms, entry.id.seq).as_bytes());
+                    for (name, value) in entry.fields() {
+                        self.mix(name.as_bytes());
+                        self.mix(value.as_bytes());
+                    }
+                }
             }
-            #[allow(unreachable_patterns, reason = "not every type is there yet")]
-            _ => {}
         }
         if has_deadline {
             self.add(b"!!expire!!");
@@ -68,8 +78,8 @@ fn number_of(value: Value<'_>) -> u32 {
         Value::List(_) => 1,
         Value::Set(_) => 2,
         Value::Zset(_) => 3,
-        #[allow(unreachable_patterns, reason = "not every type is there yet")]
-        _ => u32::MAX,
+        Value::Hash(_) => 4,
+        Value::Stream(_) => 6,
     }
 }
 

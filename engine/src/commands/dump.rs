@@ -48,10 +48,8 @@ fn dump(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         cx.reply.null();
         return Ok(());
     };
-    let encodings = &cx.state.config.encodings;
-    let (target, compress) = (encodings.rdb_target, encodings.rdb_compression);
     let value = cx.state.keyspace.db(cx.session.db).value(found);
-    cx.reply.bulk(&save(value, target, compress)?.into_payload());
+    cx.reply.bulk(&save(value, &cx.state.config.encodings).into_payload());
     Ok(())
 }
 
@@ -113,18 +111,17 @@ fn restore(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     }
     let (dialect, value) =
         rdb::open(payload).ok_or(Error::fixed("ERR DUMP payload version or checksum are wrong"))?;
-    let now = cx.key_now();
     let (encodings, hash_key) = (&cx.state.config.encodings, cx.state.hash_key);
-    let loaded = load(value, dialect, &Setting { encodings, hash_key, now })
+    let loaded = load(value, dialect, &Setting { encodings, hash_key })
         .map_err(|_| Error::fixed("ERR Bad data format"))?;
-    match (loaded, deadline(ttl, options.absolute, now)) {
-        (Some(loaded), Ok(deadline)) => {
+    match deadline(ttl, options.absolute, cx.key_now()) {
+        Ok(deadline) => {
             loaded.store(|value| cx.set(key, value, deadline));
             set_idle(cx, key, options.idle_secs);
             cx.changed(key, "restore");
         }
         // It would be gone at once.
-        _ => {
+        Err(Passed) => {
             if let Some(found) = cx.find(key) {
                 cx.remove(found);
                 cx.changed(key, "del");

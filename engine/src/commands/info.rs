@@ -205,6 +205,7 @@ fn stats(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.field("rejected_connections", stats.rejected_connections);
     lines.zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
     lines.field("expired_keys", expiry.expired_keys);
+    lines.field("expired_subkeys", expiry.expired_fields);
     // Expiry is exact: nothing is estimated by samples, and no cycle runs out of time.
     lines.field("expired_stale_perc", "0.00");
     lines.zeros(&["expired_time_cap_reached_count", "evicted_keys", "evicted_clients"]);

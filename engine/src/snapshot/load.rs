@@ -4,11 +4,12 @@
 
 use crate::config::Encodings;
 use crate::keyspace::{Kept, NewValue, Object};
-use crate::time::UnixMillis;
+use crate::value::hash::{self, Hash, NewDeadline};
 use crate::value::list::{self, List, Side};
 use crate::value::packed::Element;
 use crate::value::rdb::{self, Corrupt, Dialect, Item, Kind};
 use crate::value::set::{self, Set};
+use crate::value::stream::Stream;
 use crate::value::zset::{self, Zset};
 
 /// What the form of a value depends on.
@@ -17,15 +18,13 @@ pub(crate) struct Setting<'a> {
     pub(crate) encodings: &'a Encodings,
     /// The secret key of the hash function of tables.
     pub(crate) hash_key: (u64, u64),
-    /// Key time.
-    pub(crate) now: UnixMillis,
 }
 
 /// A value that was read.
 pub(crate) enum Loaded {
     /// A string.
     String(Vec<u8>),
-    /// Anything else.
+    /// Anything else; not empty, unless it is a stream.
     Object(Object),
 }
 
@@ -39,28 +38,28 @@ impl Loaded {
     }
 }
 
-const STRAY: Corrupt = Corrupt("a part of another type");
-const TWICE: Corrupt = Corrupt("an element that comes twice");
+pub(super) const STRAY: Corrupt = Corrupt("a part of another type");
+pub(super) const TWICE: Corrupt = Corrupt("an element that comes twice");
 
 /// A value in the making.
-trait Build: Default {
+pub(super) trait Build: Default {
     fn add(&mut self, item: Item<'_>, setting: &Setting<'_>) -> Result<(), Corrupt>;
 }
 
-/// Reads a value, type byte first. `None`: a hash of which every field has expired.
+/// Reads a value, type byte first.
 pub(crate) fn load(
     value: &[u8],
     dialect: Dialect,
     setting: &Setting<'_>,
-) -> Result<Option<Loaded>, Corrupt> {
-    let loaded = match rdb::kind(value, dialect)? {
-        Kind::String => Loaded::String(build::<Text>(value, dialect, setting)?.0),
-        Kind::List => object::<List>(value, dialect, setting)?,
-        Kind::Set => object::<Set>(value, dialect, setting)?,
-        Kind::Zset => object::<Zset>(value, dialect, setting)?,
-        _ => return Err(Corrupt("a type that is not there yet")),
-    };
-    Ok(Some(loaded))
+) -> Result<Loaded, Corrupt> {
+    match rdb::kind(value, dialect)? {
+        Kind::String => build::<Text>(value, dialect, setting).map(|text| Loaded::String(text.0)),
+        Kind::List => object::<List>(value, dialect, setting),
+        Kind::Set => object::<Set>(value, dialect, setting),
+        Kind::Hash => object::<Hash>(value, dialect, setting),
+        Kind::Zset => object::<Zset>(value, dialect, setting),
+        Kind::Stream => object::<Stream>(value, dialect, setting),
+    }
 }
 
 fn build<T: Build>(value: &[u8], dialect: Dialect, setting: &Setting<'_>) -> Result<T, Corrupt> {
@@ -112,6 +111,22 @@ impl Build for Set {
             rdb::Element::Bytes(bytes) => set::member(bytes),
         };
         if self.insert(member, &limits) { Ok(()) } else { Err(TWICE) }
+    }
+}
+
+impl Build for Hash {
+    /// Fields whose deadlines have passed expire here like any other.
+    fn add(&mut self, item: Item<'_>, setting: &Setting<'_>) -> Result<(), Corrupt> {
+        let Item::HashField { field, value, deadline_ms } = item else { return Err(STRAY) };
+        let limits = hash::Limits {
+            entries: setting.encodings.hash_entries,
+            value_bytes: setting.encodings.hash_value_bytes,
+            hash_key: setting.hash_key,
+        };
+        let (mut first, mut second) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let (name, value) = (field.bytes(&mut first), value.bytes(&mut second));
+        let deadline = deadline_ms.map_or(NewDeadline::Discard, NewDeadline::At);
+        if self.set(name, value, deadline, &limits) { Ok(()) } else { Err(TWICE) }
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod load;
 mod save;
+mod stream;
 
 pub(crate) use load::{Setting, load};
 pub(crate) use save::save;

@@ -1,24 +1,26 @@
 //! From the value of a key to its RDB form: each type in the packing that fits how it is held.
 
-use crate::error::Error;
+use super::stream::save_stream;
+use crate::config::Encodings;
 use crate::keyspace::Value;
-use crate::value::rdb::{Element, Saver, Target};
+use crate::value::hash::HashRef;
+use crate::value::rdb::{Element, Saver};
 use crate::value::set::SetRef;
 use crate::value::zset::ZsetRef;
 
-/// Writes a value for these readers; long strings are compressed or not.
-pub(crate) fn save(value: Value<'_>, target: Target, compress: bool) -> Result<Saver, Error> {
-    let mut saver = Saver::new(target, compress);
+/// Writes a value for the readers that the settings name.
+pub(crate) fn save(value: Value<'_>, encodings: &Encodings) -> Saver {
+    let mut saver = Saver::new(encodings.rdb_target, encodings.rdb_compression);
     match value {
         Value::Bytes(bytes) => saver.string(Element::Bytes(bytes)),
         Value::Integer(value) => saver.string(Element::Integer(value)),
         Value::List(list) => saver.list(list.parts()),
         Value::Set(set) => save_set(&mut saver, set),
+        Value::Hash(hash) => save_hash(&mut saver, hash),
         Value::Zset(zset) => save_zset(&mut saver, zset),
-        #[allow(unreachable_patterns, reason = "there are types beside strings")]
-        _ => return Err(Error::WrongType),
+        Value::Stream(stream) => return save_stream(stream, encodings),
     }
-    Ok(saver)
+    saver
 }
 
 fn save_set(saver: &mut Saver, set: SetRef<'_>) {
@@ -27,6 +29,21 @@ fn save_set(saver: &mut Saver, set: SetRef<'_>) {
         SetRef::Integers(integers) => saver.integer_set(integers.iter()),
         SetRef::Packed(_) => saver.small_set(set.len(), members),
         SetRef::Table(_) => saver.set(set.len(), members),
+    }
+}
+
+/// Fields whose deadlines have passed are written, too: whoever reads them knows their own time.
+fn save_hash(saver: &mut Saver, hash: HashRef<'_>) {
+    let element = Element::from;
+    if let Some(earliest_ms) = hash.first_deadline() {
+        let fields =
+            hash.iter().map(|field| (element(field.name), element(field.value), field.deadline_ms));
+        return saver.hash_with_deadlines(hash.len(), earliest_ms, fields);
+    }
+    let fields = hash.iter().map(|field| (element(field.name), element(field.value)));
+    match hash {
+        HashRef::Packed(_) => saver.small_hash(fields),
+        HashRef::Table(_) => saver.hash(hash.len(), fields),
     }
 }
 

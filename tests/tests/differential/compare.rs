@@ -42,7 +42,10 @@ pub(crate) fn same(words: &[Vec<u8>], real: &[u8], ours: &[u8]) -> bool {
     let name = String::from_utf8_lossy(&words[0]).to_ascii_uppercase();
     let has = |word: &str| words.iter().any(|it| it.eq_ignore_ascii_case(word.as_bytes()));
     if real.is_error() || ours.is_error() {
-        return false;
+        // Later versions let some commands have more words, and know that infinity is not negative.
+        let loose: [&[u8]; 2] = [b"ERR wrong number of arguments", b"ERR timeout is negative"];
+        let is_loose = |text: &[u8]| loose.iter().any(|start| text.starts_with(start));
+        return ours.is_error() && matches!(&real, Value::Error(text) if is_loose(text));
     }
     debug_assert!(real_len > 0 && ours_len > 0, "a reply has bytes");
     let name = name.as_str();
@@ -60,8 +63,8 @@ pub(crate) fn same(words: &[Vec<u8>], real: &[u8], ours: &[u8]) -> bool {
                 || name.starts_with("GEO");
             let (real, ours) =
                 if has_doubles { (numbers(&real), numbers(&ours)) } else { (real, ours) };
-            let is_ordered =
-                !UNORDERED.contains(&name) || has("ASC") || has("DESC") || has("COUNT");
+            let by_distance = has("ASC") || has("DESC") || has("COUNT");
+            let is_ordered = !UNORDERED.contains(&name) || name.starts_with("GEO") && by_distance;
             if is_ordered { real == ours } else { unordered(&real) == unordered(&ours) }
         }
     }
@@ -119,11 +122,12 @@ fn shape(value: &Value) -> String {
     }
 }
 
-/// Every text that is a number replaced by one spelling of it: 7.0 prints doubles with 17 digits.
+/// Every text that is a number replaced by one spelling of it: 7.0 prints doubles with 17 digits,
+/// and keeps the sign of zero in some encodings only.
 fn numbers(value: &Value) -> Value {
     let spell = |text: &[u8]| {
         let number: Option<f64> = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
-        number.map_or_else(|| text.to_vec(), |number| format!("{number:?}").into_bytes())
+        number.map_or_else(|| text.to_vec(), |number| format!("{:?}", number + 0.0).into_bytes())
     };
     match value {
         Value::Bulk(text) => Value::Bulk(spell(text)),

@@ -21,6 +21,9 @@ pub(crate) const READER: usize = 6;
 /// A command that takes longer on the real server waits for ever.
 const PATIENCE: Duration = Duration::from_millis(400);
 
+/// A longer word is not shown.
+const SHOWN_BYTES_MAX: usize = 150;
+
 /// Why a run failed.
 pub(crate) type Difference = String;
 
@@ -35,6 +38,10 @@ pub(crate) fn line(text: &str) -> Words {
 /// The words as they could be typed.
 pub(crate) fn shown(words: &[Vec<u8>]) -> String {
     let quote = |word: &Vec<u8>| {
+        if word.len() > SHOWN_BYTES_MAX {
+            let from = word[..20].escape_ascii();
+            return format!("\"{from}...\" (so that it has {} bytes)", word.len());
+        }
         let plain = !word.is_empty()
             && word.iter().all(|byte| byte.is_ascii_graphic() && !b"\"'\\".contains(byte));
         if plain {

@@ -8,6 +8,8 @@ use orrery_tests::real_redis::RealRedis;
 use super::pair::{Difference, Pair};
 use super::steps::{Step, perform};
 
+/// How the difference begins if ours has panicked.
+const PANIC: &str = "a panic";
 /// Longest that a run may be shortened.
 const SHRINK_TIME: Duration = Duration::from_secs(60);
 
@@ -21,7 +23,7 @@ pub(crate) fn run(real: &RealRedis, seed: u64, steps: &[Step]) -> Result<(), (us
                 .downcast_ref::<String>()
                 .cloned()
                 .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-            Err(format!("a panic: {}", text.unwrap_or_default()))
+            Err(format!("{PANIC}: {}", text.unwrap_or_default()))
         });
         result.map_err(|difference| (index, difference))?;
     }
@@ -43,11 +45,12 @@ pub(crate) fn shrink(real: &RealRedis, seed: u64, steps: &[Step]) -> (Vec<Step>,
             let mut fewer = steps.clone();
             fewer.drain(from..(from + chunk).min(steps.len()));
             match run(real, seed, &fewer) {
-                Err((last, why)) => {
+                // A panic must not give way to a mere difference.
+                Err((last, why)) if !difference.starts_with(PANIC) || why.starts_with(PANIC) => {
                     fewer.truncate(last + 1);
                     (steps, difference) = (fewer, why);
                 }
-                Ok(()) => from += chunk,
+                _ => from += chunk,
             }
         }
         if chunk == 1 && steps.len() == before {

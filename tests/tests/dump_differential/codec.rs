@@ -49,7 +49,8 @@ fn read(value: &[u8]) -> Owned {
             (Owned::Zset(members), Item::ZsetMember { member, score }) => {
                 members.push((member.to_vec(), score));
             }
-            (Owned::Stream(entries, ..), Item::StreamEntry { id, fields }) => {
+            (Owned::Stream(..), Item::StreamEntry { is_deleted: true, .. }) => {}
+            (Owned::Stream(entries, ..), Item::StreamEntry { id, fields, .. }) => {
                 let fields = fields.iter().map(|(name, value)| (name.to_vec(), value.to_vec()));
                 entries.push((id, fields.collect()));
             }

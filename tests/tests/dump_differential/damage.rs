@@ -5,15 +5,13 @@ use orrery_engine::Seed;
 use orrery_engine::rng::Rng;
 use orrery_engine::value::rdb;
 
-use crate::draw::{Draw, words};
+use crate::draw::{Draw, KINDS, words};
 use crate::pair::Pair;
 
 const VALUES_PER_KIND: u64 = 12;
 const DAMAGES_PER_VALUE: usize = 60;
 /// Longer ones are hit too rarely where it matters.
 const VALUE_BYTES_MAX: usize = 2000;
-/// What this engine has so far.
-const KINDS: [&str; 2] = ["string", "set"];
 
 /// Changes, removes or adds a few bytes.
 fn damage(value: &mut Vec<u8>, rng: &mut Rng) {

@@ -4,12 +4,10 @@ use orrery_engine::Seed;
 use orrery_engine::rng::Rng;
 use orrery_tests::resp_value::Value;
 
-use crate::draw::{Draw, words};
+use crate::draw::{Draw, KINDS, words};
 use crate::pair::{Pair, stream_in_full};
 
 const VALUES_PER_KIND: u64 = 30;
-/// What this engine has so far.
-const KINDS: [&str; 2] = ["string", "set"];
 
 /// Moves the value at `k` to the other server and looks whether it is the same there.
 fn check_moves(pair: &mut Pair, seed: u64, kind: &str) {

@@ -4,9 +4,9 @@ use orrery_tests::resp_value::Value;
 
 use crate::model::{
     Consumer, Group, Held, ID_MAX, Id, Model, Pending, Producers, Stream, after, consumer_name,
-    group_name, id_text, id_value, key_name, text,
+    group_name, id_value, key_name, text,
 };
-use crate::ops::{Add, Claim, Cut, From, IdOf, Key, Mode, NewId, Op, Reading, References, Trim};
+use crate::ops::{Add, Claim, Cut, IdOf, Key, Mode, NewId, Op, References, Trim};
 
 /// The fields of entries; some have others than those before them.
 const FIELDS: [&[&str]; 4] = [&["a"], &["a"], &["sensor", "reading"], &["a", "7", "a"]];
@@ -25,7 +25,8 @@ fn pairs(pairs: Vec<(&str, Value)>) -> Value {
     Value::Array(pairs.into_iter().flat_map(|(name, value)| [text(name), value]).collect())
 }
 
-fn fields(add: &Add) -> Vec<(String, String)> {
+/// The fields and values of an entry to add.
+pub fn fields(add: &Add) -> Vec<(String, String)> {
     let names = FIELDS[usize::from(add.fields)].iter();
     names.map(|name| ((*name).to_owned(), add.value.clone())).collect()
 }
@@ -36,323 +37,6 @@ fn no_group(key: Key, group: &str) -> Value {
 }
 
 impl Model {
-    // Words.
-
-    pub fn words_of(&self, op: &Op) -> Vec<Vec<u8>> {
-        let mut words: Vec<String> = Vec::new();
-        self.say(op, &mut |word: &str| words.push(word.to_owned()));
-        words.into_iter().map(String::into_bytes).collect()
-    }
-
-    fn say(&self, op: &Op, say: &mut impl FnMut(&str)) {
-        match op {
-            Op::Add(_) | Op::AddOnce { .. } | Op::Configure { .. } | Op::Trim(..) => {
-                self.say_add(op, say);
-            }
-            Op::Read(reading) | Op::Block(reading) => {
-                self.say_reading(reading, matches!(op, Op::Block(_)), say);
-            }
-            Op::Create { .. }
-            | Op::SetGroupId { .. }
-            | Op::Destroy(..)
-            | Op::CreateConsumer(..)
-            | Op::DeleteConsumer(..) => self.say_group(op, say),
-            Op::Claim(claim) => self.say_claim(claim, say),
-            Op::Acknowledge(..)
-            | Op::AcknowledgeDelete(..)
-            | Op::Release { .. }
-            | Op::Pending(..)
-            | Op::PendingRange { .. }
-            | Op::AutoClaim { .. } => self.say_pending(op, say),
-            _ => self.say_log(op, say),
-        }
-    }
-
-    fn say_log(&self, op: &Op, say: &mut impl FnMut(&str)) {
-        let id = |key, id| id_text(self.id(key, id));
-        match op {
-            Op::Delete(key, ids) => {
-                ["XDEL", &key_name(*key)].map(&mut *say);
-                ids.iter().for_each(|&it| say(&id(*key, it)));
-            }
-            Op::DeleteEx(key, references, ids) => {
-                ["XDELEX", &key_name(*key)].map(&mut *say);
-                self.say_doomed(*key, *references, ids, say);
-            }
-            Op::DropKey(key) => drop(["DEL", &key_name(*key)].map(say)),
-            Op::MakeString(key) => drop(["SET", &key_name(*key), "text"].map(say)),
-            Op::SetId { key, id: last, added, max_deleted } => {
-                ["XSETID", &key_name(*key), &id(*key, *last)].map(&mut *say);
-                if let Some(added) = added {
-                    ["ENTRIESADDED", &added.to_string()].map(&mut *say);
-                }
-                if let Some(max_deleted) = max_deleted {
-                    ["MAXDELETEDID", &id(*key, *max_deleted)].map(&mut *say);
-                }
-            }
-            Op::Len(key) => drop(["XLEN", &key_name(*key)].map(say)),
-            Op::Range { key, start, end, count, reverse } => {
-                let [start, end] = [*start, *end].map(|bound| self.bound(*key, bound));
-                let words =
-                    if *reverse { ["XREVRANGE", &end, &start] } else { ["XRANGE", &start, &end] };
-                [words[0], &key_name(*key), words[1], words[2]].map(&mut *say);
-                if let Some(count) = count {
-                    ["COUNT", &count.to_string()].map(say);
-                }
-            }
-            Op::InfoStream(key, full) => {
-                ["XINFO", "STREAM", &key_name(*key)].map(&mut *say);
-                if let Some(count) = full {
-                    say("FULL");
-                    if let Some(count) = count {
-                        ["COUNT", &count.to_string()].map(say);
-                    }
-                }
-            }
-            Op::InfoGroups(key) => drop(["XINFO", "GROUPS", &key_name(*key)].map(say)),
-            Op::InfoConsumers(key, group) => {
-                drop(["XINFO", "CONSUMERS", &key_name(*key), &group_name(*group)].map(say));
-            }
-            other => unreachable!("{other:?} is said elsewhere"),
-        }
-    }
-
-    fn bound(&self, key: Key, (id, excluded): (IdOf, bool)) -> String {
-        match (id, excluded) {
-            (IdOf::Edge(greatest), false) => (if greatest { "+" } else { "-" }).to_owned(),
-            (id, false) => id_text(self.id(key, id)),
-            (id, true) => format!("({}", id_text(self.id(key, id))),
-        }
-    }
-
-    fn say_doomed(
-        &self,
-        key: Key,
-        references: References,
-        ids: &[IdOf],
-        say: &mut impl FnMut(&str),
-    ) {
-        match references {
-            References::Keep => {}
-            References::Drop => say("delref"),
-            References::Acked => say("ACKED"),
-        }
-        ["IDS", &ids.len().to_string()].map(&mut *say);
-        ids.iter().for_each(|&id| say(&id_text(self.id(key, id))));
-    }
-
-    fn say_trim(&self, key: Key, trim: &Trim, say: &mut impl FnMut(&str)) {
-        let (word, threshold) = match trim.cut {
-            Cut::MaxLen(max) => ("MAXLEN", max.to_string()),
-            Cut::MinId(id) => ("MINID", id_text(self.id(key, id))),
-        };
-        [word, if trim.approximate { "~" } else { "=" }, &threshold].map(&mut *say);
-        if let Some(limit) = trim.limit {
-            ["LIMIT", &limit.to_string()].map(&mut *say);
-        }
-        match trim.references {
-            None => {}
-            Some(References::Keep) => say("KEEPREF"),
-            Some(References::Drop) => say("DELREF"),
-            Some(References::Acked) => say("ACKED"),
-        }
-    }
-
-    fn say_add(&self, op: &Op, say: &mut impl FnMut(&str)) {
-        match op {
-            Op::Add(add) => {
-                let last = self.stream(add.key).ok().flatten().map_or((0, 0), |it| it.last);
-                ["XADD", &key_name(add.key)].map(&mut *say);
-                if add.no_stream_made {
-                    say("NOMKSTREAM");
-                }
-                if let Some(trim) = &add.trim {
-                    self.say_trim(add.key, trim, say);
-                }
-                say(&match add.id {
-                    NewId::After(..) => id_text(self.id_after(last, add.id)),
-                    NewId::AutoSeq(ms) => format!("{}-*", last.0.saturating_add(ms.into())),
-                    NewId::Auto => "*".to_owned(),
-                    NewId::Some(id) => id_text(self.id(add.key, id)),
-                });
-                for (name, value) in fields(add) {
-                    [&*name, &*value].map(&mut *say);
-                }
-            }
-            Op::AddOnce { key, producer, name, value } => {
-                ["XADD", &key_name(*key)].map(&mut *say);
-                match name {
-                    Some(name) => ["IDMP", &format!("p{producer}"), &format!("n{name}")]
-                        .map(&mut *say)
-                        .to_vec(),
-                    None => ["IDMPAUTO", &format!("p{producer}")].map(&mut *say).to_vec(),
-                };
-                drop(["*", "a", &value.to_string()].map(say));
-            }
-            Op::Configure { key, secs, names } => {
-                ["XCFGSET", &key_name(*key)].map(&mut *say);
-                if let Some(secs) = secs {
-                    ["IDMP-DURATION", &secs.to_string()].map(&mut *say);
-                }
-                if let Some(names) = names {
-                    ["IDMP-MAXSIZE", &names.to_string()].map(&mut *say);
-                }
-            }
-            Op::Trim(key, trim) => {
-                ["XTRIM", &key_name(*key)].map(&mut *say);
-                self.say_trim(*key, trim, say);
-            }
-            other => unreachable!("{other:?} is said elsewhere"),
-        }
-    }
-
-    fn say_reading(&self, reading: &Reading, blocks: bool, say: &mut impl FnMut(&str)) {
-        match reading.reader {
-            None => say("XREAD"),
-            Some((group, it)) => {
-                ["XREADGROUP", "GROUP", &group_name(group), &consumer_name(it)].map(&mut *say);
-            }
-        }
-        if let Some(count) = reading.count {
-            ["COUNT", &count.to_string()].map(&mut *say);
-        }
-        if blocks {
-            ["BLOCK", &reading.patience_ms.unwrap_or(0).to_string()].map(&mut *say);
-        }
-        if let Some(min_idle_ms) = reading.min_idle_ms {
-            ["CLAIM", &min_idle_ms.to_string()].map(&mut *say);
-        }
-        if reading.no_ack {
-            say("NOACK");
-        }
-        say("STREAMS");
-        reading.streams.iter().for_each(|(key, _)| say(&key_name(*key)));
-        for &(key, from) in &reading.streams {
-            say(&match (from, reading.reader.is_some()) {
-                (From::After(id), _) => id_text(self.id(key, id)),
-                (_, true) => ">".to_owned(),
-                (From::New, false) => "$".to_owned(),
-                (From::Last, false) => "+".to_owned(),
-            });
-        }
-    }
-
-    fn say_group(&self, op: &Op, say: &mut impl FnMut(&str)) {
-        let id = |key: &Key, id: &Option<IdOf>| {
-            id.map_or("$".to_owned(), |id| id_text(self.id(*key, id)))
-        };
-        let mut say_read = None;
-        match op {
-            Op::Create { key, group, id: last, make_stream, read } => {
-                let last = id(key, last);
-                ["XGROUP", "CREATE", &key_name(*key), &group_name(*group), &last].map(&mut *say);
-                if *make_stream {
-                    say("MKSTREAM");
-                }
-                say_read = *read;
-            }
-            Op::SetGroupId { key, group, id: last, read } => {
-                let last = id(key, last);
-                ["XGROUP", "SETID", &key_name(*key), &group_name(*group), &last].map(&mut *say);
-                say_read = *read;
-            }
-            Op::Destroy(key, group) => {
-                ["XGROUP", "DESTROY", &key_name(*key), &group_name(*group)].map(&mut *say);
-            }
-            Op::CreateConsumer(key, group, it) => {
-                ["XGROUP", "CREATECONSUMER", &key_name(*key), &group_name(*group)].map(&mut *say);
-                say(&consumer_name(*it));
-            }
-            Op::DeleteConsumer(key, group, it) => {
-                ["XGROUP", "DELCONSUMER", &key_name(*key), &group_name(*group)].map(&mut *say);
-                say(&consumer_name(*it));
-            }
-            other => unreachable!("{other:?} is said elsewhere"),
-        }
-        if let Some(read) = say_read {
-            ["ENTRIESREAD", &read.to_string()].map(say);
-        }
-    }
-
-    fn say_claim(&self, claim: &Claim, say: &mut impl FnMut(&str)) {
-        let key = claim.key;
-        ["XCLAIM", &key_name(key), &group_name(claim.group)].map(&mut *say);
-        [consumer_name(claim.consumer), claim.min_idle_ms.to_string()].map(|word| say(&word));
-        claim.ids.iter().for_each(|&id| say(&id_text(self.id(key, id))));
-        if let Some(idle_ms) = claim.idle_ms {
-            ["IDLE", &idle_ms.to_string()].map(&mut *say);
-        }
-        if let Some(retry_count) = claim.retry_count {
-            ["RETRYCOUNT", &retry_count.to_string()].map(&mut *say);
-        }
-        if claim.force {
-            say("FORCE");
-        }
-        if claim.just_id {
-            say("JUSTID");
-        }
-        if let Some(id) = claim.last_id {
-            ["LASTID", &id_text(self.id(key, id))].map(say);
-        }
-    }
-
-    fn say_pending(&self, op: &Op, say: &mut impl FnMut(&str)) {
-        let id = |key: &Key, id: &IdOf| id_text(self.id(*key, *id));
-        match op {
-            Op::Acknowledge(key, group, ids) => {
-                ["XACK", &key_name(*key), &group_name(*group)].map(&mut *say);
-                ids.iter().for_each(|it| say(&id(key, it)));
-            }
-            Op::AcknowledgeDelete(key, group, references, ids) => {
-                ["XACKDEL", &key_name(*key), &group_name(*group)].map(&mut *say);
-                self.say_doomed(*key, *references, ids, say);
-            }
-            Op::Release { key, group, mode, ids, retry, force } => {
-                ["XNACK", &key_name(*key), &group_name(*group)].map(&mut *say);
-                say(match mode {
-                    Mode::Silent => "SILENT",
-                    Mode::Fail => "FAIL",
-                    Mode::Fatal => "FATAL",
-                });
-                if *force {
-                    say("FORCE");
-                }
-                self.say_doomed(*key, References::Keep, ids, say);
-                if let Some(retry) = retry {
-                    ["RETRYCOUNT", &retry.to_string()].map(say);
-                }
-            }
-            Op::Pending(key, group) => {
-                drop(["XPENDING", &key_name(*key), &group_name(*group)].map(say));
-            }
-            Op::PendingRange { key, group, min_idle_ms, start, end, count, consumer } => {
-                ["XPENDING", &key_name(*key), &group_name(*group)].map(&mut *say);
-                if let Some(min_idle_ms) = min_idle_ms {
-                    ["IDLE", &min_idle_ms.to_string()].map(&mut *say);
-                }
-                [*start, *end].map(|bound| say(&self.bound(*key, bound)));
-                say(&count.to_string());
-                if let Some(consumer) = consumer {
-                    say(&consumer_name(*consumer));
-                }
-            }
-            Op::AutoClaim { key, group, consumer, min_idle_ms, start, count, just_id } => {
-                ["XAUTOCLAIM", &key_name(*key), &group_name(*group)].map(&mut *say);
-                [consumer_name(*consumer), min_idle_ms.to_string()].map(|word| say(&word));
-                say(&id(key, start));
-                if let Some(count) = count {
-                    ["COUNT", &count.to_string()].map(&mut *say);
-                }
-                if *just_id {
-                    say("JUSTID");
-                }
-            }
-            other => unreachable!("{other:?} is said elsewhere"),
-        }
-    }
-
-    // Replies.
-
     /// What a command must reply; the model is changed as the server must be.
     pub fn apply(&mut self, op: &Op) -> Value {
         self.reply(op).unwrap_or_else(|error| error)
@@ -405,6 +89,14 @@ impl Model {
                 Ok(Value::Array(ids.into_iter().map(outcome).collect()))
             }
             Op::DropKey(key) => Ok(integer(i64::from(self.keys.remove(key).is_some()))),
+            Op::Copy(from, to) if from == to => {
+                Err(Value::error("ERR source and destination objects are the same"))
+            }
+            Op::Copy(from, to) => {
+                let Some(held) = self.keys.get(from).cloned() else { return Ok(integer(0)) };
+                self.keys.insert(*to, held);
+                Ok(integer(1))
+            }
             Op::MakeString(key) => {
                 self.keys.insert(*key, Held::Text);
                 Ok(Value::simple("OK"))
@@ -780,7 +472,7 @@ impl Model {
             };
             let count = match claim.retry_count {
                 Some(retry_count) => retry_count.into(),
-                None => count.saturating_add(i64::from(!claim.just_id)),
+                None => count.wrapping_add(i64::from(!claim.just_id)),
             };
             let owner = Some(consumer_name(claim.consumer));
             let at = now - claim.idle_ms.map_or(0, u64::from);
@@ -823,7 +515,7 @@ impl Model {
                 continue;
             }
             let owner = Some(consumer_name(*consumer));
-            let count = pending.count.saturating_add(i64::from(!just_id));
+            let count = pending.count.wrapping_add(i64::from(!just_id));
             *pending = Pending { owner, at: now, turn: 0, count };
             group.see(&consumer_name(*consumer), now).active = Some(now);
             claimed.push(id);

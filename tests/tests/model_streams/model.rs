@@ -263,7 +263,7 @@ impl Stream {
     /// The group moves on to an entry that it has not read.
     fn advance(&self, group: &mut Group, id: Id) {
         match group.read {
-            Some(read) if !self.has_tombstone(id) => group.read = Some(read + 1),
+            Some(read) if !self.has_tombstone(id) => group.read = Some(read.wrapping_add(1)),
             _ if self.added != 0 => group.read = self.read_up_to(id),
             _ => {}
         }
@@ -537,7 +537,7 @@ impl Model {
                 if stream.entries.contains_key(&id) {
                     entries.push(stream.entry(id));
                     pending.at = now;
-                    pending.count = pending.count.saturating_add(1);
+                    pending.count = pending.count.wrapping_add(1);
                 } else {
                     entries.push(Value::Array(vec![id_value(id), Value::NullArray]));
                 }
@@ -553,7 +553,7 @@ impl Model {
             let numbers = [Value::Integer(idle as i64), Value::Integer(pending.count)];
             let entry = [id_value(id), stream.fields(id)].into_iter().chain(numbers);
             entries.push(Value::Array(entry.collect()));
-            let count = pending.count.saturating_add(1);
+            let count = pending.count.wrapping_add(1);
             *pending = Pending { owner: owner.clone(), at: now, turn: 0, count };
         }
         let claimed = entries.len();

@@ -126,6 +126,7 @@ pub enum Op {
     DeleteEx(Key, References, Vec<IdOf>),
     DropKey(Key),
     MakeString(Key),
+    Copy(Key, Key),
     SetId {
         key: Key,
         id: IdOf,
@@ -377,6 +378,7 @@ fn others() -> impl Strategy<Value = Op> {
     prop_oneof![
         1 => key().prop_map(Op::DropKey),
         1 => Just(Op::MakeString(1)),
+        1 => (key(), key()).prop_map(|(from, to)| Op::Copy(from, to)),
         2 => (key(), prop::option::of(prop::option::of(0..5_u8)))
             .prop_map(|(key, full)| Op::InfoStream(key, full)),
         1 => key().prop_map(Op::InfoGroups),

@@ -23,11 +23,20 @@ const BYTES_PER_STEP: usize = 1 << 20;
 const BIG_NODES: usize = 64;
 
 /// The nodes of a list, in order.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Nodes {
     pub(super) nodes: VecDeque<Node>,
     len: usize,
     node_bytes: usize,
+}
+
+impl Clone for Nodes {
+    /// A copy is as large as it must be, whatever room the original has.
+    fn clone(&self) -> Self {
+        let nodes = self.nodes.clone();
+        let node_bytes = nodes.iter().map(Node::memory_bytes).sum();
+        Self { nodes, len: self.len, node_bytes }
+    }
 }
 
 impl Nodes {

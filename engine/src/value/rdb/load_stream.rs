@@ -69,7 +69,7 @@ fn different<T: Ord>(mut names: Vec<T>) -> Result<(), Corrupt> {
 struct Entries {
     length: u64,
     first: Option<Id>,
-    /// The last identifier, also of a deleted entry.
+    /// The last entry that was not deleted.
     last: Id,
 }
 
@@ -89,20 +89,22 @@ impl Entries {
             return Err(Corrupt("a block whose names do not end"));
         }
         let mut fields = Vec::new();
+        let mut starts_block = true;
         while valid > 0 || deleted > 0 {
             let (id, is_deleted) = entry(&mut elements, master, &names, &mut fields)?;
-            if id <= self.last {
-                return Err(Corrupt("entries out of order"));
-            }
-            self.last = id;
             if is_deleted {
                 deleted -= 1;
-                continue;
+            } else {
+                if id <= self.last {
+                    return Err(Corrupt("entries out of order"));
+                }
+                self.last = id;
+                valid -= 1;
+                self.length += 1;
+                self.first.get_or_insert(id);
             }
-            valid -= 1;
-            self.length += 1;
-            self.first.get_or_insert(id);
-            visit(Item::StreamEntry { id, fields: &fields })?;
+            visit(Item::StreamEntry { id, fields: &fields, starts_block, is_deleted })?;
+            starts_block = false;
         }
         if (valid, deleted) != (0, 0) {
             return Err(Corrupt("a block with other entries than it says"));

@@ -78,12 +78,17 @@ pub enum Item<'a> {
         /// Its score, which is a number.
         score: f64,
     },
-    /// An entry of a stream; identifiers ascend.
+    /// An entry of a stream. Identifiers ascend, but for those of deleted entries: XSETID may have
+    /// gone back behind them.
     StreamEntry {
         /// Its identifier.
         id: Id,
         /// Its fields and values; at least one.
         fields: &'a [(Element<'a>, Element<'a>)],
+        /// Whether it is the first of a block.
+        starts_block: bool,
+        /// Whether it was deleted, and only its place is left.
+        is_deleted: bool,
     },
     /// What a stream knows beside its entries.
     StreamTotals(Totals),

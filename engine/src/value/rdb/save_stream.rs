@@ -291,7 +291,7 @@ mod tests {
         let mut groups_left = groups.iter();
         load(&value, Dialect::Redis, &mut |item| {
             match item {
-                Item::StreamEntry { id, fields } => {
+                Item::StreamEntry { id, fields, is_deleted: false, .. } => {
                     let pairs = fields.iter().map(|(a, b)| (a.to_vec(), b.to_vec()));
                     read.push((id, pairs.collect::<Vec<_>>()));
                 }

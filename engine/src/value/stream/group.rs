@@ -37,23 +37,6 @@ pub struct Group {
     claim_order: Option<BTreeSet<ClaimOrder>>,
 }
 
-impl Clone for Group {
-    fn clone(&self) -> Self {
-        // A copy has less room to grow.
-        let consumers = self.consumers.clone();
-        let heap_bytes = |consumer: &Box<Consumer>| consumer.heap_bytes();
-        Self {
-            consumer_bytes: consumers.iter().flatten().map(heap_bytes).sum(),
-            consumers,
-            name: self.name.clone(),
-            pending: self.pending.clone(),
-            by_name: self.by_name.clone(),
-            claim_order: self.claim_order.clone(),
-            ..*self
-        }
-    }
-}
-
 /// How a claim changes the number of deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deliveries {
@@ -74,6 +57,23 @@ pub struct Claim {
     pub delivered_ms: u64,
     /// How often it was delivered.
     pub deliveries: Deliveries,
+}
+
+impl Clone for Group {
+    fn clone(&self) -> Self {
+        let consumers = self.consumers.clone();
+        // The copies have no room to grow.
+        let consumer_bytes = consumers.iter().flatten().map(|it| it.heap_bytes()).sum();
+        Self {
+            name: self.name.clone(),
+            pending: self.pending.clone(),
+            consumers,
+            by_name: self.by_name.clone(),
+            consumer_bytes,
+            claim_order: self.claim_order.clone(),
+            ..*self
+        }
+    }
 }
 
 impl Group {
@@ -120,7 +120,8 @@ impl Group {
         }
         match self.entries_read {
             Some(read) if !has_tombstone_from(log, id) => {
-                self.entries_read = Some(read.saturating_add(1));
+                // It wraps as that of Redis does.
+                self.entries_read = Some(read.wrapping_add(1));
             }
             _ if log.entries_added() != 0 => self.entries_read = entries_up_to(log, id),
             _ => {}
@@ -249,7 +250,7 @@ impl Group {
     /// A pending entry is delivered to its owner once more.
     pub fn deliver_again(&mut self, id: StreamId, now_ms: u64) {
         if let Some(&pending) = self.pending(id) {
-            let deliveries = pending.deliveries.saturating_add(1);
+            let deliveries = pending.deliveries.wrapping_add(1);
             self.put(Pending { since: now_ms, deliveries, ..pending });
         }
     }
@@ -259,7 +260,7 @@ impl Group {
         let before = self.pending(id).map_or(1, |pending| pending.deliveries);
         let deliveries = match claim.deliveries {
             Deliveries::Keep => before,
-            Deliveries::Add => before.saturating_add(1),
+            Deliveries::Add => before.wrapping_add(1),
             Deliveries::Set(deliveries) => deliveries,
         };
         let owner = Some(claim.owner);

@@ -15,9 +15,9 @@ pub(super) struct Groups {
 
 impl Clone for Groups {
     fn clone(&self) -> Self {
-        // A copy has less room to grow.
         let list = self.list.clone();
-        Self { heap_bytes: list.iter().map(|group| group.heap_bytes()).sum(), list }
+        let heap_bytes = list.iter().map(|group| group.heap_bytes()).sum();
+        Self { list, heap_bytes }
     }
 }
 

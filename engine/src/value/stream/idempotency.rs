@@ -40,15 +40,6 @@ pub struct Idempotency {
     heap_bytes: usize,
 }
 
-impl Clone for Idempotency {
-    fn clone(&self) -> Self {
-        // A copy has less room to grow.
-        let producers = self.producers.clone();
-        let heap_bytes = producers.iter().map(Producer::heap_bytes).sum();
-        Self { producers, heap_bytes, ..*self }
-    }
-}
-
 #[derive(Clone, Debug)]
 struct Producer {
     name: Box<[u8]>,
@@ -80,6 +71,15 @@ pub struct IdempotencyCounts {
     pub added: u64,
     /// Entries that were not added a second time.
     pub duplicates: u64,
+}
+
+impl Clone for Idempotency {
+    fn clone(&self) -> Self {
+        let producers = self.producers.clone();
+        // The copies have no room to grow.
+        let heap_bytes = producers.iter().map(Producer::heap_bytes).sum();
+        Self { producers, heap_bytes, ..*self }
+    }
 }
 
 impl Idempotency {

@@ -11,7 +11,7 @@ pub struct Pending {
     pub id: StreamId,
     /// When it was last delivered; of an entry without an owner, its place in their queue.
     pub(super) since: u64,
-    /// How often it was delivered.
+    /// How often it was delivered; wraps as the count of Redis does.
     pub deliveries: i64,
     /// Whose it is; nobody's after XNACK.
     pub owner: Option<ConsumerNumber>,
