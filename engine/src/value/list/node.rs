@@ -15,7 +15,7 @@ const BYTES_MIN: usize = 64;
 pub(super) const HEADER_BYTES: usize = 2;
 
 /// A part of a list.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Node {
     /// Room, then the entries; or the element.
     bytes: Vec<u8>,
@@ -25,6 +25,13 @@ pub(super) struct Node {
     count: u16,
     /// Whether there is one element and the bytes are it, as it is.
     is_plain: bool,
+}
+
+impl Clone for Node {
+    /// A copy has no room.
+    fn clone(&self) -> Self {
+        Self { bytes: self.content().to_vec(), start: 0, ..*self }
+    }
 }
 
 impl Node {
