@@ -373,12 +373,7 @@ impl Group {
         let order = self.claim_order.as_ref().map_or(0, |order| order.len() * CLAIM_ORDER_BYTES);
         let places = self.consumers.capacity() * size_of::<Option<Box<Consumer>>>()
             + self.by_name.capacity() * size_of::<ConsumerNumber>();
-        size_of::<Self>()
-            + self.name.len()
-            + self.pending.heap_bytes()
-            + self.consumer_bytes
-            + places
-            + order
+        self.name.len() + self.pending.heap_bytes() + self.consumer_bytes + places + order
     }
 
     /// Drops some of it; true when nothing is left. It is not used for anything else any more.
