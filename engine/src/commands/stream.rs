@@ -280,7 +280,8 @@ fn xsetid(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         let log = stream.log_mut();
         let max_deleted =
             if max_deleted == StreamId::MIN { log.max_deleted_id() } else { max_deleted };
-        let is_set = log.set_counters(last_id, max_deleted, added.unwrap_or(log.entries_added()));
+        let is_set =
+            log.set_counters(last_id, max_deleted, added.unwrap_or_else(|| log.entries_added()));
         debug_assert!(is_set, "no entry is after the last id");
     })?;
     cx.changed(key, "xsetid");

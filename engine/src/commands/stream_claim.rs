@@ -64,7 +64,7 @@ fn find_group(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Found, Error> {
 }
 
 fn number(word: &[u8], error: &'static str) -> Result<i64, Error> {
-    parse_integer(word).ok_or(Error::fixed(error))
+    parse_integer(word).ok_or_else(|| Error::fixed(error))
 }
 
 /// The options of XCLAIM.

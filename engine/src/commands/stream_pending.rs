@@ -202,7 +202,7 @@ impl Release {
     /// The number of deliveries of an entry from now on; of one that was not pending if `None`.
     fn deliveries(&self, before: Option<i64>) -> i64 {
         let before = before.unwrap_or(0);
-        self.retry_count.unwrap_or(match self.mode {
+        self.retry_count.unwrap_or_else(|| match self.mode {
             Mode::Silent => before.saturating_sub(1).max(0),
             Mode::Fail => before,
             Mode::Fatal => i64::MAX,
