@@ -308,6 +308,10 @@ const OTHER_ARGUMENTS: &[&str] = &[
     "geohash",
     "geopos",
     "pfmerge",
+    // With what becomes of references, CLAIM, and the names that producers give to entries.
+    "xadd",
+    "xreadgroup",
+    "xtrim",
     // With polygons.
     "geosearch",
     "geosearchstore",

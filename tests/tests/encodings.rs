@@ -179,8 +179,11 @@ fn only_lists_become_small_again() {
     let hdel = shrink("HDEL k", 599).replace(" m", " f");
     client.assert_form(&[&fields(600), &hdel], "hashtable");
     client.assert_form(&["SADD k 1 a", "SREM k a"], "listpack");
-    client.assert_form(&[&elements(9), "LPOP k 4"], "quicklist");
-    client.assert_form(&[&elements(9), "LPOP k 5"], "listpack");
+    // One node of at most half the limit.
+    client.assert_form(&[&elements(9), "RPOP k 4"], "quicklist");
+    client.assert_form(&[&elements(9), "RPOP k 5"], "listpack");
+    client.assert_form(&[&elements(9), "LPOP k 7"], "quicklist");
+    client.assert_form(&[&elements(9), "LPOP k 8"], "listpack");
     // A key that is made anew begins small.
     client.assert_form(&[&members(200), "DEL k", "SADD k 1"], "intset");
     client.assert_form(&[&members(200), &shrink("SREM k", 200), "SADD k a"], "listpack");

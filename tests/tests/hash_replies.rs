@@ -56,7 +56,8 @@ HPEXPIRE h 70368744177663 FIELDS 1 a => ERR invalid expire time in 'hpexpire' co
 HPEXPIREAT h 70368744177664 FIELDS 1 a => ERR invalid expire time in 'hpexpireat' command
 HEXPIREAT h 9223372036854775807 FIELDS 1 a => ERR invalid expire time in 'hexpireat' command
 HEXPIRE h 10 BAD 1 a b => ERR Mandatory argument FIELDS is missing or not at the right position
-HEXPIRE h 10 NX XX FIELDS 1 a => ERR Mandatory argument FIELDS is missing or not at the right position
+HEXPIRE h 10 NX XX FIELDS 1 a => ERR Mandatory argument FIELDS is missing or not at the right \
+position
 HEXPIRE h 10 FIELDS 0 a => ERR Parameter `numFields` should be greater than 0
 HEXPIRE h 10 FIELDS x a => ERR Parameter `numFields` should be greater than 0
 HEXPIRE h 10 FIELDS 2 a => ERR The `numfields` parameter must match the number of arguments
@@ -78,7 +79,8 @@ HGETEX s EX x FIELDS 1 a => WRONGTYPE Operation against a key holding the wrong 
 HGETEX h EX x FIELDS 1 a => ERR value is not an integer or out of range
 HGETEX h EX -1 FIELDS 1 a => ERR invalid expire time, must be >= 0
 HGETEX h KEEPTTL FIELDS 1 a => ERR Mandatory argument FIELDS is missing or not at the right position
-HGETEX h EX 1 PX 1 FIELDS 1 a => ERR Mandatory argument FIELDS is missing or not at the right position
+HGETEX h EX 1 PX 1 FIELDS 1 a => ERR Mandatory argument FIELDS is missing or not at the right \
+position
 HGETEX h EX 10 FIELDS => ERR Number of fields must be a positive integer
 HGETEX nokey EX 10 FIELDS 2 a b => [nil nil]
 HSETEX h EX 10 FIELDS 1 => ERR wrong number of arguments for 'hsetex' command
@@ -87,7 +89,8 @@ HSETEX h FIELDS 0 a 1 => ERR invalid number of fields
 HSETEX h FIELDS 2 a 1 => ERR wrong number of arguments for 'hsetex' command
 HSETEX h BAD FIELDS 1 a 1 => ERR unknown argument: BAD
 HSETEX h FXX FNX FIELDS 1 a 1 => ERR Only one of FXX or FNX arguments can be specified
-HSETEX h EX 1 KEEPTTL FIELDS 1 a 1 => ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified
+HSETEX h EX 1 KEEPTTL FIELDS 1 a 1 => ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments \
+can be specified
 HSETEX h EX -1 FIELDS 1 a 1 => ERR invalid expire time, must be >= 0
 HSETEX h EX x FIELDS 1 a 1 => ERR value is not an integer or out of range
 HSETEX h FXX KEEPTTL FNX EX 1 => ERR Only one of FXX or FNX arguments can be specified

@@ -26,7 +26,7 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "XRANGE",
-        syntax: "key start end [COUNT count]",
+        syntax: "key start:string end:string [COUNT count]",
         arity: -4,
         flags: Flags::READONLY,
         keys: &[one_key(&["RO", "ACCESS"])],
@@ -38,7 +38,7 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "XREVRANGE",
-        syntax: "key end start [COUNT count]",
+        syntax: "key end:string start:string [COUNT count]",
         arity: -4,
         flags: Flags::READONLY,
         keys: &[one_key(&["RO", "ACCESS"])],
@@ -62,7 +62,7 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "XDELEX",
-        syntax: "key [KEEPREF | DELREF | ACKED] IDS numids id [id ...]",
+        syntax: "key [KEEPREF | DELREF | ACKED] IDS numids:integer id [id ...]",
         arity: -5,
         flags: WRITE_FAST,
         keys: &[one_key(&["RW", "DELETE"])],

@@ -25,13 +25,13 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "XADD",
         syntax: "key [NOMKSTREAM] [KEEPREF | DELREF | ACKED] \
             [IDMPAUTO producer-id | IDMP producer-id idempotent-id] \
-            [(MAXLEN | MINID) [= | ~] threshold [LIMIT count]] (* | id) field value \
+            [(MAXLEN | MINID) [= | ~] threshold:string [LIMIT count]] (* | id) field value \
             [field value ...]",
         arity: -5,
         flags: WRITE_FAST.and(Flags::DENYOOM),
         keys: &[one_key(&["RW", "UPDATE"])],
         tips: &["nondeterministic_output"],
-        complexity: "O(1) for the entry, O(N) for trimming where N is the number of entries that go",
+        complexity: "O(1) for the entry, O(N) to trim where N is the number of entries that go",
         summary: "Adds an entry to a stream, which is made if it does not exist; returns its id.",
         reply: "bulk | null",
         run: xadd,
@@ -39,7 +39,8 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "XTRIM",
-        syntax: "key (MAXLEN | MINID) [= | ~] threshold [LIMIT count] [KEEPREF | DELREF | ACKED]",
+        syntax: "key (MAXLEN | MINID) [= | ~] threshold:string [LIMIT count] \
+            [KEEPREF | DELREF | ACKED]",
         arity: -4,
         flags: Flags::WRITE,
         keys: &[one_key(&["RW", "DELETE"])],
@@ -307,7 +308,7 @@ fn refused(why: CannotAdd) -> Error {
     })
 }
 
-/// `XTRIM key <MAXLEN | MINID> [= | ~] threshold [LIMIT count] [KEEPREF | DELREF | ACKED]`
+/// `XTRIM key <MAXLEN | MINID> [= | ~] threshold:string [LIMIT count] [KEEPREF | DELREF | ACKED]`
 fn xtrim(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let options = Options::parse(cx, args, false)?;
     let trim = options.trim().ok_or(Error::Syntax)?;

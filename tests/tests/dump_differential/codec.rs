@@ -18,7 +18,7 @@ const VALUES_PER_KIND: usize = 25;
 
 /// A value that owns everything.
 #[derive(Debug)]
-enum Owned {
+pub(crate) enum Owned {
     String(Vec<u8>),
     List(Vec<Vec<u8>>),
     Set(Vec<Vec<u8>>),
@@ -27,9 +27,31 @@ enum Owned {
     Stream(Vec<Entry>, Totals, Vec<Group<'static>>),
 }
 
+impl Owned {
+    /// The same in every run: without the order of hash tables and the times of deliveries.
+    pub(crate) fn steady(mut self) -> Self {
+        const TIME_MS: i64 = 1_700_000_000_000;
+        match &mut self {
+            Self::Set(members) => members.sort(),
+            Self::Hash(fields) => fields.sort(),
+            Self::Zset(members) => members.sort_by(|a, b| a.0.cmp(&b.0)),
+            Self::Stream(.., groups) => {
+                for group in groups {
+                    group.pending.iter_mut().for_each(|entry| entry.delivered_ms = TIME_MS);
+                    for consumer in &mut group.consumers {
+                        (consumer.seen_ms, consumer.active_ms) = (TIME_MS, TIME_MS);
+                    }
+                }
+            }
+            Self::String(_) | Self::List(_) => {}
+        }
+        self
+    }
+}
+
 type Entry = (Id, Vec<(Vec<u8>, Vec<u8>)>);
 
-fn read(value: &[u8]) -> Owned {
+pub(crate) fn read(value: &[u8]) -> Owned {
     let mut owned = match rdb::kind(value, Dialect::Redis).expect("a known type") {
         Kind::String => Owned::String(Vec::new()),
         Kind::List => Owned::List(Vec::new()),
@@ -92,7 +114,7 @@ fn members(zset: &[(Vec<u8>, f64)]) -> impl Iterator<Item = (Element<'_>, f64)> 
 }
 
 /// The value in every packing that it can have.
-fn write(owned: &Owned, compress: bool) -> Vec<Vec<u8>> {
+pub(crate) fn write(owned: &Owned, compress: bool) -> Vec<Vec<u8>> {
     let payload = |write: &dyn Fn(&mut Saver)| {
         let mut saver = Saver::new(Target::Redis70, compress);
         write(&mut saver);
