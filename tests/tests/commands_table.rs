@@ -140,7 +140,8 @@ fn command_info_is_that_of_redis_for_every_shared_command() {
 
 /// Commands whose flags a later Redis changed: WAIT, BZPOPMIN and BZPOPMAX became `blocking`
 /// instead of `noscript`, PFCOUNT also `may_replicate`.
-const CHANGED_FLAGS: &[&str] = &["bzpopmax", "bzpopmin", "pfcount", "wait"];
+const CHANGED_FLAGS: &[&str] =
+    &["blmove", "blpop", "brpop", "brpoplpush", "bzpopmax", "bzpopmin", "pfcount", "wait"];
 
 /// Commands whose key specifications a later Redis corrected: SINTERSTORE does not read what it
 /// overwrites.

@@ -243,7 +243,7 @@ impl Op {
             Self::RemoveMany(key, first, count, integers) => {
                 words("SREM", *key, &numbered(*first, *count, *integers))
             }
-            Self::IsMember(key, it) => words("SISMEMBER", *key, &[it.clone()]),
+            Self::IsMember(key, it) => words("SISMEMBER", *key, std::slice::from_ref(it)),
             Self::AreMembers(key, all) => words("SMISMEMBER", *key, all),
             Self::Card(key) => words("SCARD", *key, &[]),
             Self::Members(key) => words("SMEMBERS", *key, &[]),

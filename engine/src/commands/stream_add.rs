@@ -277,8 +277,8 @@ fn add(
     let made_of_fields = options.producer.is_some_and(|producer| producer.name.is_none());
     let name_of_fields = made_of_fields.then(|| name_of_fields(args.from(first)));
     let sender = options.producer.map(|Producer { id, name }| {
-        let name = name.or_else(|| name_of_fields.as_ref().map(<[u8; 16]>::as_slice));
-        (id, name.unwrap_or_default())
+        let of_fields = || name_of_fields.as_ref().map(<[u8; 16]>::as_slice);
+        (id, name.or_else(of_fields).unwrap_or_default())
     });
     if let Some((producer, name)) = sender {
         let known = stream.idempotency_mut(producer_defaults(cx));

@@ -6,7 +6,7 @@ use orrery_engine::rng::Rng;
 use orrery_engine::value::list::Part;
 use orrery_engine::value::rdb::listpack::Builder;
 use orrery_engine::value::rdb::{
-    self, Dialect, Element, Group, Id, Item, Kind, Saver, StreamSaver, Target, Totals,
+    self, Dialect, Element, Group, Id, Idempotence, Item, Kind, Saver, StreamSaver, Target, Totals,
 };
 use orrery_tests::real_redis::{RealClient, RealRedis};
 use orrery_tests::resp_value::Value;
@@ -95,6 +95,7 @@ fn own(group: &Group<'_>) -> Group<'static> {
         name: group.name.to_vec().into(),
         consumers: consumers.collect(),
         pending: group.pending.clone(),
+        given_back: group.given_back.clone(),
         ..*group
     }
 }
@@ -163,7 +164,7 @@ pub(crate) fn write(owned: &Owned, compress: bool) -> Vec<Vec<u8>> {
                 let pairs = fields.iter().map(|(a, b)| (Element::Bytes(a), Element::Bytes(b)));
                 saver.entry(*id, pairs);
             }
-            vec![saver.finish(totals, groups, None).into_payload()]
+            vec![saver.finish(totals, groups, &Idempotence::default(), true).into_payload()]
         }
     }
 }

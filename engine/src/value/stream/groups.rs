@@ -9,21 +9,22 @@ use super::trim::Referrers;
 /// Groups in the order of their names.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
-    list: Vec<Group>,
+    #[expect(clippy::vec_box, reason = "groups are large, and move when another is added")]
+    list: Vec<Box<Group>>,
     heap_bytes: usize,
 }
 
 impl Clone for Groups {
     fn clone(&self) -> Self {
         let list = self.list.clone();
-        let heap_bytes = list.iter().map(Group::heap_bytes).sum();
+        let heap_bytes = list.iter().map(|group| group.heap_bytes()).sum();
         Self { list, heap_bytes }
     }
 }
 
 impl Groups {
     pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Group> {
-        self.list.iter()
+        self.list.iter().map(AsRef::as_ref)
     }
 
     fn search(&self, name: &[u8]) -> Result<usize, usize> {
@@ -31,7 +32,7 @@ impl Groups {
     }
 
     pub(super) fn find(&self, name: &[u8]) -> Option<&Group> {
-        self.search(name).ok().map(|at| &self.list[at])
+        self.search(name).ok().map(|at| &*self.list[at])
     }
 
     /// Lets `change` have a group.
@@ -60,7 +61,7 @@ impl Groups {
         entries_read: Option<i64>,
     ) -> bool {
         let Err(at) = self.search(name) else { return false };
-        let group = Group::new(name, last_delivered, entries_read);
+        let group = Box::new(Group::new(name, last_delivered, entries_read));
         self.heap_bytes += group.heap_bytes();
         self.list.insert(at, group);
         true
@@ -87,12 +88,12 @@ impl Groups {
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        self.heap_bytes + self.list.capacity() * size_of::<Group>()
+        self.heap_bytes + self.list.capacity() * size_of::<Box<Group>>()
     }
 
     /// Drops some of them; true when nothing is left. They are not used for anything else any more.
     pub(super) fn drop_some(&mut self) -> bool {
-        if self.list.last_mut().is_some_and(Group::drop_some) {
+        if self.list.last_mut().is_some_and(|group| group.drop_some()) {
             self.list.pop();
         }
         self.list.is_empty()
