@@ -149,6 +149,7 @@ fn write_group(hasher: &mut SipHasher13, group: &Group) {
         let owner = entry.owner.map(|owner| group.consumer(owner).name());
         write_string(hasher, owner.unwrap_or_default());
     }
+    group.released().into_iter().for_each(|id| write_id(hasher, id));
 }
 
 fn write_id(hasher: &mut SipHasher13, id: StreamId) {

@@ -120,6 +120,25 @@ fn warm_reads_and_writes_allocate_nothing() {
         .check("a pipeline", &[[get("text"), get("number"), set("text", "world hello")].concat()]);
 }
 
+#[test]
+fn warm_sets_allocate_nothing() {
+    let mut driver = Driver::new();
+    let words = |line: &str| encode(&line.split(' ').collect::<Vec<_>>());
+    let members: String = (0..1000).map(|number| format!(" m{number}")).collect();
+    driver.run(&words("SADD small a b c"));
+    driver.run(&words("SADD integers 1 2 3 70000"));
+    driver.run(&words(&format!("SADD big{members}")));
+    for key in ["small", "integers", "big"] {
+        let reads = ["SISMEMBER k m5", "SISMEMBER k 3", "SMISMEMBER k a 1 m1", "SCARD k"];
+        let mut reads = reads.map(|line| words(&line.replace('k', key))).to_vec();
+        reads.extend([words(&format!("SRANDMEMBER {key}")), words(&format!("SMEMBERS {key}"))]);
+        driver.check(&format!("reads of {key}"), &reads);
+        let writes = [format!("SADD {key} 3"), format!("SREM {key} none")];
+        driver.check(&format!("writes of {key}"), &writes.map(|line| words(&line)));
+    }
+    driver.check("a member that comes and goes", &[words("SADD small x"), words("SREM small x")]);
+}
+
 /// The measurement itself: a value of another shape must allocate.
 #[test]
 fn a_growing_value_is_seen_to_allocate() {

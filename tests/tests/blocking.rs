@@ -465,7 +465,7 @@ fn patience_ends_in_time_and_in_order() {
     let mut server = server();
     let (first, second, other) = (server.connect(), server.connect(), server.connect());
     assert_eq!(server.send(first, b"BLPOP k 0.2\r\nPING\r\n"), b"");
-    assert_eq!(server.send(second, b"HELLO 3\r\n").is_empty(), false);
+    assert!(!server.send(second, b"HELLO 3\r\n").is_empty());
     assert_eq!(server.send(second, b"BLMOVE k l LEFT LEFT 0.1\r\n"), b"");
     assert_eq!(info(&mut server, other, "blocked_clients"), "2");
     assert_eq!(info(&mut server, other, "total_blocking_keys"), "1");

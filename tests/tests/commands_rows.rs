@@ -41,6 +41,15 @@ fn server() -> (Server, ConnId) {
         assert_eq!(server.call(conn, words), Value::simple("OK"));
     }
     assert_eq!(server.call(conn, &["PFADD", "k5", "a", "b"]), Value::Integer(1));
+    for key in ["k6", "k7"] {
+        for id in ["1-1", "2-0"] {
+            assert_eq!(server.call(conn, &["XADD", key, id, "field", "value"]), Value::bulk(id));
+        }
+        let words = ["XGROUP", "CREATE", key, "g", "0"];
+        assert_eq!(server.call(conn, &words), Value::simple("OK"));
+        let words = ["XREADGROUP", "GROUP", "g", "h", "COUNT", "1", "STREAMS", key, ">"];
+        assert!(!server.call(conn, &words).is_error());
+    }
     (server, conn)
 }
 

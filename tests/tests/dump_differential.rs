@@ -9,6 +9,8 @@ mod codec;
 mod damage;
 #[path = "dump_differential/draw.rs"]
 mod draw;
+#[path = "dump_differential/newer.rs"]
+mod newer;
 #[path = "dump_differential/pair.rs"]
 mod pair;
 #[path = "dump_differential/values.rs"]

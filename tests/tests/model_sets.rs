@@ -243,7 +243,7 @@ impl Op {
             Self::RemoveMany(key, first, count, integers) => {
                 words("SREM", *key, &numbered(*first, *count, *integers))
             }
-            Self::IsMember(key, it) => words("SISMEMBER", *key, &[it.clone()]),
+            Self::IsMember(key, it) => words("SISMEMBER", *key, std::slice::from_ref(it)),
             Self::AreMembers(key, all) => words("SMISMEMBER", *key, all),
             Self::Card(key) => words("SCARD", *key, &[]),
             Self::Members(key) => words("SMEMBERS", *key, &[]),
@@ -560,5 +560,56 @@ proptest! {
             }
         }
         check(&mut server, conn, &model);
+    }
+
+    /// The guarantee of SSCAN: what is there from the first call to the last comes, and nothing
+    /// that never was there, whatever happens to the set in between.
+    #[test]
+    fn scans_return_what_stays(
+        first in (-300..300_i64, 1..1500_usize, any::<bool>()),
+        changes in prop::collection::vec(
+            (any::<bool>(), -300..1500_i64, 1..600_usize, any::<bool>(), 0..200_usize), 1..30),
+        seed: u64,
+    ) {
+        let mut server = Server::new(Config::default(), Seed(seed));
+        let conn = server.connect();
+        let words = |command: &str, all: &[Member]| {
+            [vec![command.as_bytes().to_vec(), b"s".to_vec()], all.to_vec()].concat()
+        };
+        let all = numbered(first.0, first.1, first.2);
+        server.call(conn, &words("SADD", &all));
+        let mut present: Members = all.into_iter().collect();
+        let (mut stayed, mut ever) = (present.clone(), present.clone());
+        let mut returned = Members::new();
+        let mut cursor = b"0".to_vec();
+        let mut changes = changes.into_iter();
+        loop {
+            let reply = server.call(conn, &[b"SSCAN".as_slice(), b"s", &cursor, b"COUNT", b"20"]);
+            returned.extend(listed(&reply.elements()[1]));
+            cursor = reply.elements()[0].bytes().to_vec();
+            if cursor == b"0" {
+                break;
+            }
+            let Some((adds, from, count, integers, pops)) = changes.next() else { continue };
+            let some = numbered(from, count, integers);
+            if adds {
+                server.call(conn, &words("SADD", &some));
+                ever.extend(some.iter().cloned());
+                present.extend(some);
+            } else {
+                server.call(conn, &words("SREM", &some));
+                for it in &some {
+                    present.remove(it);
+                }
+            }
+            let popped = server.call(conn, &["SPOP", "s", &pops.to_string()]);
+            for it in listed(&popped) {
+                present.remove(&it);
+            }
+            stayed.retain(|it| present.contains(it));
+        }
+        prop_assert!(returned.is_superset(&stayed));
+        prop_assert!(returned.is_subset(&ever));
+        server.engine().check_invariants();
     }
 }

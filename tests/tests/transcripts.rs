@@ -20,6 +20,31 @@ macro_rules! conversations {
 }
 
 conversations! {
+    set_cardinalities: "
+        # Redis 8.10: counting members that nobody wants to see
+        SADD a 1 2 3 4 x
+        SADD b 3 4 5
+        SUNIONCARD 2 a b
+        SUNIONCARD 2 a b LIMIT 4
+        SUNIONCARD 2 a b LIMIT 0
+        SUNIONCARD 2 a b APPROX
+        SUNIONCARD 2 a b LIMIT 4 APPROX
+        SUNIONCARD 3 a none a
+        SDIFFCARD 2 a b
+        SDIFFCARD 2 a b LIMIT 1
+        SDIFFCARD 2 a a
+        SDIFFCARD 2 none a
+        # What is refused
+        SUNIONCARD 0 a
+        SUNIONCARD 3 a b
+        SUNIONCARD x a
+        SUNIONCARD 2 a b LIMIT -1
+        SUNIONCARD 2 a b LIMIT
+        SDIFFCARD 2 a b APPROX
+        SET text x
+        SDIFFCARD 2 a text
+        SUNIONCARD 2 text none
+    ";
     set_and_get: "
         # A value, a condition, the old value
         SET k hello

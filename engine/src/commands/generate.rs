@@ -45,6 +45,13 @@ const DEGREES: &[&[u8]] =
 const LENGTHS: &[&[u8]] = &[b"0", b"1", b"100", b"200.5", b"5000", b"1e5", b"inf", b"-1"];
 /// Integer types of BITFIELD.
 const FIELDS: &[&[u8]] = &[b"u1", b"i5", b"u7", b"i8", b"u8", b"i16", b"u32", b"u63", b"i64"];
+/// Groups, and consumers in them.
+const NAMES: &[&[u8]] = &[b"g", b"g", b"g", b"h"];
+/// Where stream entries may be.
+const ENTRY_IDS: &[&[u8]] = &[
+    b"1-1", b"1-1", b"1-1", b"2-0", b"2-0", b"0", b"0-3", b"5", b"99-1", b"-", b"+", b"$", b">",
+    b"(1", b"7-*", b"x",
+];
 /// Tools of DEBUG that end soon whatever their arguments are.
 const TOOLS: &[&[u8]] =
     &[b"OBJECT", b"DIGEST", b"DIGEST-VALUE", b"HELP", b"SLEEP", b"HTSTATS", b"LOG", b"NONE"];
@@ -62,12 +69,14 @@ pub struct Generator<'a> {
     /// The word that must tell how many keys, or corners of a polygon, follow, and how many there
     /// must be.
     numkeys_at: Option<(usize, u64)>,
+    /// How many keys were just drawn: XREAD wants as many ids.
+    keys_drawn: Option<u64>,
 }
 
 impl<'a> Generator<'a> {
     /// A generator whose points in time are near `unix_ms`.
     pub fn new(rng: &'a mut Rng, unix_ms: u64) -> Self {
-        Self { rng, keys: KEYS, unix_ms, numkeys_at: None }
+        Self { rng, keys: KEYS, unix_ms, numkeys_at: None, keys_drawn: None }
     }
 
     /// A row that can be run: not a container.
@@ -105,6 +114,7 @@ impl<'a> Generator<'a> {
         let mut words: Vec<Vec<u8>> =
             row.command.name.split(' ').map(|word| self.in_some_case(word)).collect();
         self.numkeys_at = None;
+        self.keys_drawn = None;
         for arg in parse(row.command.syntax).expect("every row's syntax is in the notation") {
             self.argument(&arg, &mut words);
         }
@@ -147,6 +157,10 @@ impl<'a> Generator<'a> {
             times = times.max(least);
             words[at] = times.to_string().into_bytes();
         }
+        if arg.multiple && arg.name == "id" {
+            times = self.keys_drawn.take().unwrap_or(times);
+        }
+        self.keys_drawn = (arg.multiple && arg.kind == Kind::Key).then_some(times);
         for time in 0..times {
             if let Some(token) = arg.token
                 && (time == 0 || arg.multiple_token)
@@ -165,7 +179,9 @@ impl<'a> Generator<'a> {
                 }
                 _ => {
                     match arg.name.as_str() {
-                        "numkeys" | "numfields" => self.numkeys_at = Some((words.len(), 1)),
+                        "numkeys" | "numfields" | "numids" => {
+                            self.numkeys_at = Some((words.len(), 1))
+                        }
                         "num-vertices" => self.numkeys_at = Some((words.len(), 3)),
                         _ => {}
                     }
@@ -190,6 +206,12 @@ impl<'a> Generator<'a> {
             (Kind::Integer, "value") if self.rng.chance(1, 2) => self.pick(&[b"0", b"1"]),
             (Kind::Integer, _) => self.integer(),
             (_, "encoding") => self.pick(FIELDS),
+            (Kind::String, "group" | "consumer") => self.pick(NAMES),
+            (Kind::String, "start" | "end" | "threshold") => self.pick(ENTRY_IDS),
+            (Kind::String, name) if name == "id" || name.ends_with("lastid") => {
+                self.pick(ENTRY_IDS)
+            }
+            (Kind::String, "last-id" | "max-deleted-id") => self.pick(ENTRY_IDS),
             (_, "username") => b"default".to_vec(),
             (_, "command" | "command-name") => self.row().full_name.as_bytes().to_vec(),
             (_, "subcommand") => self.pick(TOOLS),

@@ -369,7 +369,7 @@ impl Search {
         let mut search = Self { rank: 1, count: None, len_max: 0 };
         let natural = |word: &[u8], text: &'static str| {
             let number = integer(word).ok().and_then(|number| usize::try_from(number).ok());
-            number.ok_or(Error::fixed(text))
+            number.ok_or_else(|| Error::fixed(text))
         };
         for index in (3..args.len()).step_by(2) {
             let word = args.opt(index + 1).ok_or(Error::Syntax)?;

@@ -163,7 +163,7 @@ fn pop(cx: &mut Cx<'_>, args: Args<'_>, side: Side) -> Result<(), Error> {
         Some(word) => {
             let count = integer(word).ok().and_then(|count| usize::try_from(count).ok());
             let text = "ERR value is out of range, must be positive";
-            Some(count.ok_or(Error::fixed(text))?)
+            Some(count.ok_or_else(|| Error::fixed(text))?)
         }
     };
     match (cx.find(key), count) {
@@ -193,7 +193,7 @@ pub(super) fn side(args: Args<'_>, index: usize) -> Result<Side, Error> {
 /// A number above zero, or an error of this text.
 pub(super) fn positive(word: &[u8], text: &'static str) -> Result<usize, Error> {
     let number = integer(word).ok().and_then(|number| usize::try_from(number).ok());
-    number.filter(|&number| number > 0).ok_or(Error::fixed(text))
+    number.filter(|&number| number > 0).ok_or_else(|| Error::fixed(text))
 }
 
 /// What LMPOP and BLMPOP ask for.

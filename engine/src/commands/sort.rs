@@ -69,7 +69,9 @@ pub(super) const COMMANDS: &[Command] = &[
 /// What the words behind the key ask for.
 #[derive(Debug, Default)]
 struct Options<'a> {
-    by: Option<&'a [u8]>,
+    by: Option<Pattern<'a>>,
+    /// One of the patterns names the same for every element, so that nothing is sorted.
+    is_constant: bool,
     offset: i64,
     /// Absent or negative: all.
     count: Option<i64>,
@@ -108,7 +110,8 @@ impl<'a> Options<'a> {
                     2
                 }
                 (Some(pattern), _) if args.is(index, "BY") => {
-                    options.by = Some(pattern);
+                    options.by = Some(Pattern::new(pattern));
+                    options.is_constant |= is_constant(pattern);
                     2
                 }
                 (Some(pattern), _) if args.is(index, "GET") => {
@@ -131,12 +134,11 @@ impl<'a> Options<'a> {
     /// By what the elements are to be ordered; `None`: they stay as they come.
     fn order(&self, is_set: bool) -> Option<Order<'a>> {
         let order = |by| Order { by, alpha: self.alpha, descending: self.descending };
-        match self.by {
-            None => Some(order(None)),
-            Some(by) if !is_constant(by) => Some(order(Some(Pattern::new(by)))),
+        match self.is_constant {
+            false => Some(order(self.by)),
             // What is stored must not depend on the order in which a set happens to lie.
-            Some(_) if is_set && self.store.is_some() => Some(Order { alpha: true, ..order(None) }),
-            Some(_) => None,
+            true if is_set && self.store.is_some() => Some(Order { alpha: true, ..order(None) }),
+            true => None,
         }
     }
 }
@@ -167,23 +169,29 @@ fn elements<'a>(
     value: Value<'a>,
     descending: bool,
     range: Option<Range<usize>>,
-) -> Vec<Element<'a>> {
+) -> Box<dyn Iterator<Item = Element<'a>> + 'a> {
     match value {
         Value::Set(set) => {
             let range = range.unwrap_or(0..set.len());
-            set.iter().take(range.end).skip(range.start).collect()
+            Box::new(set.iter().take(range.end).skip(range.start))
         }
         Value::List(list) => {
             let side = if descending { Side::Back } else { Side::Front };
             let range = range.unwrap_or(0..list.len());
-            list.walk(side, range.start, range.len()).collect()
+            Box::new(list.walk(side, range.start, range.len()))
         }
         Value::Zset(zset) => {
             let range = range.unwrap_or(0..zset.len());
-            let members = if descending { zset.range_back(range) } else { zset.range(range) };
-            members.map(|(member, _)| member).collect()
+            let len = zset.len();
+            let members = if descending {
+                // Ranks count from the other end.
+                zset.range_back(len - range.end..len - range.start)
+            } else {
+                zset.range(range)
+            };
+            Box::new(members.map(|(member, _)| member))
         }
-        _ => Vec::new(),
+        _ => Box::new(iter::empty()),
     }
 }
 
@@ -277,7 +285,7 @@ fn choose<'a>(
     let Some(value) = found.map(|found| lookups.value(found)) else { return Ok(Vec::new()) };
     let range = options.range(len(value)?);
     match options.order(matches!(value, Value::Set(_))) {
-        None => Ok(elements(value, options.descending, Some(range))),
+        None => Ok(elements(value, options.descending, Some(range)).collect()),
         Some(order) => {
             let all = elements(value, false, None);
             Ok(Sorted::new(all, &order, lookups)?.range(range))

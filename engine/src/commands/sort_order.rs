@@ -50,12 +50,12 @@ pub(super) struct Sorted<'k> {
 impl<'k> Sorted<'k> {
     /// Looks up what the elements weigh. A weight that should be a number and is none is an error.
     pub(super) fn new(
-        elements: Vec<Element<'k>>,
+        elements: impl Iterator<Item = Element<'k>>,
         order: &Order<'_>,
         lookups: &mut Lookups<'k>,
     ) -> Result<Self, Error> {
         let mut is_number = true;
-        let items = elements.into_iter().enumerate().map(|(place, element)| {
+        let items = elements.enumerate().map(|(place, element)| {
             let weight = match &order.by {
                 None if order.alpha => Weight::Itself,
                 None => Weight::Number(number(element, &mut is_number)),
@@ -147,7 +147,7 @@ mod tests {
         let mut lookups = Lookups::new(&keyspace, 0);
         let elements = texts.iter().map(|text| crate::value::set::member(text.as_bytes()));
         let order = Order { by: None, alpha, descending };
-        let sorted = Sorted::new(elements.collect(), &order, &mut lookups)?;
+        let sorted = Sorted::new(elements, &order, &mut lookups)?;
         let range = 0..texts.len();
         let texts = sorted.range(range).into_iter().map(Element::to_vec);
         Ok(texts.map(|text| String::from_utf8(text).expect("ASCII")).collect())
@@ -187,7 +187,7 @@ mod tests {
         let all: Vec<_> = (0..200).map(|_| Element::Integer(rng.below(50) as i64)).collect();
         let order = Order { by: None, alpha: false, descending: true };
         let mut sort = |range| {
-            let sorted = Sorted::new(all.clone(), &order, &mut lookups).expect("numbers");
+            let sorted = Sorted::new(all.iter().copied(), &order, &mut lookups).expect("numbers");
             sorted.range(range)
         };
         let whole = sort(0..200);

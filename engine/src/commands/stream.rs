@@ -26,7 +26,7 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "XRANGE",
-        syntax: "key start end [COUNT count]",
+        syntax: "key start:string end:string [COUNT count]",
         arity: -4,
         flags: Flags::READONLY,
         keys: &[one_key(&["RO", "ACCESS"])],
@@ -38,7 +38,7 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "XREVRANGE",
-        syntax: "key end start [COUNT count]",
+        syntax: "key end:string start:string [COUNT count]",
         arity: -4,
         flags: Flags::READONLY,
         keys: &[one_key(&["RO", "ACCESS"])],
@@ -62,7 +62,7 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "XDELEX",
-        syntax: "key [KEEPREF | DELREF | ACKED] IDS numids id [id ...]",
+        syntax: "key [KEEPREF | DELREF | ACKED] IDS numids:integer id [id ...]",
         arity: -5,
         flags: WRITE_FAST,
         keys: &[one_key(&["RW", "DELETE"])],
@@ -280,7 +280,8 @@ fn xsetid(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         let log = stream.log_mut();
         let max_deleted =
             if max_deleted == StreamId::MIN { log.max_deleted_id() } else { max_deleted };
-        let is_set = log.set_counters(last_id, max_deleted, added.unwrap_or(log.entries_added()));
+        let is_set =
+            log.set_counters(last_id, max_deleted, added.unwrap_or_else(|| log.entries_added()));
         debug_assert!(is_set, "no entry is after the last id");
     })?;
     cx.changed(key, "xsetid");

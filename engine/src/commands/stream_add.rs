@@ -25,13 +25,13 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "XADD",
         syntax: "key [NOMKSTREAM] [KEEPREF | DELREF | ACKED] \
             [IDMPAUTO producer-id | IDMP producer-id idempotent-id] \
-            [(MAXLEN | MINID) [= | ~] threshold [LIMIT count]] (* | id) field value \
+            [(MAXLEN | MINID) [= | ~] threshold:string [LIMIT count]] (* | id) field value \
             [field value ...]",
         arity: -5,
         flags: WRITE_FAST.and(Flags::DENYOOM),
         keys: &[one_key(&["RW", "UPDATE"])],
         tips: &["nondeterministic_output"],
-        complexity: "O(1) for the entry, O(N) for trimming where N is the number of entries that go",
+        complexity: "O(1) for the entry, O(N) to trim where N is the number of entries that go",
         summary: "Adds an entry to a stream, which is made if it does not exist; returns its id.",
         reply: "bulk | null",
         run: xadd,
@@ -39,7 +39,8 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "XTRIM",
-        syntax: "key (MAXLEN | MINID) [= | ~] threshold [LIMIT count] [KEEPREF | DELREF | ACKED]",
+        syntax: "key (MAXLEN | MINID) [= | ~] threshold:string [LIMIT count] \
+            [KEEPREF | DELREF | ACKED]",
         arity: -4,
         flags: Flags::WRITE,
         keys: &[one_key(&["RW", "DELETE"])],
@@ -276,7 +277,8 @@ fn add(
     let made_of_fields = options.producer.is_some_and(|producer| producer.name.is_none());
     let name_of_fields = made_of_fields.then(|| name_of_fields(args.from(first)));
     let sender = options.producer.map(|Producer { id, name }| {
-        (id, name.or(name_of_fields.as_ref().map(<[u8; 16]>::as_slice)).unwrap_or_default())
+        let of_fields = || name_of_fields.as_ref().map(<[u8; 16]>::as_slice);
+        (id, name.or_else(of_fields).unwrap_or_default())
     });
     if let Some((producer, name)) = sender {
         let known = stream.idempotency_mut(producer_defaults(cx));
@@ -307,7 +309,7 @@ fn refused(why: CannotAdd) -> Error {
     })
 }
 
-/// `XTRIM key <MAXLEN | MINID> [= | ~] threshold [LIMIT count] [KEEPREF | DELREF | ACKED]`
+/// `XTRIM key <MAXLEN | MINID> [= | ~] threshold:string [LIMIT count] [KEEPREF | DELREF | ACKED]`
 fn xtrim(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let options = Options::parse(cx, args, false)?;
     let trim = options.trim().ok_or(Error::Syntax)?;

@@ -39,7 +39,7 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "XAUTOCLAIM",
-        syntax: "key group consumer min-idle-time start [COUNT count] [JUSTID]",
+        syntax: "key group consumer min-idle-time start:string [COUNT count] [JUSTID]",
         arity: -6,
         flags: WRITE_FAST,
         keys: &[one_key(&["RW", "DELETE"])],
@@ -64,7 +64,7 @@ fn find_group(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Found, Error> {
 }
 
 fn number(word: &[u8], error: &'static str) -> Result<i64, Error> {
-    parse_integer(word).ok_or(Error::fixed(error))
+    parse_integer(word).ok_or_else(|| Error::fixed(error))
 }
 
 /// The options of XCLAIM.
@@ -318,7 +318,7 @@ impl Search {
     }
 }
 
-/// `XAUTOCLAIM key group consumer min-idle-time start [COUNT count] [JUSTID]`
+/// `XAUTOCLAIM key group consumer min-idle-time start:string [COUNT count] [JUSTID]`
 fn xautoclaim(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let search = Search::parse(args)?;
     let found = find_group(cx, args)?;

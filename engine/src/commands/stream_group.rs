@@ -176,7 +176,7 @@ fn set_id(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let key = args.at(2);
     cx.edit(key, |_, stream: &mut Stream| {
         stream.edit_group(args.at(3), |log, group| {
-            group.set_position(id.unwrap_or(log.last_id()), options.entries_read);
+            group.set_position(id.unwrap_or_else(|| log.last_id()), options.entries_read);
         })
     })?;
     cx.changed(key, "xgroup-setid");

@@ -1,7 +1,7 @@
 //! XINFO: what a stream, its groups and their consumers look like.
 //!
-//! What versions after 7.0 added is shown where it says something: figures of producers once one has
-//! named itself, released entries once there are some.
+//! What versions after 7.0 added is shown where it says something: figures of producers once one
+//! has named itself, released entries once there are some.
 
 use super::Cx;
 use super::arguments::integer;

@@ -29,7 +29,7 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "XACKDEL",
-        syntax: "key group [KEEPREF | DELREF | ACKED] IDS numids id [id ...]",
+        syntax: "key group [KEEPREF | DELREF | ACKED] IDS numids:integer id [id ...]",
         arity: -6,
         flags: WRITE_FAST,
         keys: &[one_key(&["RW", "UPDATE", "DELETE"])],
@@ -42,7 +42,7 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "XNACK",
-        syntax: "key group (SILENT | FAIL | FATAL) IDS numids id [id ...] \
+        syntax: "key group (SILENT | FAIL | FATAL) IDS numids:integer id [id ...] \
             [RETRYCOUNT count] [FORCE]",
         arity: -7,
         flags: WRITE_FAST,
@@ -56,7 +56,7 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "XPENDING",
-        syntax: "key group [[IDLE min-idle-time:integer] start end count [consumer]]",
+        syntax: "key group [[IDLE min-idle-time:integer] start:string end:string count [consumer]]",
         arity: -3,
         flags: Flags::READONLY,
         keys: &[one_key(&["RO", "ACCESS"])],
@@ -202,7 +202,7 @@ impl Release {
     /// The number of deliveries of an entry from now on; of one that was not pending if `None`.
     fn deliveries(&self, before: Option<i64>) -> i64 {
         let before = before.unwrap_or(0);
-        self.retry_count.unwrap_or(match self.mode {
+        self.retry_count.unwrap_or_else(|| match self.mode {
             Mode::Silent => before.saturating_sub(1).max(0),
             Mode::Fail => before,
             Mode::Fatal => i64::MAX,
@@ -278,7 +278,7 @@ impl<'a> Listing<'a> {
     }
 }
 
-/// `XPENDING key group [[IDLE min-idle-time] start end count [consumer]]`
+/// `XPENDING key group [[IDLE min-idle-time] start:string end:string count [consumer]]`
 fn xpending(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let listing = Listing::parse(args)?;
     let (key, name) = (args.at(1), args.at(2));

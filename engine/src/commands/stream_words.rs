@@ -178,8 +178,8 @@ pub(super) fn close_array(reply: &mut Reply, start: usize, len: usize) {
     reply.out[start..].rotate_right(header);
 }
 
-/// Like [`close_array`], for pairs of a key and its entries: a map; in RESP2 an array of arrays, for
-/// which [`open_pair`] has written the headers.
+/// Like [`close_array`], for pairs of a key and its entries: a map; in RESP2 an array of arrays,
+/// for which [`open_pair`] has written the headers.
 pub(super) fn close_pairs(reply: &mut Reply, start: usize, len: usize) {
     let end = reply.out.len();
     match reply.protocol {

@@ -379,7 +379,7 @@ fn intersection(
     });
 }
 
-/// `ZUNION numkeys key [key ...] [WEIGHTS weight:double [weight:double ...]] [AGGREGATE ...] [WITHSCORES]`
+/// `ZUNION numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE ...] [WITHSCORES]`
 fn show(cx: &mut Cx<'_>, args: Args<'_>, operation: Operation) -> Result<(), Error> {
     let weights = operation != Operation::Difference;
     let may = Allowed { weights, with_scores: true, ..Allowed::default() };
@@ -391,7 +391,7 @@ fn show(cx: &mut Cx<'_>, args: Args<'_>, operation: Operation) -> Result<(), Err
     Ok(())
 }
 
-/// `ZUNIONSTORE destination numkeys key [key ...] [WEIGHTS weight:double [weight:double ...]] [AGGREGATE ...]`
+/// `ZUNIONSTORE destination numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE ...]`
 fn make(
     cx: &mut Cx<'_>,
     args: Args<'_>,

@@ -52,8 +52,10 @@ pub(super) fn save_stream(stream: &Stream, encodings: &Encodings) -> Saver {
         entries_added: log.entries_added(),
     };
     let groups: Vec<Group<'_>> = stream.groups().map(group_of).collect();
-    let idempotence = stream.idempotency().and_then(|known| idempotence_of(known, encodings));
-    saver.finish(&totals, &groups, idempotence.as_ref())
+    let usual = default_settings(encodings);
+    let settings = stream.idempotency().map_or(usual, stream::Idempotency::settings);
+    let idempotence = idempotence_of(stream.idempotency(), settings);
+    saver.finish(&totals, &groups, &idempotence, settings == usual)
 }
 
 fn group_of(group: &stream::Group) -> Group<'_> {
@@ -75,17 +77,18 @@ fn group_of(group: &stream::Group) -> Group<'_> {
         entries_read: group.entries_read().map(|read| read as u64),
         consumers: consumers.collect(),
         pending: pending.collect(),
+        given_back: group.released().into_iter().map(id_of).collect(),
     }
 }
 
-/// `None` if there is nothing that a new stream would not have.
-fn idempotence_of<'a>(
-    known: &'a stream::Idempotency,
-    encodings: &Encodings,
-) -> Option<Idempotence<'a>> {
-    let settings = known.settings();
-    let counts = known.counts(0);
-    let mut producers: Vec<Producer<'_>> = Vec::new();
+fn idempotence_of(known: Option<&stream::Idempotency>, settings: Settings) -> Idempotence<'_> {
+    let mut idempotence = Idempotence {
+        duration_secs: settings.duration_secs,
+        names_max: settings.names_max as u64,
+        ..Idempotence::default()
+    };
+    let Some(known) = known else { return idempotence };
+    let producers = &mut idempotence.producers;
     for (producer, name, id, _) in known.sent() {
         if producers.last().is_none_or(|last| *last.name != *producer) {
             producers.push(Producer { name: producer.into(), messages: Vec::new() });
@@ -94,16 +97,9 @@ fn idempotence_of<'a>(
             last.messages.push((name.into(), id_of(id)));
         }
     }
-    let is_new = settings == default_settings(encodings)
-        && producers.is_empty()
-        && (counts.added, counts.duplicates) == (0, 0);
-    (!is_new).then(|| Idempotence {
-        duration_secs: settings.duration_secs,
-        names_max: settings.names_max as u64,
-        producers,
-        added: counts.added,
-        repeated: counts.duplicates,
-    })
+    let counts = known.counts(0);
+    (idempotence.added, idempotence.repeated) = (counts.added, counts.duplicates);
+    idempotence
 }
 
 impl Build for Stream {
@@ -164,8 +160,7 @@ fn millis(ms: i64) -> u64 {
 }
 
 fn add_group(stream: &mut Stream, new: &Group<'_>) -> Result<(), Corrupt> {
-    const MANY: Corrupt = Corrupt("a number that is too great");
-    let read = new.entries_read.map(i64::try_from).transpose().map_err(|_| MANY)?;
+    let read = new.entries_read.map(|read| read as i64);
     if !stream.add_group(&new.name, stream_id(new.last_id), read) {
         return Err(TWICE);
     }
@@ -179,18 +174,18 @@ fn add_group(stream: &mut Stream, new: &Group<'_>) -> Result<(), Corrupt> {
         }
         for entry in &new.pending {
             let id = stream_id(entry.id);
-            let deliveries = i64::try_from(entry.deliveries).map_err(|_| MANY)?;
-            match entry.consumer {
-                Some(index) => group.claim(
-                    id,
-                    Claim {
-                        owner: numbers[index],
-                        delivered_ms: millis(entry.delivered_ms),
-                        deliveries: Deliveries::Set(deliveries),
-                    },
-                ),
-                None => group.release(id, deliveries),
+            // As in Redis the number may be any of 64 bits.
+            let deliveries = entry.deliveries as i64;
+            if let Some(index) = entry.consumer {
+                let (owner, delivered_ms) = (numbers[index], millis(entry.delivered_ms));
+                let deliveries = Deliveries::Set(deliveries);
+                group.claim(id, Claim { owner, delivered_ms, deliveries });
             }
+        }
+        for &id in &new.given_back {
+            let entry = new.pending.binary_search_by_key(&id, |entry| entry.id);
+            let entry = entry.map_err(|_| STRAY)?;
+            group.release(stream_id(id), new.pending[entry].deliveries as i64);
         }
         Ok(())
     });

@@ -30,7 +30,14 @@ fn matches_folded(pattern: &[u8], text: &[u8], fold: impl Fn(u8) -> u8 + Copy) -
     let mut star: Option<(usize, usize)> = None;
     loop {
         if at < pattern.len() && pattern[at] == b'*' {
-            at += 1;
+            // `?` and `*` in any order are so many bytes and any number more: nothing to go back for.
+            let run = pattern[at..].iter().take_while(|byte| matches!(byte, b'*' | b'?'));
+            let (len, least) = run
+                .fold((0, 0), |(len, least), &byte| (len + 1, least + usize::from(byte == b'?')));
+            if text.len() - read < least {
+                return false;
+            }
+            (at, read) = (at + len, read + least);
             if at == pattern.len() {
                 return true;
             }
@@ -155,5 +162,7 @@ mod tests {
     fn a_pattern_of_many_stars_is_no_trap() {
         let pattern = "a*".repeat(500) + "b";
         assert!(!matches(pattern.as_bytes(), "a".repeat(20_000).as_bytes()));
+        assert!(matches("*?".repeat(50_000).as_bytes(), "a".repeat(50_000).as_bytes()));
+        assert!(!matches("*?".repeat(50_001).as_bytes(), "a".repeat(50_000).as_bytes()));
     }
 }

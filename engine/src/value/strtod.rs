@@ -1,7 +1,7 @@
 //! Reading a double from the front of a text as C's `strtod` does in the C locale.
 //!
-//! Decimal text is read by the standard library, which rounds correctly; hexadecimal text is rounded
-//! here, to nearest, ties to even.
+//! Decimal text is read by the standard library, which rounds correctly; hexadecimal text is
+//! rounded here, to nearest, ties to even.
 
 /// What was read.
 #[derive(Clone, Copy, Debug, PartialEq)]

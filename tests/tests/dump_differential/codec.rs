@@ -6,7 +6,7 @@ use orrery_engine::rng::Rng;
 use orrery_engine::value::list::Part;
 use orrery_engine::value::rdb::listpack::Builder;
 use orrery_engine::value::rdb::{
-    self, Dialect, Element, Group, Id, Item, Kind, Saver, StreamSaver, Target, Totals,
+    self, Dialect, Element, Group, Id, Idempotence, Item, Kind, Saver, StreamSaver, Target, Totals,
 };
 use orrery_tests::real_redis::{RealClient, RealRedis};
 use orrery_tests::resp_value::Value;
@@ -18,7 +18,7 @@ const VALUES_PER_KIND: usize = 25;
 
 /// A value that owns everything.
 #[derive(Debug)]
-enum Owned {
+pub(crate) enum Owned {
     String(Vec<u8>),
     List(Vec<Vec<u8>>),
     Set(Vec<Vec<u8>>),
@@ -27,9 +27,31 @@ enum Owned {
     Stream(Vec<Entry>, Totals, Vec<Group<'static>>),
 }
 
+impl Owned {
+    /// The same in every run: without the order of hash tables and the times of deliveries.
+    pub(crate) fn steady(mut self) -> Self {
+        const TIME_MS: i64 = 1_700_000_000_000;
+        match &mut self {
+            Self::Set(members) => members.sort(),
+            Self::Hash(fields) => fields.sort(),
+            Self::Zset(members) => members.sort_by(|a, b| a.0.cmp(&b.0)),
+            Self::Stream(.., groups) => {
+                for group in groups {
+                    group.pending.iter_mut().for_each(|entry| entry.delivered_ms = TIME_MS);
+                    for consumer in &mut group.consumers {
+                        (consumer.seen_ms, consumer.active_ms) = (TIME_MS, TIME_MS);
+                    }
+                }
+            }
+            Self::String(_) | Self::List(_) => {}
+        }
+        self
+    }
+}
+
 type Entry = (Id, Vec<(Vec<u8>, Vec<u8>)>);
 
-fn read(value: &[u8]) -> Owned {
+pub(crate) fn read(value: &[u8]) -> Owned {
     let mut owned = match rdb::kind(value, Dialect::Redis).expect("a known type") {
         Kind::String => Owned::String(Vec::new()),
         Kind::List => Owned::List(Vec::new()),
@@ -73,6 +95,7 @@ fn own(group: &Group<'_>) -> Group<'static> {
         name: group.name.to_vec().into(),
         consumers: consumers.collect(),
         pending: group.pending.clone(),
+        given_back: group.given_back.clone(),
         ..*group
     }
 }
@@ -92,7 +115,7 @@ fn members(zset: &[(Vec<u8>, f64)]) -> impl Iterator<Item = (Element<'_>, f64)> 
 }
 
 /// The value in every packing that it can have.
-fn write(owned: &Owned, compress: bool) -> Vec<Vec<u8>> {
+pub(crate) fn write(owned: &Owned, compress: bool) -> Vec<Vec<u8>> {
     let payload = |write: &dyn Fn(&mut Saver)| {
         let mut saver = Saver::new(Target::Redis70, compress);
         write(&mut saver);
@@ -141,7 +164,7 @@ fn write(owned: &Owned, compress: bool) -> Vec<Vec<u8>> {
                 let pairs = fields.iter().map(|(a, b)| (Element::Bytes(a), Element::Bytes(b)));
                 saver.entry(*id, pairs);
             }
-            vec![saver.finish(totals, groups, None).into_payload()]
+            vec![saver.finish(totals, groups, &Idempotence::default(), true).into_payload()]
         }
     }
 }

@@ -80,7 +80,8 @@ impl<'a> Draw<'a> {
         match self.below(6) {
             0 => self.below(10) as f64,
             1 => self.integer() as f64,
-            2 => [f64::INFINITY, f64::NEG_INFINITY, -0.0, 1e-300][self.below(4) as usize],
+            // No negative zero: Redis forgets its sign in small sorted sets only.
+            2 => [f64::INFINITY, f64::NEG_INFINITY, 1e300, 1e-300][self.below(4) as usize],
             3 => self.integer() as f64 / 1000.0,
             _ => self.below(1000) as f64 / 8.0,
         }

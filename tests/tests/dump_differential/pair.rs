@@ -65,11 +65,21 @@ impl Pair {
     }
 }
 
-/// What XINFO STREAM FULL says, but for how the entries are stored.
-pub(crate) fn stream_in_full(reply: Value) -> Value {
-    let Value::Array(parts) = reply else { return reply };
-    let is_storage =
-        |name: &Value| [&b"radix-tree-keys"[..], b"radix-tree-nodes"].contains(&name.bytes());
-    let pairs = parts.chunks(2).filter(|pair| !is_storage(&pair[0]));
-    Value::Array(pairs.flatten().cloned().collect())
+/// What XINFO STREAM FULL says, but for how the entries are stored and for when consumers were last
+/// active: Redis 7.0 does not know the latter.
+pub(crate) fn stream_in_full(reply: Value) -> String {
+    fn strip(value: Value) -> Value {
+        const LEFT_OUT: [&[u8]; 3] = [b"radix-tree-keys", b"radix-tree-nodes", b"active-time"];
+        let Value::Array(parts) = value else { return value };
+        let mut kept = Vec::new();
+        let mut parts = parts.into_iter();
+        while let Some(part) = parts.next() {
+            match part {
+                Value::Bulk(name) if LEFT_OUT.contains(&&*name) => drop(parts.next()),
+                part => kept.push(strip(part)),
+            }
+        }
+        Value::Array(kept)
+    }
+    strip(reply).to_string()
 }

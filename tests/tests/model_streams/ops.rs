@@ -338,8 +338,8 @@ fn groups() -> impl Strategy<Value = Op> {
         1 => (key(), name(), at(), read())
             .prop_map(|(key, group, id, read)| Op::SetGroupId { key, group, id, read }),
         1 => (key(), name()).prop_map(|(key, group)| Op::Destroy(key, group)),
-        1 => (key(), name(), name()).prop_map(|(key, group, it)| Op::CreateConsumer(key, group, it)),
-        1 => (key(), name(), name()).prop_map(|(key, group, it)| Op::DeleteConsumer(key, group, it)),
+        1 => (key(), name(), name()).prop_map(|(key, name, it)| Op::CreateConsumer(key, name, it)),
+        1 => (key(), name(), name()).prop_map(|(key, name, it)| Op::DeleteConsumer(key, name, it)),
         3 => (key(), name(), ids()).prop_map(|(key, group, ids)| Op::Acknowledge(key, group, ids)),
         1 => (key(), name(), references(), ids())
             .prop_map(|(key, group, how, ids)| Op::AcknowledgeDelete(key, group, how, ids)),

@@ -165,17 +165,21 @@ pub(super) fn remove_due(bytes: &mut Vec<u8>, now_ms: u64, count_max: usize) -> 
     if !is_due(first_deadline(bytes), now_ms) {
         return 0;
     }
-    let (mut removed, mut at) = (0, HEADER_BYTES + HEAD_BYTES);
-    while at < bytes.len() && removed < count_max {
-        let name = packed::Place { index: 0, start: at, end: packed::end_of(bytes, at) };
+    let first = HEADER_BYTES + HEAD_BYTES;
+    let (mut removed, mut from, mut to) = (0, first, first);
+    while from < bytes.len() {
+        let name = packed::Place { index: 0, start: from, end: packed::end_of(bytes, from) };
         let place = Place::of_name(bytes, name);
-        if is_due(place.deadline(bytes), now_ms) {
-            packed::splice(bytes, place.start, place.end, TRIPLE, &[]);
+        if removed < count_max && is_due(place.deadline(bytes), now_ms) {
             removed += 1;
         } else {
-            at = place.end;
+            // What stays moves up, each field once.
+            bytes.copy_within(from..place.end, to);
+            to += place.end - from;
         }
+        from = place.end;
     }
+    packed::splice(bytes, to, from, removed * TRIPLE, &[]);
     find_first_deadline(bytes);
     removed
 }

@@ -15,7 +15,7 @@ const BYTES_MIN: usize = 64;
 pub(super) const HEADER_BYTES: usize = 2;
 
 /// A part of a list.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Node {
     /// Room, then the entries; or the element.
     bytes: Vec<u8>,
@@ -25,6 +25,13 @@ pub(super) struct Node {
     count: u16,
     /// Whether there is one element and the bytes are it, as it is.
     is_plain: bool,
+}
+
+impl Clone for Node {
+    /// A copy has no room.
+    fn clone(&self) -> Self {
+        Self { bytes: self.content().to_vec(), start: 0, ..*self }
+    }
 }
 
 impl Node {
@@ -204,7 +211,7 @@ impl Node {
         let len = entry.map_or(0, Entry::len);
         let (old_end, new_end) = (self.bytes.len(), start + len);
         if new_end > end {
-            self.bytes.reserve_exact(new_end - end);
+            self.reserve(new_end - end);
             self.bytes.resize(old_end + (new_end - end), 0);
         }
         self.bytes.copy_within(end..old_end, new_end);
@@ -214,7 +221,15 @@ impl Node {
         }
     }
 
-    /// Removes `count` elements from an end; there are more.
+    /// Makes sure that there is room behind the entries; little more than is needed, but enough
+    /// that a list which grows by single elements is not moved for each.
+    fn reserve(&mut self, need: usize) {
+        if self.bytes.capacity() - self.bytes.len() < need {
+            self.bytes.reserve_exact(need.max(self.bytes.len() / 16));
+        }
+    }
+
+    /// Removes `count` elements, which are there, from an end.
     pub(super) fn remove_end(&mut self, side: Side, count: usize) {
         debug_assert!(count <= self.len(), "an element is there that is removed");
         match side {

@@ -31,8 +31,8 @@ pub struct Nodes {
 }
 
 impl Clone for Nodes {
+    /// A copy is as large as it must be, whatever room the original has.
     fn clone(&self) -> Self {
-        // A copy has less room to grow.
         let nodes = self.nodes.clone();
         let node_bytes = nodes.iter().map(Node::memory_bytes).sum();
         Self { nodes, len: self.len, node_bytes }

@@ -217,12 +217,13 @@ fn group<'a>(
     if pending.windows(2).any(|pair| pair[0].id == pair[1].id) {
         return Err(Corrupt("an entry that is pending twice"));
     }
-    let mut group = Group { name, last_id, entries_read, consumers: Vec::new(), pending };
+    let (consumers, given_back) = (Vec::new(), Vec::new());
+    let mut group = Group { name, last_id, entries_read, consumers, pending, given_back };
     for _ in 0..reader.count()? {
         consumer(reader, layout, &mut group)?;
     }
     different(group.consumers.iter().map(|consumer| &consumer.name).collect())?;
-    given_back(reader, layout, &group)?;
+    load_given_back(reader, layout, &mut group)?;
     Ok(group)
 }
 
@@ -251,16 +252,20 @@ fn consumer<'a>(
 }
 
 /// Entries that belong to nobody are named, where the layout has them; every other has its consumer.
-fn given_back(reader: &mut Reader<'_>, layout: Layout, group: &Group<'_>) -> Result<(), Corrupt> {
-    let mut ownerless = Vec::new();
+fn load_given_back(
+    reader: &mut Reader<'_>,
+    layout: Layout,
+    group: &mut Group<'_>,
+) -> Result<(), Corrupt> {
     if layout >= Layout::GivenBack {
         for _ in 0..reader.count()? {
-            ownerless.push(reader.raw_id()?);
+            group.given_back.push(reader.raw_id()?);
         }
     }
-    ownerless.sort_unstable();
-    let without = group.pending.iter().filter(|entry| entry.consumer.is_none());
-    if without.map(|entry| entry.id).eq(ownerless) {
+    let mut named = group.given_back.clone();
+    named.sort_unstable();
+    let ownerless = group.pending.iter().filter(|entry| entry.consumer.is_none());
+    if ownerless.map(|entry| entry.id).eq(named) {
         Ok(())
     } else {
         Err(Corrupt("pending entries that belong to nobody"))

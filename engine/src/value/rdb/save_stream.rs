@@ -115,20 +115,24 @@ impl StreamSaver {
         }
     }
 
-    /// All else. What only newer readers understand is written only if there is something to say.
+    /// All else. What only newer readers understand is written only if there is something to say:
+    /// of `idempotence`, if it has more than settings that are `usual`.
     pub fn finish(
         mut self,
         totals: &Totals,
         groups: &[Group<'_>],
-        idempotence: Option<&Idempotence<'_>>,
+        idempotence: &Idempotence<'_>,
+        usual: bool,
     ) -> Saver {
         self.end_block();
         let Self { mut saver, blocks, blocks_len, .. } = self;
-        let given_back =
-            groups.iter().any(|group| group.pending.iter().any(|entry| entry.consumer.is_none()));
+        let given_back = groups.iter().any(|group| !group.given_back.is_empty());
+        let nothing_known = usual
+            && idempotence.producers.is_empty()
+            && (idempotence.added, idempotence.repeated) == (0, 0);
         let (type_byte, version) = match saver.target {
             _ if given_back => (types::STREAM_5, 14),
-            _ if idempotence.is_some() => (types::STREAM_4, 13),
+            _ if !nothing_known => (types::STREAM_4, 13),
             Target::Redis70 => (types::STREAM_2, 10),
             Target::Redis72 | Target::Valkey9 => (types::STREAM_3, 11),
         };
@@ -145,7 +149,7 @@ impl StreamSaver {
         writer.count(groups.len());
         groups.iter().for_each(|group| write_group(writer, group, type_byte));
         if type_byte >= types::STREAM_4 {
-            write_idempotence(writer, idempotence.unwrap_or(&Idempotence::default()));
+            write_idempotence(writer, idempotence);
         }
         saver
     }
@@ -158,14 +162,12 @@ fn write_group(writer: &mut Writer, group: &Group<'_>, type_byte: u8) {
     writer.length(group.entries_read.unwrap_or(u64::MAX));
     writer.count(group.pending.len());
     let mut owned = vec![Vec::new(); group.consumers.len()];
-    let mut given_back = Vec::new();
     for entry in &group.pending {
         writer.raw_id(entry.id);
         writer.millis(entry.delivered_ms);
         writer.length(entry.deliveries);
-        match entry.consumer {
-            Some(index) => owned[index].push(entry.id),
-            None => given_back.push(entry.id),
+        if let Some(index) = entry.consumer {
+            owned[index].push(entry.id);
         }
     }
     writer.count(group.consumers.len());
@@ -179,8 +181,8 @@ fn write_group(writer: &mut Writer, group: &Group<'_>, type_byte: u8) {
         owned.into_iter().for_each(|id| writer.raw_id(id));
     }
     if type_byte >= types::STREAM_5 {
-        writer.count(given_back.len());
-        given_back.into_iter().for_each(|id| writer.raw_id(id));
+        writer.count(group.given_back.len());
+        group.given_back.iter().for_each(|&id| writer.raw_id(id));
     }
 }
 
@@ -242,6 +244,7 @@ mod tests {
                 entries_read: Some(2),
                 consumers: vec![consumer("alice", 6), consumer("12", -1)],
                 pending: vec![pending(5, Some(1)), pending(6, Some(0)), pending(9, Some(1))],
+                given_back: Vec::new(),
             },
             Group {
                 name: b"g2"[..].into(),
@@ -249,6 +252,7 @@ mod tests {
                 entries_read: None,
                 consumers: Vec::new(),
                 pending: Vec::new(),
+                given_back: Vec::new(),
             },
         ]
     }
@@ -264,7 +268,8 @@ mod tests {
             let element = |bytes| Element::Bytes(bytes);
             saver.entry(*id, fields.iter().map(|(a, b)| (element(a), element(b))));
         }
-        saver.finish(&totals(entries), groups, idempotence).into_value()
+        let known = idempotence.cloned().unwrap_or_default();
+        saver.finish(&totals(entries), groups, &known, idempotence.is_none()).into_value()
     }
 
     fn totals(entries: &[Entry]) -> Totals {
@@ -336,6 +341,8 @@ mod tests {
         check(Target::Redis72, &groups(), Some(&idempotence), 13);
         let mut given_back = groups();
         given_back[0].pending[1].consumer = None;
+        given_back[0].pending[0].consumer = None;
+        given_back[0].given_back = vec![id(6, 0), id(5, 0)];
         check(Target::Redis70, &given_back, None, 14);
     }
 
@@ -360,11 +367,15 @@ mod tests {
         changed[0].consumers[1].name = changed[0].consumers[0].name.clone();
         assert!(refused(&good, &changed), "consumers of one name");
         let mut changed = groups();
+        changed[0].pending[1].consumer = None;
+        assert!(refused(&good, &changed), "an entry that belongs to nobody");
+        let mut changed = groups();
         changed[0].pending[1].id = changed[0].pending[0].id;
         assert!(refused(&good, &changed), "an entry pending twice");
         let mut totals = totals(&good);
         totals.length += 1;
-        let value = StreamSaver::new(Target::Redis72, false).finish(&totals, &[], None);
+        let value = StreamSaver::new(Target::Redis72, false);
+        let value = value.finish(&totals, &[], &Idempotence::default(), true);
         assert!(load(&value.into_value().0, Dialect::Redis, &mut |_| Ok(())).is_err());
     }
 

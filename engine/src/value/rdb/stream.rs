@@ -47,6 +47,8 @@ pub struct Group<'a> {
     pub consumers: Vec<Consumer<'a>>,
     /// What was delivered and not acknowledged, in order of identifiers.
     pub pending: Vec<Pending>,
+    /// Those of them that belong to nobody, first the one that was given back first.
+    pub given_back: Vec<Id>,
 }
 
 /// A member of a group.
@@ -69,7 +71,7 @@ pub struct Pending {
     pub delivered_ms: i64,
     /// How often it was delivered.
     pub deliveries: u64,
-    /// Whose it is, an index into the group's consumers; `None`: it was given back.
+    /// Whose it is, an index into the group's consumers; `None`: nobody's.
     pub consumer: Option<usize>,
 }
 

@@ -222,6 +222,7 @@ mod tests {
     use crate::value::set::tests::LIMITS;
 
     type Texts = BTreeSet<Vec<u8>>;
+    type Visitor<'v> = &'v mut dyn FnMut(Element<'_>) -> ControlFlow<()>;
 
     /// Some sets of every form that have much in common, and the same as trees.
     fn random_sets(rng: &mut Rng) -> Vec<(Set, Texts)> {
@@ -250,7 +251,7 @@ mod tests {
     }
 
     /// Collects what is visited, which must not come twice.
-    fn visited(run: impl FnOnce(&mut dyn FnMut(Element<'_>) -> ControlFlow<()>)) -> Texts {
+    fn visited(run: impl FnOnce(Visitor<'_>)) -> Texts {
         let mut all = Texts::new();
         run(&mut |member| {
             assert!(all.insert(member.to_vec()), "a member came twice");
@@ -306,7 +307,7 @@ mod tests {
             table.insert(Element::Integer(number), &LIMITS);
         }
         let (set, table) = (set.reader(), table.reader());
-        let few = |run: &mut dyn FnMut(&mut dyn FnMut(Element<'_>) -> ControlFlow<()>)| {
+        let few = |run: &mut dyn FnMut(Visitor<'_>)| {
             let mut seen = 0;
             run(&mut |_| {
                 seen += 1;

@@ -103,20 +103,19 @@ impl Set {
         let Self::Packed(bytes) = self else { unreachable!("a table has its own way") };
         let encoded = Encoded::element(member);
         match Integers::read(bytes) {
-            Some(set) => {
+            Some(set)
                 if has_room(set.len(), bytes.len(), member, limits)
-                    && set.texts_fit(limits.value_bytes)
-                {
-                    *bytes = packed_of(set, encoded.len());
-                    packed::push(bytes, &encoded);
-                    return;
-                }
+                    && set.texts_fit(limits.value_bytes) =>
+            {
+                *bytes = packed_of(set, encoded.len());
+                packed::push(bytes, &encoded);
+                return;
             }
             None if has_room(packed::count(bytes), bytes.len(), member, limits) => {
                 packed::push(bytes, &encoded);
                 return;
             }
-            None => {}
+            _ => {}
         }
         self.make_table(limits);
         self.insert(member, limits);

@@ -166,6 +166,8 @@ mod tests {
     use crate::value::set::member;
     use crate::value::set::tests::{LIMITS, numbered};
 
+    type Visitor<'v> = &'v mut dyn FnMut(Element<'_>);
+
     /// A set of each form.
     fn forms() -> Vec<(Set, usize)> {
         let tables =
@@ -193,7 +195,7 @@ mod tests {
         let mut rng = Rng::new(Seed(11), "choose");
         for (set, len) in forms() {
             let what = set.reader().encoding();
-            let tally = |run: &mut dyn FnMut(&mut dyn FnMut(Element<'_>))| {
+            let tally = |run: &mut dyn FnMut(Visitor<'_>)| {
                 let mut counts = BTreeMap::new();
                 run(&mut |member| *counts.entry(member.to_vec()).or_insert(0) += 1);
                 assert_even(&counts, len, what);
@@ -204,7 +206,7 @@ mod tests {
             });
             tally(&mut |count| set.reader().draw(rounds, &mut rng, count));
             tally(&mut |count| {
-                (0..rounds).for_each(|_| set.clone().pop(&mut rng, |member| count(member)));
+                (0..rounds).for_each(|_| set.clone().pop(&mut rng, &mut *count));
             });
             for share in [len / 20 + 1, len / 2, len - 1] {
                 // Members of one choice differ, so that they spread more evenly than draws.

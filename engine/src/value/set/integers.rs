@@ -1,7 +1,8 @@
 //! Sets of integers as bytes: ascending, all of one width, found by binary search.
 //!
-//! The first byte is the width in bytes (2, 4 or 8), the second is [`MARK`], which tells these bytes
-//! from a packed sequence; then come the integers, little-endian. No bytes at all are the empty set.
+//! The first byte is the width in bytes (2, 4 or 8), the second is [`MARK`], which tells these
+//! bytes from a packed sequence; then come the integers, little-endian. No bytes at all are the
+//! empty set.
 //!
 //! Invariant: the integers are strictly ascending. A set that once held a wide integer stays wide.
 

@@ -1,9 +1,9 @@
 //! Sets of strings, in one of three forms.
 //!
-//! While all members are integers and few: sorted integers ([`integers`]). While there are few short
-//! members: a packed sequence ([`crate::value::packed`]). Else a table. The second byte tells the
-//! first two apart. A set goes from one form to the next when its limits are passed and never back,
-//! but for commands that build a new set.
+//! While all members are integers and few: sorted integers ([`integers`]). While there are few
+//! short members: a packed sequence ([`crate::value::packed`]). Else a table. The second byte tells
+//! the first two apart. A set goes from one form to the next when its limits are passed and never
+//! back, but for commands that build a new set.
 //!
 //! Invariant: a string that spells an integer is an integer in every form, so that members are
 //! equal exactly if their [`Element`]s are.

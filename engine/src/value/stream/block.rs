@@ -1,7 +1,7 @@
 //! Packed entries: the bytes of one block.
 //!
-//! A number of field names and the names, which are those of the first entry; then the entries, each
-//! a header byte, what the id needs beyond it, its fields:
+//! A number of field names and the names, which are those of the first entry; then the entries,
+//! each a header byte, what the id needs beyond it, its fields:
 //!
 //! ```text
 //! bit 7     deleted

@@ -242,6 +242,14 @@ impl Group {
         self.pending.find(id)
     }
 
+    /// The entries that have no owner, first the one that was released first.
+    pub fn released(&self) -> Vec<StreamId> {
+        let ownerless = self.pending.iter().filter(|pending| pending.owner.is_none());
+        let mut queue: Vec<&Pending> = ownerless.collect();
+        queue.sort_unstable_by_key(|pending| pending.since);
+        queue.into_iter().map(|pending| pending.id).collect()
+    }
+
     /// An entry is delivered to a consumer as if for the first time, whoever had it.
     pub fn deliver(&mut self, id: StreamId, owner: ConsumerNumber, now_ms: u64) {
         self.put(Pending { id, since: now_ms, deliveries: 1, owner: Some(owner) });

@@ -9,6 +9,7 @@ use super::trim::Referrers;
 /// Groups in the order of their names.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
+    #[expect(clippy::vec_box, reason = "groups are large, and move when another is added")]
     list: Vec<Box<Group>>,
     heap_bytes: usize,
 }

@@ -1,12 +1,12 @@
 //! The entries of a stream: packed blocks in order, and what is counted about them.
 //!
-//! A block is closed when it is full: it then takes exactly the memory that it needs. What counts as
-//! full is counted as Redis counts it, so that both trim at the same places.
+//! A block is closed when it is full: it then takes exactly the memory that it needs. What counts
+//! as full is counted as Redis counts it, so that both trim at the same places.
 //!
 //! Invariants: blocks and the entries in them are in the order of their ids; `first_id` is that of
-//! the first entry which is not deleted, zero if there is none; no entry is after `last_id`. A block
-//! goes when XDEL takes its last entry; one that a trim has emptied may stay, as in Redis, if an
-//! entry in it that was deleted before is not to be trimmed.
+//! the first entry which is not deleted, zero if there is none; no entry is after `last_id`. A
+//! block goes when XDEL takes its last entry; one that a trim has emptied may stay, as in Redis, if
+//! an entry in it that was deleted before is not to be trimmed.
 
 use super::block::{Block, Entry, FieldWords};
 use super::id::{IdRequest, StreamId};
@@ -165,8 +165,8 @@ impl Log {
         id.filter(|&id| id > last).ok_or(CannotAdd::IdTooSmall)
     }
 
-    /// Adds an entry; `words` are its names and values in turn. The id is one that [`Self::next_id`]
-    /// gave.
+    /// Adds an entry; `words` are its names and values in turn. The id is one that
+    /// [`Self::next_id`] gave.
     pub fn push<'a>(
         &mut self,
         id: StreamId,

@@ -203,3 +203,68 @@ impl Collection for Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { node_bytes: 4096, node_entries: 100 };
+
+    fn id(ms: u64) -> StreamId {
+        StreamId::new(ms, 0)
+    }
+
+    #[test]
+    fn entries_with_the_same_fields_are_small() {
+        let mut stream = Stream::default();
+        for number in 0..100_000 {
+            let ms = 1_767_225_600_000 + number / 3;
+            let reading = format!("{number:012}");
+            let words = ["sensor", "000042", "reading", &reading].map(str::as_bytes);
+            stream
+                .log_mut()
+                .push(StreamId::new(ms, number % 3), words.into_iter(), LIMITS)
+                .expect("it can be added");
+        }
+        stream.check_invariants();
+        let bytes_per_entry = stream.memory_bytes() as f64 / 100_000.0;
+        assert!(bytes_per_entry < 12.0, "{bytes_per_entry}");
+    }
+
+    #[test]
+    fn a_copy_is_a_stream_of_its_own() {
+        let mut stream = Stream::default();
+        let limits = Limits { node_bytes: 4096, node_entries: 3 };
+        for ms in 1..=20 {
+            let words = [&b"field"[..], b"value"].into_iter();
+            stream.log_mut().push(id(ms), words, limits).expect("it can be added");
+        }
+        for name in ["a", "b", "c"] {
+            stream.add_group(name.as_bytes(), StreamId::MIN, None);
+            stream.edit_group(name.as_bytes(), |log, group| {
+                for consumer in ["x", "y", "z"] {
+                    let number = group.add_consumer(consumer.as_bytes(), 5).expect("it is new");
+                    let seven: Vec<StreamId> = log
+                        .range(group.last_delivered(), StreamId::MAX)
+                        .take(7)
+                        .map(|it| it.id)
+                        .collect();
+                    for id in seven {
+                        group.deliver(id, number, 5);
+                        group.advance(log, id);
+                    }
+                }
+            });
+        }
+        let producers = stream.idempotency_mut(Settings { duration_secs: 10, names_max: 10 });
+        (1..=3).for_each(|ms| producers.remember(b"producer", &[ms], id(ms.into()), 5));
+        let mut copy = stream.clone();
+        copy.check_invariants();
+        copy.delete(id(3), References::Drop);
+        copy.remove_group(b"b");
+        copy.check_invariants();
+        stream.check_invariants();
+        assert_eq!((stream.log().len(), copy.log().len()), (20, 19));
+        assert!(stream.group(b"b").is_some_and(|group| group.pending(id(3)).is_some()));
+    }
+}

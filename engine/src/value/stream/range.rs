@@ -1,7 +1,7 @@
 //! Walks over the entries between two ids, in both directions.
 //!
-//! Blocks can only be read forwards: on the way back the entries of one block are collected and then
-//! taken from the end.
+//! Blocks can only be read forwards: on the way back the entries of one block are collected and
+//! then taken from the end.
 
 use super::block::{Entries, Entry};
 use super::id::StreamId;

@@ -176,9 +176,7 @@ impl<T: Keyed> Sorted<T> {
         self.len += 1;
         let key = thing.key();
         let Some(last) = self.chunks.len().checked_sub(1) else {
-            let mut chunk = Vec::with_capacity(1);
-            chunk.push(thing);
-            return self.insert_chunk(0, chunk);
+            return self.insert_chunk(0, vec![thing]);
         };
         let (chunk, index) = if self.chunks[last][0].key() <= key {
             (last, self.chunks[last].partition_point(|thing| thing.key() < key))

@@ -53,7 +53,8 @@ impl Outside {
         self.members.memory_bytes() + self.bytes
     }
 
-    /// Frees one member, or a bounded part of it; returns how many bytes, or 0 when nothing is left.
+    /// Frees one member, or a bounded part of it; returns how many bytes, or 0 when nothing is
+    /// left.
     pub(super) fn free_some(&mut self) -> usize {
         let Some(member) = self.members.take_any() else { return 0 };
         let len = member.len();

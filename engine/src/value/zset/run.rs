@@ -294,8 +294,8 @@ impl Run {
         low
     }
 
-    /// Where the member of a key begins, from the first member on; of the key behind the last, where
-    /// the last ends.
+    /// Where the member of a key begins, from the first member on; of the key behind the last,
+    /// where the last ends.
     #[inline]
     fn start(&self, index: usize) -> usize {
         if index == 0 { 0 } else { usize::from(self.end_word(index - 1) & !OUTSIDE) }
