@@ -1,7 +1,7 @@
 //! Listpacks: small sequences of strings and integers in one block, since Redis 5.
 //!
-//! Four bytes of total length, two of count (65535: unknown), the entries, one byte 255. An entry is
-//! its form, its data, and its own length, to be read backwards.
+//! Four bytes of total length, two of count (65535: unknown), the entries, one byte 255. An entry
+//! is its form, its data, and its own length, to be read backwards.
 //!
 //! Invariant: what [`Builder`] gives, [`Listpack`] and Redis read.
 
