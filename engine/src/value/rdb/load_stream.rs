@@ -227,7 +227,7 @@ fn group<'a>(
     Ok(group)
 }
 
-fn find_pending<'g>(group: &'g mut [Pending], id: Id) -> Result<&'g mut Pending, Corrupt> {
+fn find_pending(group: &mut [Pending], id: Id) -> Result<&mut Pending, Corrupt> {
     let found = group.binary_search_by_key(&id, |entry| entry.id);
     found.map(|index| &mut group[index]).map_err(|_| Corrupt("an entry that is not pending"))
 }

@@ -310,7 +310,8 @@ mod tests {
                     assert_eq!(*group, expected);
                 }
                 Item::StreamIdempotence(found) => {
-                    assert_eq!(*found, *idempotence.unwrap_or(&Idempotence::default()));
+                    let default = Idempotence::default();
+                    assert_eq!(*found, *idempotence.unwrap_or(&default));
                 }
                 other => panic!("{other:?}"),
             }
