@@ -1,7 +1,7 @@
 //! Values of keys in the form that DUMP payloads and snapshots have, and back.
 //!
-//! Invariant: what [`save`] writes, [`load`] reads as the same value, and so do the servers that the
-//! target names.
+//! Invariant: what [`save`] writes, [`load`] reads as the same value, and so do the servers that
+//! the target names.
 
 mod load;
 mod save;

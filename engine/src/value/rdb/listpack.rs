@@ -1,7 +1,7 @@
 //! Listpacks: small sequences of strings and integers in one block, since Redis 5.
 //!
-//! Four bytes of total length, two of count (65535: unknown), the entries, one byte 255. An entry is
-//! its form, its data, and its own length, to be read backwards.
+//! Four bytes of total length, two of count (65535: unknown), the entries, one byte 255. An entry
+//! is its form, its data, and its own length, to be read backwards.
 //!
 //! Invariant: what [`Builder`] gives, [`Listpack`] and Redis read.
 
@@ -39,7 +39,7 @@ impl<'a> Listpack<'a> {
 
     fn entry(&mut self) -> Result<Element<'a>, Corrupt> {
         let (element, len) = decode(self.rest)?;
-        let mut length = BackLength::of(len);
+        let length = BackLength::of(len);
         let (_, after) = self.rest.split_at_checked(len).ok_or(BAD)?;
         self.rest = after.strip_prefix(length.bytes()).ok_or(BAD)?;
         if let Some(left) = &mut self.left {
@@ -146,7 +146,7 @@ impl BackLength {
         length
     }
 
-    fn bytes(&mut self) -> &[u8] {
+    fn bytes(&self) -> &[u8] {
         &self.buffer[self.start..]
     }
 }
@@ -229,7 +229,7 @@ impl Builder {
     }
 
     fn close(&mut self, start: usize) {
-        let mut length = BackLength::of(self.bytes.len() - start);
+        let length = BackLength::of(self.bytes.len() - start);
         self.bytes.extend_from_slice(length.bytes());
         self.count += 1;
     }
@@ -314,7 +314,7 @@ mod tests {
             damaged[at] = other;
             assert!(read(&damaged).is_err(), "{other} at {at}");
         }
-        let mut longer = bytes.clone();
+        let mut longer = bytes;
         longer.push(END);
         longer[0] += 1;
         assert!(read(&longer).is_err());

@@ -227,7 +227,7 @@ fn group<'a>(
     Ok(group)
 }
 
-fn find_pending<'g>(group: &'g mut [Pending], id: Id) -> Result<&'g mut Pending, Corrupt> {
+fn find_pending(group: &mut [Pending], id: Id) -> Result<&mut Pending, Corrupt> {
     let found = group.binary_search_by_key(&id, |entry| entry.id);
     found.map(|index| &mut group[index]).map_err(|_| Corrupt("an entry that is not pending"))
 }
@@ -251,7 +251,7 @@ fn consumer<'a>(
     Ok(())
 }
 
-/// Entries that belong to nobody are named, where the layout has them; every other has its consumer.
+/// Entries that belong to nobody are named where the layout has them; every other has its consumer.
 fn load_given_back(
     reader: &mut Reader<'_>,
     layout: Layout,

@@ -2,8 +2,8 @@
 //! up to 8 KiB before.
 //!
 //! A run is a byte below 32 and one more literal bytes than it says. A reference is three bits of
-//! length (7: one more byte of length follows) and thirteen bits of distance; it stands for two more
-//! bytes than its length says.
+//! length (7: one more byte of length follows) and thirteen bits of distance; it stands for two
+//! more bytes than its length says.
 //!
 //! Invariant: what [`Compressor`] gives, [`decompress`] and Redis read.
 

@@ -310,7 +310,7 @@ mod tests {
                     assert_eq!(*group, expected);
                 }
                 Item::StreamIdempotence(found) => {
-                    assert_eq!(*found, *idempotence.unwrap_or(&Idempotence::default()));
+                    assert_eq!(*found, idempotence.cloned().unwrap_or_default());
                 }
                 other => panic!("{other:?}"),
             }

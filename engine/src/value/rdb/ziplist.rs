@@ -184,7 +184,7 @@ mod tests {
             damaged[at] = other;
             assert!(read(&damaged).is_err(), "{other} at {at}");
         }
-        let mut uncounted = bytes.clone();
+        let mut uncounted = bytes;
         uncounted[8..10].fill(0xff);
         assert_eq!(read(&uncounted).unwrap(), strings);
         assert!(read(b"\x0b\x00\x00\x00\x0b\x00\x00\x00\x00\x00\xff").is_err());

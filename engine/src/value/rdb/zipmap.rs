@@ -83,7 +83,9 @@ mod tests {
 
     const SAMPLE: &[u8] = b"\x02\x03foo\x03\x00bar\xfe\x05\x00\x00\x00hello\x05\x02world..\xff";
 
-    fn read(bytes: &[u8]) -> Result<Vec<(&[u8], &[u8])>, Corrupt> {
+    type Pairs<'a> = Vec<(&'a [u8], &'a [u8])>;
+
+    fn read(bytes: &[u8]) -> Result<Pairs<'_>, Corrupt> {
         Zipmap::open(bytes)?.collect()
     }
 
