@@ -45,6 +45,8 @@ const DEGREES: &[&[u8]] =
 const LENGTHS: &[&[u8]] = &[b"0", b"1", b"100", b"200.5", b"5000", b"1e5", b"inf", b"-1"];
 /// Integer types of BITFIELD.
 const FIELDS: &[&[u8]] = &[b"u1", b"i5", b"u7", b"i8", b"u8", b"i16", b"u32", b"u63", b"i64"];
+/// Bounds of scores and of members.
+const BOUNDS: &[&[u8]] = &[b"-", b"+", b"[a", b"(b", b"-inf", b"+inf", b"0", b"(1", b"1.5", b"x"];
 /// Groups, and consumers in them.
 const NAMES: &[&[u8]] = &[b"g", b"g", b"g", b"h"];
 /// Where stream entries may be.
@@ -206,6 +208,7 @@ impl<'a> Generator<'a> {
             (Kind::Integer, "value") if self.rng.chance(1, 2) => self.pick(&[b"0", b"1"]),
             (Kind::Integer, _) => self.integer(),
             (_, "encoding") => self.pick(FIELDS),
+            (Kind::String, "min" | "max") => self.pick(BOUNDS),
             (Kind::String, "group" | "consumer") => self.pick(NAMES),
             (Kind::String, "start" | "end" | "threshold") => self.pick(ENTRY_IDS),
             (Kind::String, name) if name == "id" || name.ends_with("lastid") => {

@@ -42,6 +42,11 @@ pub(crate) fn same(words: &[Vec<u8>], real: &[u8], ours: &[u8]) -> bool {
     let name = String::from_utf8_lossy(&words[0]).to_ascii_uppercase();
     let has = |word: &str| words.iter().any(|it| it.eq_ignore_ascii_case(word.as_bytes()));
     if real.is_error() || ours.is_error() {
+        // Redis takes what an earlier command left in `errno` for a score that is out of range.
+        let not_double = b"ERR One or more scores can't be converted into double";
+        if name.starts_with("SORT") && real == Value::Error(not_double.to_vec()) {
+            return true;
+        }
         // Later versions let some commands have more words, and know that infinity is not negative.
         let loose: [&[u8]; 2] = [b"ERR wrong number of arguments", b"ERR timeout is negative"];
         let is_loose = |text: &[u8]| loose.iter().any(|start| text.starts_with(start));

@@ -238,13 +238,6 @@ impl<'a> Draw<'a> {
     }
 
     fn key(&mut self, pool: &str) -> Vec<u8> {
-        match self.rng.below(100) {
-            0 => return Vec::new(),
-            1 => return vec![b'L'; 300],
-            2 => return vec![b'L'; 2000],
-            3 => return b"missing".to_vec(),
-            _ => {}
-        }
         let own = KEY_POOLS.iter().position(|&(name, _)| name == pool);
         let drawn = match (pool, own) {
             ("any", _) => self.rng.below(OPEN_POOLS as u64) as usize,
@@ -257,7 +250,13 @@ impl<'a> Draw<'a> {
             _ => panic!("no pool of keys is called {pool}"),
         };
         self.key_pool.get_or_insert(drawn);
-        format!("{}{}", KEY_POOLS[drawn].1, self.rng.below(KEYS_PER_POOL)).into_bytes()
+        let letter = KEY_POOLS[drawn].1;
+        match self.rng.below(100) {
+            0 if drawn == 0 => Vec::new(),
+            1 => letter.repeat(300).into_bytes(),
+            2 => letter.repeat(2000).into_bytes(),
+            _ => format!("{letter}{}", self.rng.below(KEYS_PER_POOL)).into_bytes(),
+        }
     }
 
     fn value(&mut self) -> Vec<u8> {

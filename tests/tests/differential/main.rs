@@ -40,6 +40,7 @@ const NOT_DRAWN: &[(&str, &str)] = &[
     ("object|help", "in words of our own"),
     ("xgroup|help", "in words of our own"),
     ("xinfo|help", "in words of our own"),
+    ("object|refcount", "depends on how Redis came by an integer"),
     ("object|idletime", "depends on the second in which it is asked"),
     ("scan", "whole iterations are steps of their own"),
     ("hscan", "whole iterations are steps of their own"),

@@ -26,7 +26,7 @@ fn pairs(pairs: Vec<(&str, Value)>) -> Value {
 }
 
 /// The fields and values of an entry to add.
-pub fn fields(add: &Add) -> Vec<(String, String)> {
+pub(crate) fn fields(add: &Add) -> Vec<(String, String)> {
     let names = FIELDS[usize::from(add.fields)].iter();
     names.map(|name| ((*name).to_owned(), add.value.clone())).collect()
 }
@@ -38,7 +38,7 @@ fn no_group(key: Key, group: &str) -> Value {
 
 impl Model {
     /// What a command must reply; the model is changed as the server must be.
-    pub fn apply(&mut self, op: &Op) -> Value {
+    pub(crate) fn apply(&mut self, op: &Op) -> Value {
         self.reply(op).unwrap_or_else(|error| error)
     }
 
@@ -654,7 +654,7 @@ fn full_group(stream: &Stream, name: &str, group: &Group, count: usize) -> Value
         pairs(vec![
             ("name", text(name)),
             ("seen-time", integer(consumer.seen)),
-            ("active-time", consumer.active.map_or(integer(-1), integer)),
+            ("active-time", consumer.active.map_or_else(|| integer(-1), integer)),
             ("pel-count", integer(own.len() as i64)),
             ("pending", Value::Array(own.into_iter().take(count).collect())),
         ])

@@ -7,125 +7,125 @@ use orrery_tests::resp_value::Value;
 
 use crate::ops::{Cut, From, IdOf, Key, NewId, Op, Reading, References, Trim};
 
-pub type Id = (u64, u64);
+pub(crate) type Id = (u64, u64);
 
-pub const ID_MAX: Id = (u64::MAX, u64::MAX);
+pub(crate) const ID_MAX: Id = (u64::MAX, u64::MAX);
 /// What a client gets at most that has waited and said no number.
 const WAITED_COUNT: usize = 1000;
 
 #[derive(Clone, Debug)]
-pub struct Pending {
-    pub owner: Option<String>,
-    pub at: u64,
+pub(crate) struct Pending {
+    pub(crate) owner: Option<String>,
+    pub(crate) at: u64,
     /// Of an entry that was released: its place in the queue.
-    pub turn: u64,
-    pub count: i64,
+    pub(crate) turn: u64,
+    pub(crate) count: i64,
 }
 
 #[derive(Clone, Debug)]
-pub struct Consumer {
-    pub seen: u64,
-    pub active: Option<u64>,
+pub(crate) struct Consumer {
+    pub(crate) seen: u64,
+    pub(crate) active: Option<u64>,
 }
 
 #[derive(Clone, Debug, Default)]
-pub struct Group {
-    pub last: Id,
-    pub read: Option<i64>,
-    pub pending: BTreeMap<Id, Pending>,
-    pub consumers: BTreeMap<String, Consumer>,
-    pub turns: u64,
+pub(crate) struct Group {
+    pub(crate) last: Id,
+    pub(crate) read: Option<i64>,
+    pub(crate) pending: BTreeMap<Id, Pending>,
+    pub(crate) consumers: BTreeMap<String, Consumer>,
+    pub(crate) turns: u64,
 }
 
 #[derive(Clone, Debug)]
-pub struct Producers {
-    pub secs: u64,
-    pub names: usize,
+pub(crate) struct Producers {
+    pub(crate) secs: u64,
+    pub(crate) names: usize,
     /// Name, entry, when; by producer.
-    pub sent: BTreeMap<String, Vec<(String, Id, u64)>>,
-    pub added: i64,
-    pub duplicates: i64,
+    pub(crate) sent: BTreeMap<String, Vec<(String, Id, u64)>>,
+    pub(crate) added: i64,
+    pub(crate) duplicates: i64,
 }
 
 #[derive(Clone, Debug, Default)]
-pub struct Stream {
-    pub entries: BTreeMap<Id, Vec<(String, String)>>,
+pub(crate) struct Stream {
+    pub(crate) entries: BTreeMap<Id, Vec<(String, String)>>,
     /// Ids of all entries in each block, those that were deleted too.
-    pub blocks: Vec<Vec<Id>>,
-    pub last: Id,
-    pub max_deleted: Id,
-    pub added: i64,
-    pub groups: BTreeMap<String, Group>,
-    pub producers: Option<Producers>,
+    pub(crate) blocks: Vec<Vec<Id>>,
+    pub(crate) last: Id,
+    pub(crate) max_deleted: Id,
+    pub(crate) added: i64,
+    pub(crate) groups: BTreeMap<String, Group>,
+    pub(crate) producers: Option<Producers>,
 }
 
 #[derive(Clone, Debug)]
-pub enum Held {
+pub(crate) enum Held {
     Stream(Stream),
     Text,
 }
 
 /// What is wanted of one stream.
 #[derive(Clone, Copy, Debug)]
-pub enum Want {
+pub(crate) enum Want {
     After(Id),
     New,
     Last,
 }
 
 #[derive(Clone, Debug)]
-pub struct Resolved {
-    pub reader: Option<(String, String)>,
-    pub streams: Vec<(Key, Want)>,
-    pub count: Option<usize>,
-    pub no_ack: bool,
-    pub min_idle: Option<u64>,
+pub(crate) struct Resolved {
+    pub(crate) reader: Option<(String, String)>,
+    pub(crate) streams: Vec<(Key, Want)>,
+    pub(crate) count: Option<usize>,
+    pub(crate) no_ack: bool,
+    pub(crate) min_idle: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
-pub struct Waiter {
-    pub conn: ConnId,
-    pub reading: Resolved,
-    pub deadline: Option<u64>,
+pub(crate) struct Waiter {
+    pub(crate) conn: ConnId,
+    pub(crate) reading: Resolved,
+    pub(crate) deadline: Option<u64>,
 }
 
 #[derive(Debug, Default)]
-pub struct Model {
-    pub now: u64,
-    pub node_entries: usize,
-    pub keys: BTreeMap<Key, Held>,
-    pub waiting: Vec<Waiter>,
+pub(crate) struct Model {
+    pub(crate) now: u64,
+    pub(crate) node_entries: usize,
+    pub(crate) keys: BTreeMap<Key, Held>,
+    pub(crate) waiting: Vec<Waiter>,
 }
 
-pub fn key_name(key: Key) -> String {
+pub(crate) fn key_name(key: Key) -> String {
     format!("stream{key}")
 }
 
-pub fn group_name(group: u8) -> String {
+pub(crate) fn group_name(group: u8) -> String {
     format!("group{group}")
 }
 
-pub fn consumer_name(consumer: u8) -> String {
+pub(crate) fn consumer_name(consumer: u8) -> String {
     format!("consumer{consumer}")
 }
 
-pub fn text(text: &str) -> Value {
+pub(crate) fn text(text: &str) -> Value {
     Value::bulk(text)
 }
 
-pub fn id_text(id: Id) -> String {
+pub(crate) fn id_text(id: Id) -> String {
     format!("{}-{}", id.0, id.1)
 }
 
-pub fn id_value(id: Id) -> Value {
+pub(crate) fn id_value(id: Id) -> Value {
     text(&id_text(id))
 }
 
-pub fn wrong_type() -> Value {
+pub(crate) fn wrong_type() -> Value {
     Value::error("WRONGTYPE Operation against a key holding the wrong kind of value")
 }
 
-pub fn after(id: Id) -> Option<Id> {
+pub(crate) fn after(id: Id) -> Option<Id> {
     match id.1.checked_add(1) {
         Some(seq) => Some((id.0, seq)),
         None => Some((id.0.checked_add(1)?, 0)),
@@ -133,20 +133,20 @@ pub fn after(id: Id) -> Option<Id> {
 }
 
 impl Stream {
-    pub fn first(&self) -> Id {
+    pub(crate) fn first(&self) -> Id {
         self.entries.keys().next().copied().unwrap_or_default()
     }
 
-    pub fn entry(&self, id: Id) -> Value {
+    pub(crate) fn entry(&self, id: Id) -> Value {
         Value::Array(vec![id_value(id), self.fields(id)])
     }
 
-    pub fn fields(&self, id: Id) -> Value {
+    pub(crate) fn fields(&self, id: Id) -> Value {
         let fields = &self.entries[&id];
         Value::Array(fields.iter().flat_map(|(name, value)| [text(name), text(value)]).collect())
     }
 
-    pub fn push(&mut self, id: Id, fields: Vec<(String, String)>, node_entries: usize) {
+    pub(crate) fn push(&mut self, id: Id, fields: Vec<(String, String)>, node_entries: usize) {
         match self.blocks.last_mut() {
             Some(block) if block.len() < node_entries => block.push(id),
             _ => self.blocks.push(vec![id]),
@@ -160,7 +160,7 @@ impl Stream {
         block.iter().filter(|id| self.entries.contains_key(id)).count()
     }
 
-    pub fn delete(&mut self, id: Id) -> bool {
+    pub(crate) fn delete(&mut self, id: Id) -> bool {
         if self.entries.remove(&id).is_none() {
             return false;
         }
@@ -172,18 +172,18 @@ impl Stream {
         true
     }
 
-    pub fn refers(&self, id: Id) -> bool {
+    pub(crate) fn refers(&self, id: Id) -> bool {
         self.groups.values().any(|group| group.last < id || group.pending.contains_key(&id))
     }
 
-    pub fn forget(&mut self, id: Id) {
+    pub(crate) fn forget(&mut self, id: Id) {
         for group in self.groups.values_mut() {
             group.pending.remove(&id);
         }
     }
 
     /// Trims block by block, as is documented of approximate trims.
-    pub fn trim(&mut self, trim: Trim, min: Id, node_entries: usize) -> i64 {
+    pub(crate) fn trim(&mut self, trim: Trim, min: Id, node_entries: usize) -> i64 {
         let before = self.entries.len();
         let limit = match trim.limit {
             Some(limit) => usize::from(limit),
@@ -252,7 +252,7 @@ impl Stream {
         Some(self.added - len + i64::from(id == self.first()))
     }
 
-    pub fn lag(&self, group: &Group) -> Option<i64> {
+    pub(crate) fn lag(&self, group: &Group) -> Option<i64> {
         if self.added == 0 {
             return Some(0);
         }
@@ -285,7 +285,7 @@ impl Group {
     }
 
     /// The consumer, which is made if it is new.
-    pub fn see(&mut self, consumer: &str, now: u64) -> &mut Consumer {
+    pub(crate) fn see(&mut self, consumer: &str, now: u64) -> &mut Consumer {
         let new = Consumer { seen: now, active: None };
         let consumer = self.consumers.entry(consumer.to_owned()).or_insert(new);
         consumer.seen = now;
@@ -294,12 +294,12 @@ impl Group {
 }
 
 impl Model {
-    pub fn new(now: u64, node_entries: usize) -> Self {
+    pub(crate) fn new(now: u64, node_entries: usize) -> Self {
         Self { now, node_entries, ..Self::default() }
     }
 
     /// The stream at a key; `Ok(None)`: there is no key.
-    pub fn stream(&self, key: Key) -> Result<Option<&Stream>, Value> {
+    pub(crate) fn stream(&self, key: Key) -> Result<Option<&Stream>, Value> {
         match self.keys.get(&key) {
             None => Ok(None),
             Some(Held::Stream(stream)) => Ok(Some(stream)),
@@ -307,7 +307,7 @@ impl Model {
         }
     }
 
-    pub fn stream_mut(&mut self, key: Key) -> Result<Option<&mut Stream>, Value> {
+    pub(crate) fn stream_mut(&mut self, key: Key) -> Result<Option<&mut Stream>, Value> {
         match self.keys.get_mut(&key) {
             None => Ok(None),
             Some(Held::Stream(stream)) => Ok(Some(stream)),
@@ -315,7 +315,7 @@ impl Model {
         }
     }
 
-    pub fn stream_or_new(&mut self, key: Key) -> Result<&mut Stream, Value> {
+    pub(crate) fn stream_or_new(&mut self, key: Key) -> Result<&mut Stream, Value> {
         match self.keys.entry(key).or_insert_with(|| Held::Stream(Stream::default())) {
             Held::Stream(stream) => Ok(stream),
             Held::Text => Err(wrong_type()),
@@ -324,7 +324,7 @@ impl Model {
 
     // Ids.
 
-    pub fn id(&self, key: Key, id: IdOf) -> Id {
+    pub(crate) fn id(&self, key: Key, id: IdOf) -> Id {
         let mut known = BTreeSet::new();
         if let Ok(Some(stream)) = self.stream(key) {
             known.extend(stream.entries.keys().copied());
@@ -352,7 +352,7 @@ impl Model {
     }
 
     /// The id that an entry gets, or the error.
-    pub fn new_id(&self, key: Key, id: NewId) -> Result<Id, Value> {
+    pub(crate) fn new_id(&self, key: Key, id: NewId) -> Result<Id, Value> {
         let last = self.stream(key)?.map_or((0, 0), |stream| stream.last);
         let id = match id {
             _ if last == ID_MAX => {
@@ -375,7 +375,7 @@ impl Model {
         Ok(id)
     }
 
-    pub fn id_after(&self, last: Id, id: NewId) -> Id {
+    pub(crate) fn id_after(&self, last: Id, id: NewId) -> Id {
         match id {
             NewId::After(0, seq) => (last.0, last.1.saturating_add(1 + u64::from(seq))),
             NewId::After(ms, seq) => (last.0.saturating_add(ms.into()), seq.into()),
@@ -385,7 +385,7 @@ impl Model {
 
     // Reading.
 
-    pub fn resolve(&self, reading: &Reading) -> Resolved {
+    pub(crate) fn resolve(&self, reading: &Reading) -> Resolved {
         let want = |&(key, from): &(Key, From)| {
             let last = self.stream(key).ok().flatten().map_or((0, 0), |stream| stream.last);
             let want = match (from, reading.reader.is_some()) {
@@ -406,7 +406,7 @@ impl Model {
     }
 
     /// A client reads; `None`: it waits.
-    pub fn begin(&mut self, conn: ConnId, reading: &Reading) -> Option<Value> {
+    pub(crate) fn begin(&mut self, conn: ConnId, reading: &Reading) -> Option<Value> {
         let resolved = self.resolve(reading);
         let reply = self.read(&resolved, false);
         if reply.is_none() {
@@ -417,7 +417,7 @@ impl Model {
     }
 
     /// Those who wait and can be served now get their replies.
-    pub fn serve(&mut self) -> Vec<(ConnId, Value)> {
+    pub(crate) fn serve(&mut self) -> Vec<(ConnId, Value)> {
         let mut replies = Vec::new();
         for waiter in std::mem::take(&mut self.waiting) {
             match self.read(&waiter.reading, true) {
@@ -429,7 +429,7 @@ impl Model {
     }
 
     /// Time passes.
-    pub fn pass(&mut self, millis: u64) -> Vec<(ConnId, Value)> {
+    pub(crate) fn pass(&mut self, millis: u64) -> Vec<(ConnId, Value)> {
         let end = self.now + millis;
         let mut replies = Vec::new();
         while let Some(at) = self.next_event().filter(|&at| at <= end) {
@@ -462,7 +462,7 @@ impl Model {
     }
 
     /// The reply of a read; `None` if there is nothing to be had.
-    pub fn read(&mut self, reading: &Resolved, retry: bool) -> Option<Value> {
+    pub(crate) fn read(&mut self, reading: &Resolved, retry: bool) -> Option<Value> {
         for &(key, _) in &reading.streams {
             if let Some(error) = self.read_error(key, reading, retry) {
                 return Some(error);
@@ -579,7 +579,7 @@ impl Model {
     }
 
     /// Commands that show everything.
-    pub fn questions(&self) -> Vec<Op> {
+    pub(crate) fn questions(&self) -> Vec<Op> {
         let mut questions = Vec::new();
         for key in [0, 1] {
             questions.push(Op::InfoStream(key, None));

@@ -5,12 +5,12 @@
 
 use proptest::prelude::*;
 
-pub type Key = u8;
-pub type Name = u8;
+pub(crate) type Key = u8;
+pub(crate) type Name = u8;
 
 /// An id in a command, resolved when the command is run.
 #[derive(Clone, Copy, Debug)]
-pub enum IdOf {
+pub(crate) enum IdOf {
     /// One that the stream or a group knows, by number.
     Known(u8),
     /// Near to a known one.
@@ -21,7 +21,7 @@ pub enum IdOf {
 
 /// The id of a new entry.
 #[derive(Clone, Copy, Debug)]
-pub enum NewId {
+pub(crate) enum NewId {
     /// So much after the last one.
     After(u8, u8),
     /// `ms-*`, so many milliseconds after the last one.
@@ -33,39 +33,39 @@ pub enum NewId {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub enum Cut {
+pub(crate) enum Cut {
     MaxLen(u8),
     MinId(IdOf),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum References {
+pub(crate) enum References {
     Keep,
     Drop,
     Acked,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub struct Trim {
-    pub cut: Cut,
-    pub approximate: bool,
-    pub limit: Option<u8>,
-    pub references: Option<References>,
+pub(crate) struct Trim {
+    pub(crate) cut: Cut,
+    pub(crate) approximate: bool,
+    pub(crate) limit: Option<u8>,
+    pub(crate) references: Option<References>,
 }
 
 #[derive(Clone, Debug)]
-pub struct Add {
-    pub key: Key,
-    pub id: NewId,
-    pub fields: u8,
-    pub value: String,
-    pub trim: Option<Trim>,
-    pub no_stream_made: bool,
+pub(crate) struct Add {
+    pub(crate) key: Key,
+    pub(crate) id: NewId,
+    pub(crate) fields: u8,
+    pub(crate) value: String,
+    pub(crate) trim: Option<Trim>,
+    pub(crate) no_stream_made: bool,
 }
 
 /// What is read of one stream.
 #[derive(Clone, Copy, Debug)]
-pub enum From {
+pub(crate) enum From {
     /// Everything after an id; in a group: what is pending with the consumer.
     After(IdOf),
     /// `$` or, in a group, `>`.
@@ -75,40 +75,40 @@ pub enum From {
 }
 
 #[derive(Clone, Debug)]
-pub struct Reading {
+pub(crate) struct Reading {
     /// Group and consumer.
-    pub reader: Option<(Name, Name)>,
-    pub streams: Vec<(Key, From)>,
-    pub count: Option<u8>,
-    pub no_ack: bool,
-    pub min_idle_ms: Option<u16>,
+    pub(crate) reader: Option<(Name, Name)>,
+    pub(crate) streams: Vec<(Key, From)>,
+    pub(crate) count: Option<u8>,
+    pub(crate) no_ack: bool,
+    pub(crate) min_idle_ms: Option<u16>,
     /// Milliseconds; `None`: it does not wait, or for ever.
-    pub patience_ms: Option<u16>,
+    pub(crate) patience_ms: Option<u16>,
 }
 
 #[derive(Clone, Debug)]
-pub struct Claim {
-    pub key: Key,
-    pub group: Name,
-    pub consumer: Name,
-    pub min_idle_ms: u16,
-    pub ids: Vec<IdOf>,
-    pub idle_ms: Option<u16>,
-    pub retry_count: Option<u8>,
-    pub force: bool,
-    pub just_id: bool,
-    pub last_id: Option<IdOf>,
+pub(crate) struct Claim {
+    pub(crate) key: Key,
+    pub(crate) group: Name,
+    pub(crate) consumer: Name,
+    pub(crate) min_idle_ms: u16,
+    pub(crate) ids: Vec<IdOf>,
+    pub(crate) idle_ms: Option<u16>,
+    pub(crate) retry_count: Option<u8>,
+    pub(crate) force: bool,
+    pub(crate) just_id: bool,
+    pub(crate) last_id: Option<IdOf>,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub enum Mode {
+pub(crate) enum Mode {
     Silent,
     Fail,
     Fatal,
 }
 
 #[derive(Clone, Debug)]
-pub enum Op {
+pub(crate) enum Op {
     Add(Add),
     AddOnce {
         key: Key,
@@ -391,7 +391,7 @@ fn others() -> impl Strategy<Value = Op> {
     ]
 }
 
-pub fn op() -> impl Strategy<Value = Op> {
+pub(crate) fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         8 => add(),
         4 => writes(),

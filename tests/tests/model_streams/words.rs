@@ -24,7 +24,7 @@ impl Line {
 
 impl Model {
     /// What a client sends.
-    pub fn words_of(&self, op: &Op) -> Vec<Vec<u8>> {
+    pub(crate) fn words_of(&self, op: &Op) -> Vec<Vec<u8>> {
         let mut line = Line::default();
         self.say(op, &mut line);
         line.0.into_iter().map(String::into_bytes).collect()
