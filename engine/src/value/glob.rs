@@ -30,7 +30,8 @@ fn matches_folded(pattern: &[u8], text: &[u8], fold: impl Fn(u8) -> u8 + Copy) -
     let mut star: Option<(usize, usize)> = None;
     loop {
         if at < pattern.len() && pattern[at] == b'*' {
-            // `?` and `*` in any order are so many bytes and any number more: nothing to go back for.
+            // `?` and `*` in any order are so many bytes and any number more: nothing to go back
+            // for.
             let run = pattern[at..].iter().take_while(|byte| matches!(byte, b'*' | b'?'));
             let (len, least) = run
                 .fold((0, 0), |(len, least), &byte| (len + 1, least + usize::from(byte == b'?')));

@@ -252,7 +252,8 @@ fn consumer<'a>(
     Ok(())
 }
 
-/// Entries that belong to nobody are named where the layout has them; every other has its consumer.
+/// Entries that belong to nobody are named, where the layout has them; every other has its
+/// consumer.
 fn load_given_back(
     reader: &mut Reader<'_>,
     layout: Layout,
