@@ -14,7 +14,7 @@ use orrery_tests::resp_value::Value;
 use crate::draw::{Draw, KINDS, words};
 use crate::pair::stream_in_full;
 
-const VALUES_PER_KIND: usize = 25;
+const VALUES_PER_KIND: usize = 40;
 
 /// A value that owns everything.
 #[derive(Debug)]

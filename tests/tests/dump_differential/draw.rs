@@ -171,10 +171,24 @@ impl<'a> Draw<'a> {
             let id = &ids[self.below(ids.len() as u64) as usize];
             commands.push(words(&format!("XDEL {key} {id}")));
         }
-        match self.below(6) {
+        match self.below(7) {
             0 => commands.push(words(&format!("XTRIM {key} MAXLEN {}", self.rng.below(200)))),
             1 => commands.push(words(&format!("XSETID {key} 99999999999-5"))),
-            2 => commands.push(words(&format!(
+            2 if ids.len() > 1 => {
+                // Back behind what was deleted, and on from there.
+                let (last, before) = (&ids[ids.len() - 1], &ids[ids.len() - 2]);
+                commands.push(words(&format!("XDEL {key} {last}")));
+                commands.push(words(&format!("XSETID {key} {before}")));
+                if self.below(2) == 0 {
+                    let seq: u64 = before
+                        .split('-')
+                        .next_back()
+                        .map_or(0, |seq| seq.parse().expect("a sequence number"));
+                    let ms = before.split('-').next().unwrap_or_default();
+                    commands.push(words(&format!("XADD {key} {ms}-{} again 1", seq + 1)));
+                }
+            }
+            3 => commands.push(words(&format!(
                 "XSETID {key} 99999999999-5 ENTRIESADDED 100000 MAXDELETEDID 99999999998-7"
             ))),
             _ => {}

@@ -42,7 +42,7 @@ impl Pair {
     }
 
     /// Whether the real server still takes connections.
-    pub(crate) fn is_real_alive(&mut self) -> bool {
+    pub(crate) fn is_real_alive(&self) -> bool {
         !self.redis.connect().call(&["PING"]).is_error()
     }
 

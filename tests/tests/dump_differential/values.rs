@@ -7,7 +7,7 @@ use orrery_tests::resp_value::Value;
 use crate::draw::{Draw, KINDS, words};
 use crate::pair::{Pair, stream_in_full};
 
-const VALUES_PER_KIND: u64 = 30;
+const VALUES_PER_KIND: u64 = 40;
 
 /// Moves the value at `k` to the other server and looks whether it is the same there.
 fn check_moves(pair: &mut Pair, seed: u64, kind: &str) {

@@ -310,8 +310,7 @@ mod tests {
                     assert_eq!(*group, expected);
                 }
                 Item::StreamIdempotence(found) => {
-                    let default = Idempotence::default();
-                    assert_eq!(*found, *idempotence.unwrap_or(&default));
+                    assert_eq!(*found, idempotence.cloned().unwrap_or_default());
                 }
                 other => panic!("{other:?}"),
             }

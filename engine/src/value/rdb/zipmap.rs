@@ -83,9 +83,9 @@ mod tests {
 
     const SAMPLE: &[u8] = b"\x02\x03foo\x03\x00bar\xfe\x05\x00\x00\x00hello\x05\x02world..\xff";
 
-    type Pair<'a> = (&'a [u8], &'a [u8]);
+    type Pairs<'a> = Vec<(&'a [u8], &'a [u8])>;
 
-    fn read(bytes: &[u8]) -> Result<Vec<Pair<'_>>, Corrupt> {
+    fn read(bytes: &[u8]) -> Result<Pairs<'_>, Corrupt> {
         Zipmap::open(bytes)?.collect()
     }
 
