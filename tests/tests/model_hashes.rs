@@ -21,10 +21,13 @@ enum Held {
     Text,
 }
 
+/// Keys with what they hold and when they expire.
+type Database = BTreeMap<Vec<u8>, (Held, Option<u64>)>;
+
 /// Two databases of which the first is selected.
 #[derive(Clone, Debug, Default)]
 struct Model {
-    databases: [BTreeMap<Vec<u8>, (Held, Option<u64>)>; 2],
+    databases: [Database; 2],
     now: u64,
     /// Fields have expired since the server last had time to look.
     unswept: bool,

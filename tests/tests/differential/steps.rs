@@ -244,7 +244,7 @@ fn run(pair: &mut Pair, client: usize, words: &Words) -> Result<(), Difference> 
     if !is_unlike || words.len() < 2 {
         return Ok(());
     }
-    let stored = find(b"STORE").or(find(b"STOREDIST")).and_then(|at| words.get(at + 1));
+    let stored = find(b"STORE").or_else(|| find(b"STOREDIST")).and_then(|at| words.get(at + 1));
     let mut delete = line("DEL");
     delete.push(words[1].clone());
     delete.extend(stored.cloned());
