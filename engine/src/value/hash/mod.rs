@@ -1,6 +1,6 @@
 //! Hashes: fields with values, some of which expire.
 //!
-//! A small hash is a packed sequence ([`small`]), a big one a table ([`big`]). It goes from one to
+//! A small hash is a packed sequence (`small`), a big one a table (`big`). It goes from one to
 //! the other when its limits are passed and never back. A field whose deadline has passed is
 //! still there until somebody takes it out: who reads says what the time is and does not see it.
 //! It lives through the millisecond of its deadline, as keys do.

@@ -1,7 +1,7 @@
 //! Lists: packed while they are small, then nodes of some kilobytes.
 //!
-//! A packed list is two bytes of count and the entries ([`entry`]); a long one is a deque of
-//! [`node`]s. As in Redis 7.2 a list that has shrunk to one node of half the limit is packed again.
+//! A packed list is two bytes of count and the entries (`entry`); a long one is a deque of
+//! `node`s. As in Redis 7.2 a list that has shrunk to one node of half the limit is packed again.
 //! Nodes are never compressed, whatever `list-compress-depth` says.
 //!
 //! Invariant: equal lists read the same, whichever form they have.

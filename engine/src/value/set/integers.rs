@@ -1,6 +1,6 @@
 //! Sets of integers as bytes: ascending, all of one width, found by binary search.
 //!
-//! The first byte is the width in bytes (2, 4 or 8), the second is [`MARK`], which tells these
+//! The first byte is the width in bytes (2, 4 or 8), the second is `MARK`, which tells these
 //! bytes from a packed sequence; then come the integers, little-endian. No bytes at all are the
 //! empty set.
 //!

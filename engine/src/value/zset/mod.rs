@@ -1,7 +1,7 @@
 //! Sorted sets: members with scores, in the order of (score, member).
 //!
 //! Small ones are packed sequences ([`crate::value::packed`]), bigger ones a B+-tree with an index
-//! of members ([`tree`]). A score is a double and never NaN; 0 and -0 are equal, and which of the
+//! of members (`tree`). A score is a double and never NaN; 0 and -0 are equal, and which of the
 //! two was stored is shown. Members are compared as bytes.
 //!
 //! Invariant: both forms hold the same set in the same order; a set that has become a tree stays
