@@ -23,7 +23,7 @@ Exit code: 0 when nothing failed, 1 otherwise, 2 for wrong usage.
 TEXT
 }
 
-ALL_STEPS=(format lints docs build rust clients fuzz swarm turmoil blackbox)
+ALL_STEPS=(format lints docs build rust clients tcl fuzz swarm turmoil blackbox)
 QUICK_STEPS=(format lints rust)
 steps=("${ALL_STEPS[@]}")
 quick=no
@@ -143,6 +143,15 @@ step_clients() {
     status=$?
     grep -E '^# (pass|fail)' "$log"
     add_counts "$log" "$status"
+}
+
+# Redis's own tests of its data types, from Debian's source package, against our server.
+step_tcl() {
+    check 'packages: tcl, redis-server and redis-tools' \
+        install_packages tcl redis-server redis-tools dpkg-dev
+    check "Redis's own tests, but for the listed ones" \
+        python3 tests/tcl/run.py --server "$(program orrery-server)" --jobs 2
+    grep -E 'baseline tests pass' "$log_dir"/Redis-s-own-tests*.log
 }
 
 step_fuzz() {
