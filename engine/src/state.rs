@@ -50,6 +50,8 @@ pub struct State {
     pub(crate) last_web_request: Option<Instant>,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: bool,
+    /// DEBUG QUICKLIST-PACKED-THRESHOLD: a longer element of a list is alone in its node.
+    pub list_element_bytes: Option<usize>,
     /// This server's run id: forty hexadecimal digits.
     pub run_id: String,
     /// Both clocks at start.
@@ -165,6 +167,7 @@ impl State {
             pause: None,
             last_web_request: None,
             active_expire: true,
+            list_element_bytes: None,
             run_id: Rng::new(seed, "run id").hex40(),
             started: now,
             dirty: 0,

@@ -10,7 +10,7 @@ shrinks. A reason that begins with `hangs:` keeps a test from being run at all.
     tests/tcl/run.py --files unit/type/list --show   one file, with what failed
     tests/tcl/run.py --server redis                  against redis-server, for comparison
     tests/tcl/run.py --server redis --write-baseline 3   what passes in 3 runs
-    tests/tcl/run.py --write-skip "not there yet"    adds what fails here to skip.txt
+    tests/tcl/run.py --shrink                        removes what passes from skip.txt
 """
 
 import argparse
@@ -174,7 +174,7 @@ def parse_arguments():
     parser.add_argument("--show", action="store_true", help="also how listed tests fail")
     parser.add_argument("--verbose", action="store_true", help="also notes on files")
     parser.add_argument("--write-baseline", type=int, metavar="RUNS")
-    parser.add_argument("--write-skip", metavar="REASON", help="add what fails to skip.txt")
+    parser.add_argument("--shrink", action="store_true", help="remove what passes from skip.txt")
     return parser.parse_args()
 
 
@@ -195,13 +195,9 @@ def main():
         notes = {file.file: file.notes for file in results if file.notes}
         arguments.json.write_text(json.dumps({"tests": rows, "notes": notes}, indent=1))
     complaints, summary = judge(arguments, results, skip)
-    if arguments.write_skip:
-        tests = outcomes(results)
-        failing = {key: arguments.write_skip for key in read_baseline()
-                   if key[0] in arguments.files
-                   and tests.get(key, {"outcome": "missing"})["outcome"] != "ok"}
-        write_skip({key: reason for key, reason in (failing | skip).items()
-                    if key[0] not in arguments.files or key in failing})
+    if arguments.shrink:
+        passing = {key for key, test in outcomes(results).items() if test["outcome"] == "ok"}
+        write_skip({key: reason for key, reason in skip.items() if key not in passing})
     for complaint in complaints:
         print(complaint)
     print(summary)

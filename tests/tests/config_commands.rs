@@ -175,8 +175,40 @@ fn debug_reaches_the_driver_and_the_engine() {
     let before = server.engine().state().replication_id.clone();
     server.check(conn, "DEBUG CHANGE-REPL-ID", "OK");
     assert_ne!(server.engine().state().replication_id, before);
-    let later = "(error) ERR DEBUG RELOAD is not supported until there is persistence";
+    let later = "(error) ERR DEBUG RELOAD has no options until there are snapshot files";
     server.check(conn, "DEBUG RELOAD NOSAVE", later);
+    // A reload takes every type through its bytes, with its time to live.
+    for line in [
+        "SET s 1 PX 5000",
+        "RPUSH l a b 3",
+        "SADD ints 1 2 3",
+        "SADD set a b",
+        "HSET h f v",
+        "ZADD z 1.5 m",
+        "XADD x 1-1 f v",
+    ] {
+        assert!(!server.line(conn, line).is_error(), "{line}");
+    }
+    let reloaded = server.line(conn, "DEBUG DIGEST");
+    let keys = server.line(conn, "DBSIZE");
+    server.check(conn, "DEBUG RELOAD", "OK");
+    assert_eq!(server.line(conn, "DEBUG DIGEST"), reloaded);
+    assert_eq!(server.line(conn, "DBSIZE"), keys);
+    server.check(conn, "PTTL s", "(integer) 5000");
+    server.engine().check_invariants();
+    server.check(conn, "DEL s l ints set h z x", "(integer) 7");
+    // An element that is long by decree is alone in its node.
+    server.check(conn, "DEBUG QUICKLIST-PACKED-THRESHOLD 1b", "OK");
+    server.check(conn, "RPUSH l a b", "(integer) 2");
+    server.check(conn, "OBJECT ENCODING l", "\"quicklist\"");
+    server.check(conn, "RPUSH l 9", "(integer) 3");
+    server.check(conn, "LINSERT l BEFORE 9 c", "(integer) 4");
+    server.check(conn, "LPOS l 9", "(integer) 3");
+    server.check(conn, "DEBUG QUICKLIST-PACKED-THRESHOLD 0", "OK");
+    server.check(conn, "RPUSH few a b", "(integer) 2");
+    server.check(conn, "OBJECT ENCODING few", "\"listpack\"");
+    let wrong = "(error) ERR argument must be a memory value bigger than 1 and smaller than 4gb";
+    server.check(conn, "DEBUG QUICKLIST-PACKED-THRESHOLD 5gb", wrong);
     server.check(conn, "SET n 77", "OK");
     let text = "Value at:0x0 refcount:2147483647 encoding:int serializedlength:2 lru:5617920 \
                 lru_seconds_idle:0";

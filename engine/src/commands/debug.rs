@@ -6,10 +6,11 @@
 use super::Cx;
 use super::debug_digest::{dataset_digest, value_digest};
 use super::debug_protocol::protocol;
+use super::debug_reload::reload;
 use super::object::{encoding_of, idle_secs_of, references_of};
 use super::spec::{Command, Flags, Group};
 use crate::args::Args;
-use crate::config::Access;
+use crate::config::{Access, memory};
 use crate::effects::{Effect, LogLevel};
 use crate::error::Error;
 use crate::keyspace::{NewValue, Value};
@@ -45,6 +46,9 @@ struct Tool {
 }
 
 const ANY: usize = usize::MAX;
+
+/// Redis's largest QUICKLIST-PACKED-THRESHOLD.
+const LIST_ELEMENT_BYTES_MAX: u64 = (1 << 32) - (1 << 20);
 
 const TOOLS: &[Tool] = &[
     Tool {
@@ -120,11 +124,18 @@ const TOOLS: &[Tool] = &[
         run: protocol,
     },
     Tool {
+        name: "QUICKLIST-PACKED-THRESHOLD",
+        syntax: "<size>",
+        words: 3..=3,
+        what: "Say how long an element of a list may be that shares a node; 0: as usual.",
+        run: set_list_threshold,
+    },
+    Tool {
         name: "RELOAD",
-        syntax: "[<option> ...]",
+        syntax: "",
         words: 2..=ANY,
-        what: "Save the data and load it again; not before there are snapshots.",
-        run: needs_persistence,
+        what: "Write all data as a snapshot, in memory, and load it again.",
+        run: reload,
     },
     Tool {
         name: "SET-ACTIVE-EXPIRE",
@@ -293,6 +304,17 @@ fn populate(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
             cx.changed(&key, "set");
         }
     }
+    cx.reply.ok();
+    Ok(())
+}
+
+/// As in Redis the size may have a unit.
+fn set_list_threshold(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let size = str::from_utf8(args.at(2)).ok().and_then(memory::parse);
+    let size = size.filter(|&size| size <= LIST_ELEMENT_BYTES_MAX).ok_or(Error::fixed(
+        "ERR argument must be a memory value bigger than 1 and smaller than 4gb",
+    ))?;
+    cx.state.list_element_bytes = (size > 0).then_some(size as usize);
     cx.reply.ok();
     Ok(())
 }

@@ -165,7 +165,11 @@ pub(super) const COMMANDS: &[Command] = &[
 
 /// The limits of the forms of lists.
 pub(super) fn limits(cx: &Cx<'_>) -> Limits {
-    Limits::new(cx.state.config.encodings.list_node_size)
+    let limits = Limits::new(cx.state.config.encodings.list_node_size);
+    match cx.state.list_element_bytes {
+        Some(bytes) => limits.with_long_elements(bytes),
+        None => limits,
+    }
 }
 
 /// The list at a key that is read; `None`: there is none.

@@ -20,6 +20,7 @@ mod databases;
 mod debug;
 mod debug_digest;
 mod debug_protocol;
+mod debug_reload;
 pub(crate) mod dispatch;
 mod dump;
 mod expire;

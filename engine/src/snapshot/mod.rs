@@ -7,5 +7,5 @@ mod load;
 mod save;
 mod stream;
 
-pub(crate) use load::{Setting, load};
+pub(crate) use load::{Loaded, Setting, load};
 pub(crate) use save::save;

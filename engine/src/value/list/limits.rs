@@ -1,5 +1,8 @@
 //! The limits of a packed list and of a node, as `list-max-listpack-size` gives them.
 
+use super::element_of;
+use crate::value::packed::Element;
+
 /// Sizes of nodes for the parameter's values -1 to -5.
 const BYTES_BY_LEVEL: [usize; 5] = [4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10];
 /// The largest node when elements are counted.
@@ -16,6 +19,8 @@ pub struct Limits {
     elements: usize,
     /// Whether the parameter counts elements.
     counts_elements: bool,
+    /// A longer element is alone in its node.
+    element_bytes: usize,
 }
 
 impl Limits {
@@ -26,13 +31,20 @@ impl Limits {
                 bytes: BYTES_WHEN_COUNTED,
                 elements: elements.clamp(1, ELEMENTS_MAX),
                 counts_elements: true,
+                element_bytes: BYTES_WHEN_COUNTED,
             },
             Err(_) => {
                 let level = parameter.unsigned_abs().min(BYTES_BY_LEVEL.len() as u64) as usize;
                 let bytes = BYTES_BY_LEVEL[level - 1];
-                Self { bytes, elements: usize::MAX, counts_elements: false }
+                Self { bytes, elements: usize::MAX, counts_elements: false, element_bytes: bytes }
             }
         }
+    }
+
+    /// The same, but elements of so many bytes are alone in their nodes, as huge ones are: for
+    /// tests. Such elements make a list of nodes, however small it is.
+    pub fn with_long_elements(self, bytes: usize) -> Self {
+        Self { element_bytes: self.element_bytes.min(bytes.saturating_sub(1)), ..self }
     }
 
     /// The bytes that a node may take.
@@ -46,10 +58,11 @@ impl Limits {
         bytes > self.bytes || elements > self.elements
     }
 
-    /// Whether an element is too long to share a node.
+    /// Whether an element is too long to share a node. Numbers never are: they are stored as such,
+    /// and a node of one element holds bytes only.
     #[inline]
     pub(super) fn is_long(&self, element: &[u8]) -> bool {
-        element.len() > self.bytes
+        element.len() > self.element_bytes && matches!(element_of(element), Element::Bytes(_))
     }
 
     /// Whether a list that has shrunk to such a size becomes packed again: at half of the limit, so

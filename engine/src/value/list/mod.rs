@@ -182,13 +182,14 @@ impl List {
     /// Turns into nodes if elements are to come that it has no room for.
     fn make_room<'e>(&mut self, elements: impl Iterator<Item = &'e [u8]>, limits: &Limits) {
         let Self::Packed(bytes) = self else { return };
-        let (mut new_bytes, mut new_len) = (0, 0);
+        let (mut new_bytes, mut new_len, mut any_long) = (0, 0, false);
         for element in elements {
             new_bytes += element.len();
             new_len += 1;
+            any_long |= limits.is_long(element);
         }
         let old_bytes = bytes.len().max(HEADER_BYTES) - HEADER_BYTES + entry::LISTPACK_OVERHEAD;
-        if limits.exceeds(old_bytes + new_bytes, packed_count(bytes) + new_len) {
+        if any_long || limits.exceeds(old_bytes + new_bytes, packed_count(bytes) + new_len) {
             let node = Node::from_packed(core::mem::take(bytes));
             let mut nodes = Box::<Nodes>::default();
             if !node.is_empty() {
