@@ -1,7 +1,6 @@
 //! Compares everything that both servers store: keys, types, encodings, times to live, contents,
 //! and what each makes of the other's DUMP.
 
-use orrery_engine::commands::table::table;
 use orrery_tests::resp_value::Value;
 
 use super::pair::{Difference, Pair, READER, Words, line, shown};
@@ -51,20 +50,17 @@ fn compare_key(pair: &mut Pair, key: &[u8]) -> Result<(), Difference> {
     let kind = String::from_utf8_lossy(&real[1..real.len() - 2]).into_owned();
     pair.compare(READER, &command("PTTL", key, ""))?;
     compare_value(pair, key, &kind)?;
-    if kind == "string" {
-        pair.compare(READER, &command("DEBUG DIGEST-VALUE", key, ""))?;
-    }
-    if std::env::var("XDUMP").is_ok() && table().find_full(b"dump").is_some() {
-        exchange(pair, key)?;
-        compare_value(pair, SCRATCH_KEY, &kind)?;
-        pair.compare(READER, &command("DEL", SCRATCH_KEY, ""))?;
-    }
-    Ok(())
+    exchange(pair, key)?;
+    compare_value(pair, SCRATCH_KEY, &kind)?;
+    pair.compare(READER, &command("DEL", SCRATCH_KEY, ""))
 }
 
 /// Compares a value of which both servers say that it is of this type.
 fn compare_value(pair: &mut Pair, key: &[u8], kind: &str) -> Result<(), Difference> {
     pair.compare(READER, &command("OBJECT ENCODING", key, ""))?;
+    if kind != "zset" || !has_negative_zero(pair, key) {
+        pair.compare(READER, &command("DEBUG DIGEST-VALUE", key, ""))?;
+    }
     match kind {
         "string" => pair.compare(READER, &command("GET", key, "")),
         "list" => pair.compare(READER, &command("LRANGE", key, "0 -1")),
@@ -77,6 +73,12 @@ fn compare_value(pair: &mut Pair, key: &[u8], kind: &str) -> Result<(), Differen
         }
         other => Err(format!("{} is a {other}", key.escape_ascii())),
     }
+}
+
+/// Redis 7.0 loses the sign of a zero in the small form and keeps it in the big one.
+fn has_negative_zero(pair: &mut Pair, key: &[u8]) -> bool {
+    let (_, ours) = pair.replies(READER, &command("ZRANGE", key, "0 0 BYSCORE WITHSCORES"));
+    ours.windows(6).any(|part| part == b"\r\n-0\r\n")
 }
 
 /// Each server restores what the other has dumped.
