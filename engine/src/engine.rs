@@ -3,6 +3,7 @@
 //! Invariants: a step does a bounded amount of work; effects are complete when it returns; at most
 //! one session is taken out of the set, and it is back when the step ends.
 
+mod output;
 mod serve;
 
 use bytes::{Buf, BytesMut};
@@ -11,10 +12,11 @@ use crate::args::{Args, Span};
 use crate::commands::Cx;
 use crate::commands::dispatch::{Ran, dispatch};
 use crate::commands::table::table;
-use crate::config::{Config, OutputLimit};
+use crate::config::Config;
 use crate::digest::{Digest, digest};
-use crate::effects::{Effect, Effects, LogLevel};
+use crate::effects::{Effect, Effects};
 use crate::input::{ConnId, Facts, Input, Origin, Outcome};
+use crate::notify::notify;
 use crate::resp::{Limits, Parsed, Parser, Reply};
 use crate::rng::Seed;
 use crate::session::{Blocked, Session};
@@ -29,8 +31,8 @@ const WAITS_ENDED_PER_STEP: usize = 512;
 const IDLE_CHECK_INTERVAL: Micros = Micros::from_secs(1);
 /// Clients whose output is over the soft limit are looked at this often.
 const OUTPUT_CHECK_INTERVAL: Micros = Micros::from_secs(1);
-/// A step also ends when it has written this much.
-const STEP_OUTPUT_BYTES_MAX: usize = 4 << 20;
+/// A step also ends when it has written this much, messages to all receivers included.
+const STEP_OUTPUT_BYTES_MAX: u64 = 4 << 20;
 
 /// Who asked to be woken by `Tick`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +113,9 @@ impl Engine {
                 self.state.note_memory();
             }
             Input::Tick => self.tick(fx),
+        }
+        if self.state.sessions.has_posted() {
+            self.end_post(fx);
         }
     }
 
@@ -193,6 +198,7 @@ impl Engine {
     pub fn check_invariants(&self) {
         self.state.keyspace.check_invariants();
         self.state.check_waits();
+        self.state.pubsub.check_invariants(&self.state.sessions);
     }
 
     fn opened(&mut self, conn: ConnId, origin: Origin, fx: &mut Effects) {
@@ -292,6 +298,7 @@ impl Engine {
     ) -> usize {
         let mut taken = 0;
         let row = &table().rows()[0];
+        let posted = self.state.sessions.posted_bytes();
         loop {
             let limits = Limits {
                 bulk_bytes_max: self.state.config.proto_max_bulk_len,
@@ -328,6 +335,8 @@ impl Engine {
                     let ran = dispatch(&mut cx, args);
                     self.ran.push(cx.row.index);
                     parser.reset();
+                    let sessions = &mut self.state.sessions;
+                    sessions.collect_mail(session.id, session.protocol, &mut self.reply.out);
                     if ran == Ran::Postponed {
                         return taken;
                     }
@@ -336,7 +345,8 @@ impl Engine {
                         return taken;
                     }
                     self.serve(fx);
-                    let full = self.reply.out.len() >= STEP_OUTPUT_BYTES_MAX;
+                    let posted = self.state.sessions.posted_bytes() - posted;
+                    let full = self.reply.out.len() as u64 + posted >= STEP_OUTPUT_BYTES_MAX;
                     let many = self.ran.len() >= self.state.config.step_commands_max;
                     if (full || many || self.must_serve()) && taken < bytes.len() {
                         fx.push(Effect::Resume(session.id));
@@ -350,83 +360,17 @@ impl Engine {
     fn sent(&mut self, conn: ConnId, len: usize) {
         if let Some(session) = self.state.sessions.find_mut(conn) {
             session.in_flight = session.in_flight.saturating_sub(len);
-            let soft_bytes = self.state.config.output_limits.normal.soft_bytes;
+            let soft_bytes = session.output_limit(&self.state.config.output_limits).soft_bytes;
             if session.over_soft_limit.is_some() && (session.output_pending() as u64) < soft_bytes {
                 session.over_soft_limit = None;
             }
         }
     }
 
-    /// Whether the running client has more output than it may. Asked once at the end of a step,
-    /// which is bounded itself.
-    #[inline]
-    fn exceeds_output_limit(&mut self, session: &mut Session, unsent: usize) -> bool {
-        let limit = self.state.config.output_limits.normal;
-        let pending = (unsent + session.in_flight) as u64;
-        limit.concerns(pending) && self.is_over(limit, pending, session)
-    }
-
-    #[cold]
-    fn is_over(&mut self, limit: OutputLimit, pending: u64, session: &mut Session) -> bool {
-        if limit.hard_bytes != 0 && pending >= limit.hard_bytes {
-            return true;
-        }
-        match session.over_soft_limit {
-            Some(since) => self.now.mono.since(since) > Micros::from_secs(limit.soft_secs),
-            None => {
-                session.over_soft_limit = Some(self.now.mono);
-                self.state.over_soft_limit.push(session.id);
-                self.output_check.get_or_insert(self.now.mono + OUTPUT_CHECK_INTERVAL);
-                false
-            }
-        }
-    }
-
-    fn abort_for_output(&mut self, session: &mut Session, fx: &mut Effects) {
-        let text = format!(
-            "Client id={} addr={} laddr={} name={} omem={} cmd={} scheduled to be closed ASAP for \
-             overcoming of output buffer limits.",
-            session.id.0,
-            session.address(),
-            session.local_address(),
-            String::from_utf8_lossy(&session.name),
-            session.output_pending(),
-            session.last_command,
-        );
-        fx.push(Effect::Log(LogLevel::Warning, text));
-        self.state.stats.output_buffer_closed += 1;
-        session.kill();
-        fx.push(Effect::Abort(session.id));
-    }
-
-    /// Closes the clients that have been over the soft limit for too long.
-    fn check_output_limits(&mut self, fx: &mut Effects) {
-        let limit = self.state.config.output_limits.normal;
-        let mut clients = core::mem::take(&mut self.state.over_soft_limit);
-        // One that was under the limit for a moment was noted twice.
-        clients.sort_unstable();
-        clients.dedup();
-        for conn in clients {
-            let Some(mut session) = self.state.sessions.take(conn) else { continue };
-            let pending = session.output_pending() as u64;
-            if session.closing || !limit.concerns(pending) {
-                session.over_soft_limit = None;
-            } else if session.over_soft_limit.is_some() {
-                if self.is_over(limit, pending, &mut session) {
-                    self.abort_for_output(&mut session, fx);
-                } else {
-                    self.state.over_soft_limit.push(conn);
-                }
-            }
-            self.state.sessions.put_back(session);
-        }
-        let left = !self.state.over_soft_limit.is_empty();
-        self.output_check = left.then(|| self.now.mono + OUTPUT_CHECK_INTERVAL);
-    }
-
     fn closed(&mut self, conn: ConnId) {
         if let Some(mut session) = self.state.sessions.remove(conn) {
             self.state.waits.end(&mut session);
+            self.state.pubsub.end(&mut session);
         }
     }
 
@@ -480,9 +424,12 @@ impl Engine {
             let state = &mut self.state;
             let mut expired = 0;
             let waits = &mut state.waits;
-            state.keyspace.expire_some(budget, |db, key, _event| {
+            let (config, pubsub) = (&state.config, &mut state.pubsub);
+            let sessions = &mut state.sessions;
+            state.keyspace.expire_some(budget, |db, key, event| {
                 expired += 1;
                 waits.touch(db, key);
+                notify(config, pubsub, sessions, (db, key), event);
             });
             state.dirty += expired;
         }
@@ -508,6 +455,7 @@ impl Engine {
             if let Some(session) = self.state.sessions.find_mut(conn)
                 && session.blocked.is_none()
                 && !session.closing
+                && !session.is_subscriber()
                 && self.now.mono.since(session.last_active) > limit
             {
                 session.closing = true;

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::effects::{Effect, Effects};
 use crate::input::{ConnId, Facts, Vitals};
 use crate::keyspace::Keyspace;
+use crate::pubsub::PubSub;
 use crate::rates::{Counters, Rates};
 use crate::rng::{Rng, Seed};
 use crate::session::{Blocked, Session, Sessions};
@@ -42,6 +43,8 @@ pub struct State {
     pub rng: Rng,
     /// Clients that wait inside a command.
     pub waits: Waits,
+    /// Channels and patterns, and who has subscribed to them.
+    pub pubsub: PubSub,
     /// The secret key of the hash functions of collections.
     pub hash_key: (u64, u64),
     /// CLIENT PAUSE: until when, and whether only writes wait.
@@ -163,6 +166,7 @@ impl State {
             replication_id: Rng::new(seed, "replication id").hex40(),
             rng: Rng::new(seed, "commands"),
             waits: Waits::default(),
+            pubsub: PubSub::new(Rng::new(seed, "publish and subscribe")),
             hash_key: (hash_keys.next_u64(), hash_keys.next_u64()),
             pause: None,
             last_web_request: None,
@@ -208,7 +212,7 @@ impl State {
 
     /// Bytes of all data and clients, as far as the engine accounts for them.
     pub fn memory_used(&self) -> usize {
-        self.keyspace.memory_bytes() + self.sessions.memory_bytes()
+        self.keyspace.memory_bytes() + self.sessions.memory_bytes() + self.pubsub.memory_bytes()
     }
 
     /// Looks at how much memory is in use, for its peak.

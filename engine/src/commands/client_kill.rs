@@ -125,6 +125,7 @@ fn kill(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         {
             session.kill();
             cx.state.waits.end(session);
+            cx.state.pubsub.end(session);
             // Its peer may have stopped reading, which is a reason to kill it.
             cx.fx.push(Effect::Abort(conn));
             killed += 1;

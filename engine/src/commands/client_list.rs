@@ -11,7 +11,7 @@ use crate::args::Args;
 use crate::error::Error;
 use crate::input::{ConnId, Origin};
 use crate::resp::Protocol;
-use crate::session::Session;
+use crate::session::{Session, Topic};
 use crate::time::Instant;
 use crate::value::number::parse_integer;
 
@@ -75,9 +75,9 @@ impl ClientType {
         })
     }
 
-    /// What `session` is. Neither replication nor subscriptions exist yet.
-    pub(super) fn of(_: &Session) -> Self {
-        Self::Normal
+    /// What `session` is. Replication does not exist yet.
+    pub(super) fn of(session: &Session) -> Self {
+        if session.is_subscriber() { Self::Pubsub } else { Self::Normal }
     }
 }
 
@@ -145,7 +145,7 @@ fn running(cx: &Cx<'_>, args: Args<'_>) -> Running {
     Running { reply_bytes: cx.reply.out.len(), words_bytes: args.from(0).map(<[u8]>::len).sum() }
 }
 
-/// Appends one line. What no connection can have yet (subscriptions, a transaction, tracking) is
+/// Appends one line. What no connection can have yet (a transaction, tracking) is
 /// shown as Redis shows its absence; the engine knows no file descriptors.
 fn describe(text: &mut String, session: &Session, now: Instant, running: Running) {
     use core::fmt::Write;
@@ -161,9 +161,9 @@ fn describe(text: &mut String, session: &Session, now: Instant, running: Running
         ("idle", &(now.since(session.last_active).as_millis() / 1000)),
         ("flags", &flags(session)),
         ("db", &session.db),
-        ("sub", &0),
-        ("psub", &0),
-        ("ssub", &0),
+        ("sub", &session.subscribed(Topic::Channel)),
+        ("psub", &session.subscribed(Topic::Pattern)),
+        ("ssub", &session.subscribed(Topic::ShardChannel)),
         ("multi", &-1),
         ("qbuf", &session.input_pending),
         ("qbuf-free", &0),
@@ -193,6 +193,7 @@ fn describe(text: &mut String, session: &Session, now: Instant, running: Running
 /// The letters of `flags=`, in Redis's order.
 fn flags(session: &Session) -> String {
     let letters = [
+        ('P', session.is_subscriber()),
         ('b', session.blocked.is_some()),
         ('c', session.closing),
         ('U', matches!(session.origin, Origin::Unix { .. })),

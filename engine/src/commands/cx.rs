@@ -72,6 +72,7 @@ impl Cx<'_> {
         let db = self.session.db;
         let Some(found) = self.find(key) else {
             self.state.stats.misses += 1;
+            self.state.notify_miss(db, key);
             return None;
         };
         self.state.stats.hits += 1;
@@ -87,7 +88,10 @@ impl Cx<'_> {
         let found = self.find(key);
         match found {
             Some(_) => self.state.stats.hits += 1,
-            None => self.state.stats.misses += 1,
+            None => {
+                self.state.stats.misses += 1;
+                self.state.notify_miss(self.session.db, key);
+            }
         }
         found
     }
@@ -231,9 +235,23 @@ impl Cx<'_> {
 
     /// Like [`Self::changed`], in any database.
     #[inline]
-    pub fn changed_in(&mut self, db: usize, key: &[u8], _event: &'static str) {
+    pub fn changed_in(&mut self, db: usize, key: &[u8], event: &'static str) {
         self.state.dirty += 1;
         self.state.waits.touch(db, key);
+        self.state.notify(db, key, event);
+    }
+
+    /// Like [`Self::changed`], where keyspace events do not speak of the change.
+    #[inline]
+    pub fn changed_silently(&mut self, key: &[u8]) {
+        self.state.dirty += 1;
+        self.state.waits.touch(self.session.db, key);
+    }
+
+    /// Says that one more event belongs to a change that was told of.
+    #[inline]
+    pub fn also(&mut self, key: &[u8], event: &'static str) {
+        self.state.notify(self.session.db, key, event);
     }
 
     /// Whether the command may wait. Where it may not, [`Cx::wait_for`] answers at once as if the

@@ -98,6 +98,13 @@ fn admit(cx: &Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     if cx.state.must_authenticate(cx.session) && !cx.row.command.flags.has(Flags::NO_AUTH) {
         return Err(Error::fixed("NOAUTH Authentication required."));
     }
+    if cx.session.gets_only_messages() && !cx.row.command.flags.has(Flags::SUBSCRIBED) {
+        let name = cx.row.full_name;
+        return Err(Error::text(format!(
+            "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
+             RESET are allowed in this context"
+        )));
+    }
     Ok(())
 }
 

@@ -45,6 +45,8 @@ pub enum Schema {
     Tuple(Vec<Self>),
     /// One of these.
     Either(Vec<Self>),
+    /// No reply, but one or more messages out of band.
+    Messages(Box<Self>),
 }
 
 /// A schema is not in the notation: what is wrong, and at which byte.
@@ -71,6 +73,11 @@ impl Schema {
     /// Attributes and messages out of band may come before it.
     pub fn fits(&self, protocol: Protocol, bytes: &[u8]) -> bool {
         let reply = Bytes { bytes, protocol };
+        if let Self::Messages(message) = self
+            && reply.messages(message) == Some(bytes.len())
+        {
+            return true;
+        }
         reply.body(0).is_some_and(|at| {
             bytes.get(at) == Some(&b'-') && reply.skip(at) == Some(bytes.len())
                 || reply.end(self, at) == Some(bytes.len())
@@ -170,6 +177,7 @@ impl Notation<'_> {
             b"null" => Schema::Null,
             b"verbatim" => Schema::Verbatim,
             b"array" => Schema::Array(Box::new(self.parameter()?)),
+            b"messages" => Schema::Messages(Box::new(self.parameter()?)),
             b"set" => Schema::Set(Box::new(self.parameter()?)),
             b"map" => {
                 self.take(b'<', "`<`")?;
@@ -245,13 +253,28 @@ impl<'a> Bytes<'a> {
                 let (len, at) = self.pairs(at)?;
                 (0..len).try_fold(at, |at, _| self.end(&pair.1, self.end(&pair.0, at)?))
             }
-            Schema::Tuple(parts) => {
-                let (len, at) = self.count(at, b'*')?;
-                let fits = len == parts.len();
-                fits.then(|| parts.iter().try_fold(at, |at, part| self.end(part, at)))?
-            }
+            Schema::Tuple(parts) => self.tuple(b'*', parts, at),
             Schema::Either(kinds) => kinds.iter().find_map(|kind| self.end(kind, at)),
+            // They are no value: a command has them instead of a reply.
+            Schema::Messages(_) => None,
         }
+    }
+
+    fn tuple(&self, kind: u8, parts: &[Schema], at: usize) -> Option<usize> {
+        let (len, at) = self.count(at, kind)?;
+        let fits = len == parts.len();
+        fits.then(|| parts.iter().try_fold(at, |at, part| self.end(part, at)))?
+    }
+
+    /// The end of one or more messages, which are tuples.
+    fn messages(&self, message: &Schema) -> Option<usize> {
+        let Schema::Tuple(parts) = message else { return None };
+        let kind = if self.is_resp3() { b'>' } else { b'*' };
+        let mut at = self.tuple(kind, parts, 0)?;
+        while at < self.bytes.len() {
+            at = self.tuple(kind, parts, at)?;
+        }
+        Some(at)
     }
 
     /// Where the reply itself begins: behind attributes and messages out of band.

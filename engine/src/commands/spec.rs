@@ -47,7 +47,8 @@ pub struct Command {
     pub summary: &'static str,
     /// What its replies look like when they are not errors: `ok`, `simple`, `bulk`, `integer`,
     /// `double`, `boolean`, `null`, `verbatim`, `any`, `array<T>`, `set<T>`, `map<K, V>`, tuples
-    /// `[A, B]`, alternatives `A | B`; in the words of [`crate::resp::Reply`].
+    /// `[A, B]`, alternatives `A | B`; in the words of [`crate::resp::Reply`]. `messages<T>`: no
+    /// reply, but one or more messages out of band.
     pub reply: &'static str,
     /// The function.
     pub run: Handler,
@@ -122,6 +123,8 @@ impl Flags {
     pub const TOUCHES_ARBITRARY_KEYS: Self = Self(1 << 15);
     /// May write although it is not a write (PUBLISH).
     pub const MAY_REPLICATE: Self = Self(1 << 16);
+    /// Allowed to a client of RESP2 that has subscribed to something.
+    pub const SUBSCRIBED: Self = Self(1 << 17);
 
     /// Both sets of flags.
     pub const fn and(self, other: Self) -> Self {
@@ -135,7 +138,7 @@ impl Flags {
     }
 
     /// The names that COMMAND shows, in Redis's order. It shows neither `PROTECTED` nor
-    /// `TOUCHES_ARBITRARY_KEYS`.
+    /// `TOUCHES_ARBITRARY_KEYS` nor `SUBSCRIBED`.
     pub fn names(self) -> Vec<&'static str> {
         Self::NAMES.iter().filter(|(flag, _)| self.has(*flag)).map(|&(_, name)| name).collect()
     }
@@ -182,6 +185,8 @@ pub enum Group {
     HyperLogLog,
     /// Sorted sets as places on a sphere.
     Geo,
+    /// Publishing and subscribing.
+    PubSub,
     /// Connections.
     Connection,
     /// The server itself.
@@ -202,6 +207,7 @@ impl Group {
             Self::Bitmap => "bitmap",
             Self::HyperLogLog => "hyperloglog",
             Self::Geo => "geo",
+            Self::PubSub => "pubsub",
             Self::Connection => "connection",
             Self::Server => "server",
         }
@@ -221,7 +227,8 @@ impl Group {
             Self::HyperLogLog => Some("hyperloglog"),
             Self::Geo => Some("geo"),
             Self::Connection => Some("connection"),
-            Self::Server => None,
+            // Its category goes by the flag.
+            Self::PubSub | Self::Server => None,
         }
     }
 }
