@@ -150,6 +150,14 @@ impl State {
         notify(config, pubsub, sessions, (db, key), event);
     }
 
+    /// Publishes that a key was added, if that is wanted.
+    #[inline]
+    pub(crate) fn notify_new(&mut self, db: usize, key: &[u8]) {
+        if self.config.notify_events.has(EventClasses::NEW) {
+            self.notify(db, key, NEW);
+        }
+    }
+
     /// Publishes that a key which was to be read is not there, if that is wanted.
     #[inline]
     pub(crate) fn notify_miss(&mut self, db: usize, key: &[u8]) {

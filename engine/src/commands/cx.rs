@@ -3,7 +3,7 @@
 use crate::commands::table::Row;
 use crate::effects::Effects;
 use crate::error::Error;
-use crate::keyspace::{Found, Kept, NewValue, Value};
+use crate::keyspace::{Found, Kept, NewValue, Taken, Value};
 use crate::resp::Reply;
 use crate::session::{Blocked, Session, Wait, WaitFor};
 use crate::state::State;
@@ -126,8 +126,32 @@ impl Cx<'_> {
     /// Sets a key to a value and a deadline, whatever it held.
     #[inline]
     pub fn set(&mut self, key: &[u8], value: NewValue<'_>, deadline: Option<UnixMillis>) {
+        if !self.state.config.notify_events.is_silent() {
+            return self.set_and_notify(key, value, deadline);
+        }
         let access = self.state.access_now();
         self.state.keyspace.set(self.session.db, key, value, deadline, access);
+    }
+
+    /// Sets a key while somebody may want to know that it is new, or that it had expired.
+    #[cold]
+    fn set_and_notify(&mut self, key: &[u8], value: NewValue<'_>, deadline: Option<UnixMillis>) {
+        match self.find(key) {
+            Some(found) => self.replace(found, value, deadline),
+            None => self.add(key, value, deadline),
+        }
+    }
+
+    /// Sets a key of any database to what was taken or copied, and says that it is new: what it
+    /// held counts as deleted.
+    pub fn put(&mut self, db: usize, key: &[u8], taken: Taken) {
+        let access = self.state.access_now();
+        if !self.state.config.notify_events.is_silent() {
+            // One that has expired is told of.
+            self.state.keyspace.find(db, key);
+        }
+        self.state.keyspace.put(db, key, taken, access);
+        self.state.notify_new(db, key);
     }
 
     /// Adds a key that was just searched and not found.
@@ -135,6 +159,7 @@ impl Cx<'_> {
     pub fn add(&mut self, key: &[u8], value: NewValue<'_>, deadline: Option<UnixMillis>) {
         let access = self.state.access_now();
         self.state.keyspace.add(self.session.db, key, value, deadline, access);
+        self.state.notify_new(self.session.db, key);
     }
 
     /// Gives a found key another value and deadline.

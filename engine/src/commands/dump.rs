@@ -116,7 +116,12 @@ fn restore(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         .map_err(|_| Error::fixed("ERR Bad data format"))?;
     match deadline(ttl, options.absolute, cx.key_now()) {
         Ok(deadline) => {
+            // What is replaced counts as deleted before.
+            let is_replaced = cx.find(key).is_some();
             loaded.store(|value| cx.set(key, value, deadline));
+            if is_replaced {
+                cx.state.notify_new(cx.db(), key);
+            }
             set_idle(cx, key, options.idle_secs);
             cx.changed(key, "restore");
         }

@@ -170,6 +170,9 @@ fn msetex(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
             None => cx.add(key, value, deadline),
         }
         cx.changed(key, "set");
+        if deadline.is_some() {
+            cx.also(key, "expire");
+        }
     }
     cx.reply.integer(1);
     Ok(())

@@ -234,6 +234,9 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         None => cx.add(key, value, deadline),
     }
     cx.changed(key, "set");
+    if deadline.is_some() {
+        cx.also(key, "expire");
+    }
     if !options.returns_old {
         cx.reply.ok();
     }
@@ -257,6 +260,7 @@ fn setex(cx: &mut Cx<'_>, args: Args<'_>, expiry: Expiry<'_>) -> Result<(), Erro
     let deadline = expiry.deadline(cx)?;
     cx.set(args.at(1), NewValue::String(args.at(3)), Some(deadline));
     cx.changed(args.at(1), "set");
+    cx.also(args.at(1), "expire");
     cx.reply.ok();
     Ok(())
 }
