@@ -31,7 +31,7 @@ FILES = [
     "unit/type/string", "unit/type/incr", "unit/type/list", "unit/type/list-2",
     "unit/type/list-3", "unit/type/set", "unit/type/zset", "unit/type/hash", "unit/type/stream",
     "unit/type/stream-cgroups", "unit/sort", "unit/expire", "unit/other", "unit/bitops",
-    "unit/bitfield", "unit/geo", "unit/hyperloglog",
+    "unit/bitfield", "unit/geo", "unit/hyperloglog", "unit/pubsub", "unit/pubsubshard",
 ]
 # The longest files first, so that two workers end at about the same time.
 LONG_FIRST = ["unit/type/list", "unit/type/zset", "unit/type/list-3", "unit/type/set",

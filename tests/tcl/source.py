@@ -29,6 +29,13 @@ CHANGES = {
 """,
         ),
     ],
+    "tests/unit/pubsubshard.tcl": [
+        # Marked for servers that the suite starts itself, but only the tests behind need that.
+        (
+            'start_server {tags {"pubsubshard external:skip"}} {\n    test "SPUBLISH',
+            'start_server {tags {"pubsubshard"}} {\n    test "SPUBLISH',
+        ),
+    ],
     "tests/support/server.tcl": [
         # FUNCTION comes with scripts; the tests run here define no function.
         ("\n    r function flush\n", "\n    catch {r function flush}\n"),

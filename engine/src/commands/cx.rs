@@ -83,6 +83,16 @@ impl Cx<'_> {
         Some(found)
     }
 
+    /// Counts the result of a search once more, as a command does that Redis lets search twice.
+    pub fn count_read(&mut self, key: &[u8], is_there: bool) {
+        if is_there {
+            self.state.stats.hits += 1;
+        } else {
+            self.state.stats.misses += 1;
+            self.state.notify_miss(self.session.db, key);
+        }
+    }
+
     /// Finds a key in order to look at anything but its value: counts as hit or miss, not as use.
     pub fn find_untouched(&mut self, key: &[u8]) -> Option<Found> {
         let found = self.find(key);

@@ -1,6 +1,10 @@
 //! Keyspace events: the same commands to this engine and to a real redis-server 7.0, each with a
 //! client that hears every event of every class. Both must hear the same after each command.
 //!
+//! Two things are otherwise on purpose: a walk (SCAN, KEYS) leaves expired keys to the clock where
+//! Redis deletes them, and a command that empties the destination of SINTERSTORE and its like tells
+//! of an expired one that it has expired, not that it was deleted.
+//!
 //! `events.txt` has a group for each family. Events of commands that came later are in
 //! `later_events`.
 
