@@ -14,7 +14,7 @@ use crate::commands::dispatch::{Ran, dispatch};
 use crate::commands::table::table;
 use crate::config::Config;
 use crate::digest::{Digest, digest};
-use crate::effects::{Effect, Effects};
+use crate::effects::{Effect, Effects, LogLevel};
 use crate::input::{ConnId, Facts, Input, Origin, Outcome};
 use crate::notify::notify;
 use crate::resp::{Limits, Parsed, Parser, Reply};
@@ -199,6 +199,7 @@ impl Engine {
         self.state.keyspace.check_invariants();
         self.state.check_waits();
         self.state.pubsub.check_invariants(&self.state.sessions);
+        self.state.watches.check_invariants();
     }
 
     fn opened(&mut self, conn: ConnId, origin: Origin, fx: &mut Effects) {
@@ -251,7 +252,9 @@ impl Engine {
             }
         }
         session.input_pending = bytes.len();
-        if bytes.len() as u64 > self.state.config.client_query_buffer_limit && !session.closing {
+        // What is queued came as input too.
+        let held = (bytes.len() + session.transaction_bytes()) as u64;
+        if held > self.state.config.client_query_buffer_limit && !session.closing {
             self.state.stats.query_buffer_closed += 1;
             self.state.waits.end(&mut session);
             session.closing = true;
@@ -371,6 +374,7 @@ impl Engine {
         if let Some(mut session) = self.state.sessions.remove(conn) {
             self.state.waits.end(&mut session);
             self.state.pubsub.end(&mut session);
+            self.state.watches.forget(conn);
         }
     }
 
@@ -381,10 +385,14 @@ impl Engine {
             Outcome::ConfigRewritten(Err(why)) => Some(format!("ERR Rewriting config file: {why}")),
             Outcome::ConfigRewritten(Ok(())) => None,
         };
-        let Some(session) = self.state.sessions.find_mut(conn) else { return };
-        if session.blocked != Some(Blocked::Driver) {
+        let session = self.state.sessions.find_mut(conn);
+        let Some(session) = session.filter(|session| session.blocked == Some(Blocked::Driver))
+        else {
+            if let Some(why) = refusal {
+                fx.push(Effect::Log(LogLevel::Warning, why));
+            }
             return;
-        }
+        };
         session.blocked = None;
         let mut reply =
             Reply { out: core::mem::take(&mut session.outbox), protocol: session.protocol };
@@ -423,12 +431,13 @@ impl Engine {
             let budget = self.state.config.step_expirations_max;
             let state = &mut self.state;
             let mut expired = 0;
-            let waits = &mut state.waits;
+            let (waits, watches) = (&mut state.waits, &mut state.watches);
             let (config, pubsub) = (&state.config, &mut state.pubsub);
             let sessions = &mut state.sessions;
             state.keyspace.expire_some(budget, |db, key, event| {
                 expired += 1;
                 waits.touch(db, key);
+                watches.touch(db, key);
                 notify(config, pubsub, sessions, (db, key), event);
             });
             state.dirty += expired;

@@ -154,6 +154,7 @@ impl State {
     #[inline]
     pub(crate) fn notify_new(&mut self, db: usize, key: &[u8]) {
         if self.config.notify_events.has(EventClasses::NEW) {
+            self.tell_lapsed();
             self.notify(db, key, NEW);
         }
     }
@@ -162,6 +163,7 @@ impl State {
     #[inline]
     pub(crate) fn notify_miss(&mut self, db: usize, key: &[u8]) {
         if self.config.notify_events.has(EventClasses::MISS) {
+            self.tell_lapsed();
             self.notify(db, key, KEY_MISS);
         }
     }

@@ -5,6 +5,7 @@
 
 mod post;
 mod subscriptions;
+mod transaction;
 mod wait;
 
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ pub(crate) use post::OverLimit;
 use post::Post;
 pub(crate) use subscriptions::Name;
 pub use subscriptions::{Subscriptions, Topic};
+pub use transaction::Transaction;
 pub(crate) use wait::KeysWait;
 pub use wait::{Kind, TimedOut, Wait, WaitFor};
 
@@ -95,6 +97,8 @@ pub struct Session {
     pub over_soft_limit: Option<Instant>,
     /// What it has subscribed to; `None`: nothing.
     pub(crate) subscriptions: Option<Box<Subscriptions>>,
+    /// The commands queued since MULTI, if it has begun a transaction.
+    pub transaction: Option<Box<Transaction>>,
     /// The keys that its command waits for, if it does.
     pub(crate) keys_wait: Option<Box<KeysWait>>,
     pub(crate) parser: Parser,
@@ -129,6 +133,7 @@ impl Session {
             input_pending: 0,
             over_soft_limit: None,
             subscriptions: None,
+            transaction: None,
             keys_wait: None,
             parser: Parser::default(),
             outbox: Vec::new(),
@@ -210,6 +215,11 @@ impl Session {
         self.outbox.len() + self.in_flight
     }
 
+    /// Heap bytes of the commands that are queued.
+    pub fn transaction_bytes(&self) -> usize {
+        self.transaction.as_ref().map_or(0, |transaction| transaction.memory_bytes())
+    }
+
     /// Heap bytes that the session owns, itself included.
     pub fn memory_bytes(&self) -> usize {
         size_of::<Self>()
@@ -218,6 +228,7 @@ impl Session {
             + self.lib_ver.len()
             + self.subscriptions.as_ref().map_or(0, |names| names.memory_bytes())
             + self.keys_wait.as_ref().map_or(0, |wait| wait.memory_bytes())
+            + self.transaction_bytes()
             + self.parser.memory_bytes()
             + self.outbox.capacity()
             + self.input_pending
