@@ -442,6 +442,7 @@ mod tests {
             ("array<integer | null>", b"*2\r\n:1\r\n$-1\r\n", b"*2\r\n:1\r\n_\r\n"),
             ("[bulk, [integer]]", b"*2\r\n$0\r\n\r\n*1\r\n:1\r\n", b"*2\r\n$0\r\n\r\n*1\r\n:1\r\n"),
             ("any", b"*1\r\n*1\r\n$-1\r\n", b"%1\r\n+a\r\n~2\r\n#f\r\n(1\r\n"),
+            ("messages<[bulk]>", b"*1\r\n$1\r\na\r\n", b">1\r\n$1\r\na\r\n"),
             ("integer", b"-ERR no\r\n", b"-ERR no\r\n"),
             ("integer", b":1\r\n", b">1\r\n+x\r\n|1\r\n+a\r\n:1\r\n:1\r\n"),
         ];
@@ -455,6 +456,16 @@ mod tests {
                 assert!(!fits(schema, protocol, &[bytes, &b":1\r\n"[..]].concat()), "{schema}");
             }
         }
+    }
+
+    #[test]
+    fn there_may_be_several_messages_and_nothing_else() {
+        let schema = "messages<[bulk, integer | null]>";
+        let resp2 = b"*2\r\n$1\r\na\r\n:1\r\n*2\r\n$1\r\nb\r\n$-1\r\n";
+        let resp3 = b">2\r\n$1\r\na\r\n:1\r\n>2\r\n$1\r\nb\r\n_\r\n";
+        assert!(fits(schema, Protocol::Resp2, resp2) && fits(schema, Protocol::Resp3, resp3));
+        assert!(!fits(schema, Protocol::Resp3, resp2) && !fits(schema, Protocol::Resp2, resp3));
+        assert!(!fits(schema, Protocol::Resp3, &[resp3, &b"+OK\r\n"[..]].concat()));
     }
 
     #[test]
@@ -476,6 +487,9 @@ mod tests {
             ("[bulk, bulk]", Protocol::Resp2, b"*1\r\n$1\r\na\r\n"),
             ("any", Protocol::Resp2, b"%0\r\n"),
             ("array<integer>", Protocol::Resp2, b"*1\r\n-ERR no\r\n"),
+            ("messages<[bulk]>", Protocol::Resp2, b""),
+            ("messages<[bulk]>", Protocol::Resp3, b"*1\r\n$1\r\na\r\n"),
+            ("messages<[bulk]>", Protocol::Resp2, b"*1\r\n:1\r\n"),
         ];
         for (schema, protocol, bytes) in wrong {
             let shown = bytes.escape_ascii();

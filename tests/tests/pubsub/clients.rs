@@ -6,7 +6,7 @@ use orrery_engine::commands::table::table;
 use orrery_engine::session::Topic;
 use orrery_engine::{Config, ConnId, Effect, Effects, Engine, Input, Now, Origin, Seed};
 use orrery_tests::real_redis::RealRedis;
-use orrery_tests::resp_value::{Value, encode};
+use orrery_tests::resp_value::{Value, encode, words};
 use orrery_tests::server_in_process::Server;
 
 fn counts(server: &Server) -> [usize; 3] {
@@ -194,4 +194,60 @@ fn a_waiting_client_gets_messages_meanwhile() {
     assert_eq!(server.output(conn), b">3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n");
     server.check(other, "LPUSH l y", "(integer) 1");
     assert_eq!(server.output(conn), b"*2\r\n$1\r\nl\r\n$1\r\ny\r\n");
+}
+
+/// As Redis has it: more confirmations than the transaction has commands, and no shard channels.
+#[test]
+fn a_transaction_may_subscribe_to_channels() {
+    let Some(real) = RealRedis::start("a_transaction_may_subscribe") else { return };
+    for hello in ["2", "3"] {
+        let mut server = Server::default();
+        let (conn, mut client) = (server.connect(), real.connect());
+        server.call(conn, &["HELLO", hello]);
+        client.call(&["HELLO", hello]);
+        for line in [
+            "MULTI",
+            "SUBSCRIBE a b",
+            "SSUBSCRIBE s",
+            "PSUBSCRIBE p",
+            "UNSUBSCRIBE a none",
+            "PING",
+            "EXEC",
+        ] {
+            let ours = server.send(conn, &encode(&words(line)));
+            client.send(&encode(&words(line)));
+            let mut theirs = client.read_raw();
+            while theirs.len() < ours.len() {
+                theirs.extend(client.read_raw());
+            }
+            assert_eq!(ours.escape_ascii().to_string(), theirs.escape_ascii().to_string());
+        }
+    }
+}
+
+#[test]
+fn messages_of_a_transaction_come_behind_its_reply() {
+    let mut server = Server::default();
+    let (conn, other) = (server.connect(), server.connect());
+    server.line(conn, "HELLO 3");
+    server.send(conn, b"SUBSCRIBE a\r\n");
+    server.send(other, b"SUBSCRIBE a\r\n");
+    let output = server.send(conn, b"MULTI\r\nPUBLISH a x\r\nPING\r\nPUBLISH a y\r\nEXEC\r\n");
+    let values: Vec<String> = Value::read_all(&output).iter().map(flat).collect();
+    let replies = ["OK", "QUEUED", "QUEUED", "QUEUED"];
+    assert_eq!(values[..4], replies);
+    assert_eq!(values[4..], ["2 PONG 2", "message a x", "message a y"]);
+    let values: Vec<String> = Value::read_all(&server.output(other)).iter().map(flat).collect();
+    assert_eq!(values, ["message a x", "message a y"]);
+}
+
+/// The parts of a value in one line.
+fn flat(value: &Value) -> String {
+    match value {
+        Value::Array(parts) | Value::Push(parts) => {
+            parts.iter().map(flat).collect::<Vec<_>>().join(" ")
+        }
+        Value::Integer(value) => value.to_string(),
+        other => String::from_utf8_lossy(other.bytes()).into_owned(),
+    }
 }
