@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::digest::{Digest, digest};
 use crate::effects::{Effect, Effects, LogLevel};
 use crate::input::{ConnId, Facts, Input, Origin, Outcome};
-use crate::notify::notify;
+use crate::notify::Audience;
 use crate::resp::{Limits, Parsed, Parser, Reply};
 use crate::rng::Seed;
 use crate::session::{Blocked, Session};
@@ -432,13 +432,18 @@ impl Engine {
             let state = &mut self.state;
             let mut expired = 0;
             let (waits, watches) = (&mut state.waits, &mut state.watches);
-            let (config, pubsub) = (&state.config, &mut state.pubsub);
-            let sessions = &mut state.sessions;
-            state.keyspace.expire_some(budget, |db, key, event| {
+            let wants_names = state.config.notify_events.speaks_of_fields();
+            let mut audience = Audience {
+                config: &state.config,
+                pubsub: &mut state.pubsub,
+                sessions: &mut state.sessions,
+            };
+            state.keyspace.expire_some(budget, wants_names, |db, key, event, fields| {
                 expired += 1;
                 waits.touch(db, key);
                 watches.touch(db, key);
-                notify(config, pubsub, sessions, (db, key), event);
+                audience.tell(db, key, event);
+                audience.tell_of_fields(db, key, event, fields);
             });
             state.dirty += expired;
         }

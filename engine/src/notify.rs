@@ -10,6 +10,10 @@ use crate::state::State;
 
 /// A key was added.
 pub(crate) const NEW: &str = "new";
+/// A key was given another value, whatever it held (Redis 8.2).
+pub(crate) const OVERWRITTEN: &str = "overwritten";
+/// And that is of another type.
+pub(crate) const TYPE_CHANGED: &str = "type_changed";
 /// A key that was to be read is not there.
 pub(crate) const KEY_MISS: &str = "keymiss";
 
@@ -42,6 +46,7 @@ const EVENTS: &[(&str, EventClasses)] = &[
     ("move_from", EventClasses::GENERIC),
     ("move_to", EventClasses::GENERIC),
     (NEW, EventClasses::NEW),
+    (OVERWRITTEN, EventClasses::OVERWRITTEN),
     ("persist", EventClasses::GENERIC),
     ("pfadd", EventClasses::STRING),
     ("rename_from", EventClasses::GENERIC),
@@ -59,6 +64,7 @@ const EVENTS: &[(&str, EventClasses)] = &[
     ("spop", EventClasses::SET),
     ("srem", EventClasses::SET),
     ("sunionstore", EventClasses::SET),
+    (TYPE_CHANGED, EventClasses::TYPE_CHANGED),
     ("xadd", EventClasses::STREAM),
     ("xdel", EventClasses::STREAM),
     ("xgroup-create", EventClasses::STREAM),
@@ -93,61 +99,137 @@ fn class_of(event: &str) -> EventClasses {
     }
 }
 
-/// Publishes that `event` has happened to `key`, where the configuration lets its class through: to
-/// the channel of the key with the event, then to the channel of the event with the key.
-#[inline]
-pub(crate) fn notify(
-    config: &Config,
-    pubsub: &mut PubSub,
-    sessions: &mut Sessions,
-    (db, key): (usize, &[u8]),
-    event: &'static str,
-) {
-    debug_assert!(class_of(event) != EventClasses::default(), "every event has a class");
-    if !config.notify_events.is_silent() && !pubsub.is_idle() {
-        publish(config, pubsub, sessions, (db, key), event);
+/// Those who may want to know of events, and what they may hear.
+pub(crate) struct Audience<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) pubsub: &'a mut PubSub,
+    pub(crate) sessions: &'a mut Sessions,
+}
+
+impl Audience<'_> {
+    /// Publishes that `event` has happened to `key`, where the configuration lets its class
+    /// through: to the channel of the key with the event, then to the channel of the event with the
+    /// key.
+    #[inline]
+    pub(crate) fn tell(&mut self, db: usize, key: &[u8], event: &'static str) {
+        debug_assert!(class_of(event) != EventClasses::default(), "every event has a class");
+        if !self.config.notify_events.is_silent() && !self.pubsub.is_idle() {
+            self.publish_event(db, key, event);
+        }
+    }
+
+    #[cold]
+    fn publish_event(&mut self, db: usize, key: &[u8], event: &'static str) {
+        let wanted = self.config.notify_events;
+        if !wanted.has(class_of(event)) {
+            return;
+        }
+        if wanted.has(EventClasses::KEYSPACE) {
+            self.publish("__keyspace@", db, &[key], event.as_bytes());
+        }
+        if wanted.has(EventClasses::KEYEVENT) {
+            self.publish("__keyevent@", db, &[event.as_bytes()], key);
+        }
+    }
+
+    /// Publishes in one channel, whose name is made of `kind`, the database and `parts`.
+    fn publish(&mut self, kind: &str, db: usize, parts: &[&[u8]], message: &[u8]) {
+        let mut channel = self.pubsub.borrow_channel();
+        channel.extend_from_slice(kind.as_bytes());
+        channel.extend_from_slice(itoa::Buffer::new().format(db).as_bytes());
+        channel.extend_from_slice(b"__:");
+        parts.iter().for_each(|part| channel.extend_from_slice(part));
+        let limits = &self.config.output_limits;
+        self.pubsub.publish(self.sessions, limits, &channel, message);
+        self.pubsub.give_channel_back(channel);
+    }
+
+    /// Publishes which fields of the hash at `key` something has happened to, if there are any: in
+    /// the channels that Redis 8.8 has for them.
+    #[inline]
+    pub(crate) fn tell_of_fields<T: AsRef<[u8]>>(
+        &mut self,
+        db: usize,
+        key: &[u8],
+        event: &'static str,
+        names: &[T],
+    ) {
+        let wanted = self.config.notify_events.speaks_of_fields();
+        if wanted && !names.is_empty() && !self.pubsub.is_idle() {
+            self.publish_fields(db, key, event, names);
+        }
+    }
+
+    #[cold]
+    fn publish_fields<T: AsRef<[u8]>>(
+        &mut self,
+        db: usize,
+        key: &[u8],
+        event: &'static str,
+        names: &[T],
+    ) {
+        let wanted = self.config.notify_events;
+        let mut list = Vec::new();
+        for name in names {
+            if !list.is_empty() {
+                list.push(b',');
+            }
+            push_with_length(&mut list, name.as_ref());
+        }
+        let word = event.as_bytes();
+        if wanted.has(EventClasses::SUBKEYSPACE) {
+            let message = [word, b"|", &list].concat();
+            self.publish("__subkeyspace@", db, &[key], &message);
+        }
+        if wanted.has(EventClasses::SUBKEYEVENT) {
+            let mut message = Vec::new();
+            push_with_length(&mut message, key);
+            message.push(b'|');
+            message.extend_from_slice(&list);
+            self.publish("__subkeyevent@", db, &[word], &message);
+        }
+        // Where the key ends could not be seen.
+        if wanted.has(EventClasses::SUBKEYSPACE_ITEM) && !key.contains(&b'\n') {
+            for name in names {
+                let parts = [key, b"\n", name.as_ref()];
+                self.publish("__subkeyspaceitem@", db, &parts, word);
+            }
+        }
+        if wanted.has(EventClasses::SUBKEYSPACE_EVENT) {
+            self.publish("__subkeyspaceevent@", db, &[word, b"|", key], &list);
+        }
     }
 }
 
-#[cold]
-fn publish(
-    config: &Config,
-    pubsub: &mut PubSub,
-    sessions: &mut Sessions,
-    (db, key): (usize, &[u8]),
-    event: &'static str,
-) {
-    let wanted = config.notify_events;
-    if !wanted.has(class_of(event)) {
-        return;
-    }
-    let limits = &config.output_limits;
-    let mut channel = pubsub.borrow_channel();
-    if wanted.has(EventClasses::KEYSPACE) {
-        name(&mut channel, b"__keyspace@", db, key);
-        pubsub.publish(sessions, limits, &channel, event.as_bytes());
-    }
-    if wanted.has(EventClasses::KEYEVENT) {
-        name(&mut channel, b"__keyevent@", db, event.as_bytes());
-        pubsub.publish(sessions, limits, &channel, key);
-    }
-    pubsub.give_channel_back(channel);
-}
-
-fn name(into: &mut Vec<u8>, kind: &[u8], db: usize, what: &[u8]) {
-    into.clear();
-    into.extend_from_slice(kind);
-    into.extend_from_slice(itoa::Buffer::new().format(db).as_bytes());
-    into.extend_from_slice(b"__:");
-    into.extend_from_slice(what);
+/// `5:field`.
+fn push_with_length(into: &mut Vec<u8>, text: &[u8]) {
+    into.extend_from_slice(itoa::Buffer::new().format(text.len()).as_bytes());
+    into.push(b':');
+    into.extend_from_slice(text);
 }
 
 impl State {
+    fn audience(&mut self) -> Audience<'_> {
+        let Self { config, pubsub, sessions, .. } = self;
+        Audience { config, pubsub, sessions }
+    }
+
     /// Publishes that `event` has happened to `key`, if that is wanted.
     #[inline]
     pub(crate) fn notify(&mut self, db: usize, key: &[u8], event: &'static str) {
-        let Self { config, pubsub, sessions, .. } = self;
-        notify(config, pubsub, sessions, (db, key), event);
+        self.audience().tell(db, key, event);
+    }
+
+    /// Publishes which fields of the hash at `key` it has happened to, if that is wanted.
+    #[inline]
+    pub(crate) fn notify_fields(
+        &mut self,
+        db: usize,
+        key: &[u8],
+        event: &'static str,
+        names: &[&[u8]],
+    ) {
+        self.audience().tell_of_fields(db, key, event, names);
     }
 
     /// Publishes that a key was added, if that is wanted.
@@ -177,7 +259,7 @@ mod tests {
     fn the_table_is_in_order_and_has_every_class_but_that_of_modules() {
         assert!(EVENTS.is_sorted_by(|(a, _), (b, _)| a < b));
         let all = EVENTS.iter().fold(EventClasses::default(), |all, &(_, class)| all.and(class));
-        assert_eq!(all.spell(), "g$lshzxetnm");
+        assert_eq!(all.spell(), "g$lshzxetnocm");
     }
 
     #[test]

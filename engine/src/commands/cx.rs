@@ -4,6 +4,7 @@ use crate::commands::table::Row;
 use crate::effects::Effects;
 use crate::error::Error;
 use crate::keyspace::{Found, Kept, NewValue, Taken, Value};
+use crate::notify::{OVERWRITTEN, TYPE_CHANGED};
 use crate::resp::Reply;
 use crate::session::{Blocked, Session, Wait, WaitFor};
 use crate::state::State;
@@ -131,21 +132,53 @@ impl Cx<'_> {
     #[cold]
     fn set_and_notify(&mut self, key: &[u8], value: NewValue<'_>, deadline: Option<UnixMillis>) {
         match self.find(key) {
-            Some(found) => self.replace(found, value, deadline),
+            Some(found) => self.overwrite(key, found, value, deadline),
             None => self.add(key, value, deadline),
         }
     }
 
+    /// Gives a found key another value and deadline, whatever it held, and says so; to change what
+    /// it holds is another thing, see [`Self::replace`].
+    pub fn overwrite(
+        &mut self,
+        key: &[u8],
+        found: Found,
+        value: NewValue<'_>,
+        deadline: Option<UnixMillis>,
+    ) {
+        let is_silent = self.state.config.notify_events.is_silent();
+        let old = (!is_silent).then(|| self.value(found).type_name());
+        self.replace(found, value, deadline);
+        self.tell_overwritten(self.db(), key, old);
+    }
+
+    /// Says that a key holds something else than a value of the type `old`; `None`: it held
+    /// nothing, or nobody cares.
+    #[inline]
+    pub fn tell_overwritten(&mut self, db: usize, key: &[u8], old: Option<&'static str>) {
+        let Some(old) = old else { return };
+        self.state.notify(db, key, OVERWRITTEN);
+        let database = self.state.keyspace.db(db);
+        // It may have a deadline that has passed, and is there all the same.
+        let new = database.find(key).map(|found| database.value(found).type_name());
+        if new.is_some_and(|new| new != old) {
+            self.state.notify(db, key, TYPE_CHANGED);
+        }
+    }
+
     /// Sets a key of any database to what was taken or copied, and says that it is new: what it
-    /// held counts as deleted.
-    pub fn put(&mut self, db: usize, key: &[u8], taken: Taken) {
+    /// held counts as deleted. Returns the type of that, for [`Self::tell_overwritten`].
+    pub fn put(&mut self, db: usize, key: &[u8], taken: Taken) -> Option<&'static str> {
         let access = self.state.access_now();
+        let mut old = None;
         if !self.state.config.notify_events.is_silent() {
             // One that has expired is told of.
-            self.state.keyspace.find(db, key);
+            let found = self.state.keyspace.find(db, key);
+            old = found.map(|found| self.state.keyspace.db(db).value(found).type_name());
         }
         self.state.keyspace.put(db, key, taken, access);
         self.state.notify_new(db, key);
+        old
     }
 
     /// Adds a key that was just searched and not found.

@@ -117,10 +117,13 @@ fn restore(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     match deadline(ttl, options.absolute, cx.key_now()) {
         Ok(deadline) => {
             // What is replaced counts as deleted before.
-            let is_replaced = cx.find(key).is_some();
-            loaded.store(|value| cx.set(key, value, deadline));
-            if is_replaced {
+            if let Some(found) = cx.find(key) {
+                let old = cx.value(found).type_name();
+                loaded.store(|value| cx.replace(found, value, deadline));
                 cx.state.notify_new(cx.db(), key);
+                cx.tell_overwritten(cx.db(), key, Some(old));
+            } else {
+                loaded.store(|value| cx.add(key, value, deadline));
             }
             set_idle(cx, key, options.idle_secs);
             cx.changed(key, "restore");

@@ -184,9 +184,10 @@ fn rename(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let found = cx.find(from).ok_or(Error::NoSuchKey)?;
     if from != to {
         let taken = cx.state.keyspace.take(cx.db(), found);
-        cx.put(cx.db(), to, taken);
+        let old = cx.put(cx.db(), to, taken);
         cx.changed(from, "rename_from");
         cx.changed(to, "rename_to");
+        cx.tell_overwritten(cx.db(), to, old);
     }
     Ok(())
 }
@@ -224,8 +225,9 @@ fn copy(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let copied = match cx.find_read(from) {
         Some(found) if replace || is_free(cx, target, to) => {
             let value = cx.state.keyspace.copy(cx.db(), found);
-            cx.put(target, to, value);
+            let old = cx.put(target, to, value);
             cx.changed_in(target, to, "copy_to");
+            cx.tell_overwritten(target, to, old);
             true
         }
         _ => false,

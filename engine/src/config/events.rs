@@ -4,7 +4,7 @@
 
 /// A set of classes, and of the channels that events are published in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct EventClasses(u16);
+pub struct EventClasses(u32);
 
 impl EventClasses {
     /// Any type: `del`, `expire`, `rename_from`...
@@ -36,11 +36,25 @@ impl EventClasses {
     /// A key that was to be read is not there.
     pub const MISS: Self = Self(1 << 13);
 
-    /// What the letter `A` means: all classes that speak of changes, but for `NEW`.
+    /// Events of fields are published in the channels of keys.
+    pub const SUBKEYSPACE: Self = Self(1 << 14);
+    /// Events of fields are published in the channels of events.
+    pub const SUBKEYEVENT: Self = Self(1 << 15);
+    /// Events of fields are published in the channels of fields.
+    pub const SUBKEYSPACE_ITEM: Self = Self(1 << 16);
+    /// Events of fields are published in the channels of an event at a key.
+    pub const SUBKEYSPACE_EVENT: Self = Self(1 << 17);
+
+    /// A key was given another value, whatever it held.
+    pub const OVERWRITTEN: Self = Self(1 << 18);
+    /// And that is of another type.
+    pub const TYPE_CHANGED: Self = Self(1 << 19);
+
+    /// What the letter `A` means: all classes that speak of changes, but for the later ones.
     const ALL: Self = Self((1 << 10) - 1);
 
     /// In the order in which they are spelled.
-    const LETTERS: [(Self, char); 14] = [
+    const LETTERS: [(Self, char); 20] = [
         (Self::GENERIC, 'g'),
         (Self::STRING, '$'),
         (Self::LIST, 'l'),
@@ -52,9 +66,15 @@ impl EventClasses {
         (Self::STREAM, 't'),
         (Self::MODULE, 'd'),
         (Self::NEW, 'n'),
+        (Self::OVERWRITTEN, 'o'),
+        (Self::TYPE_CHANGED, 'c'),
         (Self::KEYSPACE, 'K'),
         (Self::KEYEVENT, 'E'),
         (Self::MISS, 'm'),
+        (Self::SUBKEYSPACE, 'S'),
+        (Self::SUBKEYEVENT, 'T'),
+        (Self::SUBKEYSPACE_ITEM, 'I'),
+        (Self::SUBKEYSPACE_EVENT, 'V'),
     ];
 
     /// Reads letters; `None`: one of them means nothing.
@@ -88,9 +108,16 @@ impl EventClasses {
         self.0 & other.0 == other.0
     }
 
-    /// Whether no event is published.
+    /// Whether no event of a key is published.
     #[inline]
     pub const fn is_silent(self) -> bool {
         self.0 & (Self::KEYSPACE.0 | Self::KEYEVENT.0) == 0
+    }
+
+    /// Whether events of fields are published. Their classes are not asked for, as in Redis 8.8.
+    #[inline]
+    pub const fn speaks_of_fields(self) -> bool {
+        let keys = Self::SUBKEYSPACE.0 | Self::SUBKEYEVENT.0;
+        self.0 & (keys | Self::SUBKEYSPACE_ITEM.0 | Self::SUBKEYSPACE_EVENT.0) != 0
     }
 }

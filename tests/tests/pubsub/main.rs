@@ -157,6 +157,74 @@ conversations! {
         @client listener
         @read
     ";
+    overwritten_keys: "
+        # Redis 8.2: first, and type_changed where it is; RENAME and COPY say it last
+        CONFIG SET notify-keyspace-events KEgoc
+        @client listener
+        PSUBSCRIBE __keyspace@*
+        @client main
+        SET a 1
+        SET a 2
+        APPEND a 3
+        INCR a
+        SET a 2 KEEPTTL
+        GETSET a 3
+        MSETEX 2 a 4 b 4
+        LPUSH l x
+        SET l 1
+        SADD s x
+        SADD t y
+        SUNIONSTORE a s t
+        SUNIONSTORE s s t
+        COPY s b REPLACE
+        COPY s t REPLACE
+        RENAME b l
+        SET gone 1 PX 1
+        @sleep 10
+        SET gone 2
+        @client listener
+        @read
+    ";
+    events_of_fields: "
+        # Redis 8.8
+        CONFIG SET notify-keyspace-events STIV
+        CONFIG GET notify-keyspace-events
+        @client listener
+        PSUBSCRIBE __subkey*
+        @client main
+        HSET h a 1 b 2 a 3
+        HSETNX h a 1
+        HDEL h a none
+        @client listener
+        @read
+        # One kind of channel; no class is asked for
+        @client main
+        CONFIG SET notify-keyspace-events T
+        HINCRBY h n 2
+        HINCRBYFLOAT h n 0.5
+        HEXPIRE h 100 FIELDS 2 b none
+        HPERSIST h FIELDS 2 b n
+        HSETEX h EX 100 FIELDS 2 c 3 d 4
+        HGETEX h PERSIST FIELDS 1 c
+        HGETDEL h FIELDS 2 c none
+        HPEXPIREAT h 1 FIELDS 1 b
+        @client listener
+        @read
+        # Together those whose time has come; and not one by one
+        @client main
+        CONFIG SET notify-keyspace-events ST
+        HSET big a 1 b 2 c 3 \"x,y|\\n\" 4
+        HPEXPIRE big 5 FIELDS 3 a c \"x,y|\\n\"
+        @sleep 50
+        @client listener
+        @read
+        # A key with a line end has no channels of items
+        @client main
+        CONFIG SET notify-keyspace-events IV
+        HSET \"line\\nend\" f v
+        @client listener
+        @read
+    ";
     events_of_later_commands: "
         # Those that Redis 7.0 does not have
         CONFIG SET notify-keyspace-events KA
