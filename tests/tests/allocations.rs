@@ -168,7 +168,7 @@ fn publishing_allocates_at_most_one_buffer_for_each_receiver() {
     }
     driver.check("PUBLISH to another channel", &[publish("weather")]);
     driver.check("events that nobody has asked for", &set);
-    let mut round = |driver: &mut Driver| {
+    let round = |driver: &mut Driver| {
         driver.run(&publish("news"));
         receivers.iter().for_each(|&conn| assert!(driver.read(conn) > 0, "no message"));
     };
