@@ -221,7 +221,7 @@ enum Wanted {
     Last,
 }
 
-/// `XREAD [COUNT count] [MAXCOUNT maxcount] [MAXSIZE maxsize] [BLOCK milliseconds] STREAMS key [key ...] id [id ...]`
+/// `XREAD [...] STREAMS key [key ...] id [id ...]`
 fn xread(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let options = Options::parse(cx, args, false)?;
     let mut wanted = Vec::with_capacity(options.keys);
