@@ -124,7 +124,7 @@ impl Flags {
     /// May write although it is not a write (PUBLISH).
     pub const MAY_REPLICATE: Self = Self(1 << 16);
     /// Allowed to a client of RESP2 that has subscribed to something.
-    pub const SUBSCRIBED: Self = Self(1 << 20);
+    pub const SUBSCRIBED: Self = Self(1 << 21);
     /// Not in the log of slow commands.
     pub const SKIP_SLOWLOG: Self = Self(1 << 19);
     /// Runs at once also inside MULTI.
@@ -307,4 +307,26 @@ pub const fn one_key(flags: &'static [&'static str]) -> KeySpec {
 /// Keys from word 1 to the end.
 pub const fn all_keys(flags: &'static [&'static str]) -> KeySpec {
     KeySpec { flags, begin: Begin::Index(1), find: Find::Range { last: -1, step: 1 } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Flags;
+
+    #[test]
+    fn every_flag_has_a_bit_of_its_own() {
+        let nameless = [
+            Flags::PROTECTED,
+            Flags::TOUCHES_ARBITRARY_KEYS,
+            Flags::SUBSCRIBED,
+            Flags::SKIP_SLOWLOG,
+            Flags::NEVER_QUEUED,
+            Flags::RUNS_QUEUED,
+        ];
+        let mut seen = Flags::NONE;
+        for flag in Flags::NAMES.iter().map(|&(flag, _)| flag).chain(nameless) {
+            assert_eq!((flag.0.count_ones(), flag.0 & seen.0), (1, 0), "{flag:?}");
+            seen = seen.and(flag);
+        }
+    }
 }
