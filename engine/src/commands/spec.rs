@@ -319,7 +319,6 @@ mod tests {
             Flags::PROTECTED,
             Flags::TOUCHES_ARBITRARY_KEYS,
             Flags::SUBSCRIBED,
-            Flags::SKIP_SLOWLOG,
             Flags::NEVER_QUEUED,
             Flags::RUNS_QUEUED,
         ];
