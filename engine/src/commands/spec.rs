@@ -124,6 +124,10 @@ impl Flags {
     pub const MAY_REPLICATE: Self = Self(1 << 16);
     /// Not in the log of slow commands.
     pub const SKIP_SLOWLOG: Self = Self(1 << 19);
+    /// Not shown by MONITOR.
+    pub const SKIP_MONITOR: Self = Self(1 << 20);
+    /// May have no keys although it has a place for them.
+    pub const NO_MANDATORY_KEYS: Self = Self(1 << 21);
     /// Runs at once also inside MULTI.
     pub const NEVER_QUEUED: Self = Self(1 << 17);
     /// Runs the queued commands, and does whatever they do.
@@ -146,7 +150,7 @@ impl Flags {
         Self::NAMES.iter().filter(|(flag, _)| self.has(*flag)).map(|&(_, name)| name).collect()
     }
 
-    const NAMES: [(Self, &'static str); 16] = [
+    const NAMES: [(Self, &'static str); 18] = [
         (Self::WRITE, "write"),
         (Self::READONLY, "readonly"),
         (Self::DENYOOM, "denyoom"),
@@ -156,10 +160,12 @@ impl Flags {
         (Self::BLOCKING, "blocking"),
         (Self::LOADING, "loading"),
         (Self::STALE, "stale"),
+        (Self::SKIP_MONITOR, "skip_monitor"),
         (Self::SKIP_SLOWLOG, "skip_slowlog"),
         (Self::FAST, "fast"),
         (Self::NO_AUTH, "no_auth"),
         (Self::MAY_REPLICATE, "may_replicate"),
+        (Self::NO_MANDATORY_KEYS, "no_mandatory_keys"),
         (Self::NO_ASYNC_LOADING, "no_async_loading"),
         (Self::NO_MULTI, "no_multi"),
         (Self::ALLOW_BUSY, "allow_busy"),
@@ -193,6 +199,8 @@ pub enum Group {
     Connection,
     /// Several commands as one.
     Transactions,
+    /// Programs.
+    Scripting,
     /// The server itself.
     Server,
 }
@@ -213,6 +221,7 @@ impl Group {
             Self::Geo => "geo",
             Self::Connection => "connection",
             Self::Transactions => "transactions",
+            Self::Scripting => "scripting",
             Self::Server => "server",
         }
     }
@@ -232,6 +241,7 @@ impl Group {
             Self::Geo => Some("geo"),
             Self::Connection => Some("connection"),
             Self::Transactions => Some("transaction"),
+            Self::Scripting => Some("scripting"),
             Self::Server => None,
         }
     }
