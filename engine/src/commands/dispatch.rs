@@ -20,6 +20,11 @@ const QUOTED_BYTES_MAX: usize = 128;
 /// Web requests are logged at most once in this time.
 const WEB_REQUEST_LOG_INTERVAL: Micros = Micros::from_secs(60);
 
+/// A script has been running for a while.
+const BUSY: Error = Error::fixed(
+    "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+);
+
 /// What became of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ran {
@@ -74,13 +79,7 @@ fn meet_script(cx: &mut Cx<'_>) -> Option<Ran> {
         return Some(Ran::Postponed);
     }
     let row = cx.row;
-    refuse(
-        cx,
-        row,
-        &Error::fixed(
-            "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
-        ),
-    );
+    refuse(cx, row, &BUSY);
     None
 }
 
