@@ -168,8 +168,8 @@ fn one_script_leaves_nothing_for_the_next() {
                      ('x'):rep(2), type(redis.call), rawget(_G, 1) == nil, \
                      redis.call('PING').ok}";
         let shown = eval(&mut server, leaks).to_string();
-        let expected = "1) (integer) 1\n2) (integer) 1\n3) \"xx\"\n4) \"function\"\n5) (integer) 1\n\
-                        6) \"PONG\"";
+        let expected = "1) (integer) 1\n2) (integer) 1\n3) \"xx\"\n4) \"function\"\n\
+                        5) (integer) 1\n6) \"PONG\"";
         assert_eq!(shown, expected, "after {script}");
     }
 }

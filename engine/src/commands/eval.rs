@@ -114,19 +114,13 @@ fn begin(cx: &mut Cx<'_>, sha: String, args: Args<'_>) -> Result<(), Error> {
     let keys = check_keys(args)?;
     let promises = cx.state.scripts.find(&sha).map(|script| script.promises).unwrap_or_default();
     let mut fiber = cx.state.scripts.take_interpreter().expect("no script runs inside another");
-    let run = Run {
-        sha: sha.clone(),
-        words: Words::new(args.from(3)),
-        keys,
-        protocol: cx.reply.protocol,
-    };
+    let run = Run { sha, words: Words::new(args.from(3)), keys, protocol: cx.reply.protocol };
     let pending = Some(fiber.tell(Tell::Run(Box::new(run))));
     let origin = Origin::Unix { path: String::new() };
     let mut session = Box::new(Session::new(cx.session.id, origin, cx.now.mono, true));
     session.db = cx.session.db;
     let mut running = Running {
         caller: cx.session.id,
-        sha,
         only_reads: promises.no_writes || cx.row.command.flags.has(Flags::READONLY),
         has_written: false,
         since: cx.now.mono,

@@ -133,6 +133,9 @@ impl Flags {
     /// Runs the queued commands, and does whatever they do.
     pub const RUNS_QUEUED: Self = Self(1 << 18);
 
+    /// Served for a slot that is moving here, without ASKING before it.
+    pub const ASKING: Self = Self(1 << 22);
+
     /// Both sets of flags.
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
@@ -150,7 +153,7 @@ impl Flags {
         Self::NAMES.iter().filter(|(flag, _)| self.has(*flag)).map(|&(_, name)| name).collect()
     }
 
-    const NAMES: [(Self, &'static str); 18] = [
+    const NAMES: &[(Self, &'static str)] = &[
         (Self::WRITE, "write"),
         (Self::READONLY, "readonly"),
         (Self::DENYOOM, "denyoom"),
@@ -162,6 +165,7 @@ impl Flags {
         (Self::STALE, "stale"),
         (Self::SKIP_MONITOR, "skip_monitor"),
         (Self::SKIP_SLOWLOG, "skip_slowlog"),
+        (Self::ASKING, "asking"),
         (Self::FAST, "fast"),
         (Self::NO_AUTH, "no_auth"),
         (Self::MAY_REPLICATE, "may_replicate"),
@@ -171,6 +175,17 @@ impl Flags {
         (Self::ALLOW_BUSY, "allow_busy"),
     ];
 }
+
+/// No two flags that are shown are the same bit.
+const _: () = {
+    let (mut index, mut seen) = (0, 0);
+    while index < Flags::NAMES.len() {
+        let Flags(bit) = Flags::NAMES[index].0;
+        assert!(seen & bit == 0, "a bit is one flag's");
+        seen |= bit;
+        index += 1;
+    }
+};
 
 /// The family of a command. `categories` and INFO use Redis's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

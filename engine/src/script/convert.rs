@@ -56,11 +56,8 @@ fn number_word(number: f64) -> String {
 
 /// C's conversion to a 64-bit integer, as processors do it.
 fn integer_of(number: f64) -> i64 {
-    if number >= -9_223_372_036_854_775_808.0 && number < 9_223_372_036_854_775_808.0 {
-        number as i64
-    } else {
-        i64::MIN
-    }
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    if (-LIMIT..LIMIT).contains(&number) { number as i64 } else { i64::MIN }
 }
 
 /// Replies with a script's value. `protocol` is the one that the script chose.

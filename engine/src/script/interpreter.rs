@@ -4,7 +4,7 @@
 //! the fiber's questions; no error leaves the interpreter but as a reply.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use mlua::{
     Function, HookTriggers, Lua, LuaOptions, MultiValue, Scope, StdLib, Table, Value, VmState,
@@ -96,7 +96,7 @@ fn functions<'scope, 'env>(
     let raw = lua.create_table()?;
     raw.set("call", scope.create_function(|lua, args| call(lua, line, state, &args))?)?;
     raw.set("pcall", scope.create_function(|lua, args| pcall(lua, line, state, &args))?)?;
-    raw.set("raised", scope.create_function(|lua, problem| raised(lua, problem))?)?;
+    raw.set("raised", scope.create_function(raised)?)?;
     let pause = scope.create_function(|_, ()| {
         let known = state.borrow().ending.clone();
         if known.is_none()
@@ -168,8 +168,7 @@ struct Interpreter<'a> {
 
 impl Interpreter<'_> {
     fn work(&self) {
-        // Never iterated.
-        let mut scripts: HashMap<String, Function> = HashMap::new();
+        let mut scripts: BTreeMap<String, Function> = BTreeMap::new();
         let mut ask = Ask::Job;
         loop {
             ask = match self.line.suspend(ask) {
@@ -362,7 +361,7 @@ fn raised(lua: &Lua, problem: Value) -> mlua::Result<Option<Table>> {
     let Value::Error(error) = problem else { return Ok(None) };
     let root = error.chain().last().map(ToString::to_string);
     let found = error.downcast_ref::<Raised>().map(|raised| raised.0.clone());
-    let text = found.or(root.map(|text| format!("ERR {text}"))).unwrap_or_default();
+    let text = found.or_else(|| root.map(|text| format!("ERR {text}"))).unwrap_or_default();
     let table = lua.create_table()?;
     table.raw_set("err", text)?;
     Ok(Some(table))

@@ -10,8 +10,6 @@ use crate::time::Instant;
 pub struct Running {
     /// Who gets the reply.
     pub(crate) caller: ConnId,
-    /// The script's SHA-1.
-    pub(crate) sha: String,
     /// Whether the commands that it calls must not write.
     pub(crate) only_reads: bool,
     /// Whether it has called a command that writes.
