@@ -36,6 +36,7 @@ pub mod planted;
 mod rates;
 pub mod resp;
 pub mod rng;
+pub mod script;
 pub mod session;
 mod snapshot;
 pub mod state;

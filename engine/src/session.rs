@@ -37,6 +37,10 @@ pub enum Blocked {
     ClientPause,
     /// The driver is carrying out an effect and will say `Done`.
     Driver,
+    /// It runs a script that takes more than a step.
+    Script,
+    /// Another client's script runs.
+    ScriptOfAnother,
     /// Its command waits for something to happen; see [`crate::block`].
     Command(Wait),
 }

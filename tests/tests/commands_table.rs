@@ -139,9 +139,19 @@ fn command_info_is_that_of_redis_for_every_shared_command() {
 }
 
 /// Commands whose flags a later Redis changed: WAIT, BZPOPMIN and BZPOPMAX became `blocking`
-/// instead of `noscript`, PFCOUNT also `may_replicate`.
-const CHANGED_FLAGS: &[&str] =
-    &["blmove", "blpop", "brpop", "brpoplpush", "bzpopmax", "bzpopmin", "pfcount", "wait"];
+/// instead of `noscript`, PFCOUNT, EVAL and EVALSHA also `may_replicate`.
+const CHANGED_FLAGS: &[&str] = &[
+    "blmove",
+    "blpop",
+    "brpop",
+    "brpoplpush",
+    "bzpopmax",
+    "bzpopmin",
+    "eval",
+    "evalsha",
+    "pfcount",
+    "wait",
+];
 
 /// Commands whose key specifications a later Redis corrected: SINTERSTORE does not read what it
 /// overwrites.
@@ -383,7 +393,7 @@ fn every_row_is_as_the_list_of_all_commands_says() {
         let ours: BTreeSet<String> =
             command.flags.names().iter().map(|&flag| flag.to_owned()).collect();
         // Orrery is no sentinel, and COMMAND does not show the others.
-        let hidden = ["sentinel", "protected", "touches_arbitrary_keys"];
+        let hidden = ["sentinel", "protected", "touches_arbitrary_keys", "script_runner"];
         let theirs: BTreeSet<String> =
             listed.flags.iter().filter(|flag| !hidden.contains(&flag.as_str())).cloned().collect();
         let ours: BTreeSet<String> =

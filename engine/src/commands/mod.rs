@@ -23,6 +23,7 @@ mod debug_protocol;
 mod debug_reload;
 pub(crate) mod dispatch;
 mod dump;
+pub(crate) mod eval;
 mod expire;
 pub mod generate;
 mod generic;
@@ -52,6 +53,7 @@ mod raw_string;
 mod scan;
 mod scan_collection;
 pub mod schema;
+mod script;
 mod set;
 mod set_algebra;
 mod set_random;
@@ -134,6 +136,8 @@ const FAMILIES: &[&[Command]] = &[
     dump::COMMANDS,
     wait::COMMANDS,
     transaction::COMMANDS,
+    eval::COMMANDS,
+    script::COMMANDS,
     connection::COMMANDS,
     hello::COMMANDS,
     client::COMMANDS,

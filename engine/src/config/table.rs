@@ -48,7 +48,10 @@ pub static PARAMETERS: &[Parameter] = &[
     Parameter::words("bind", &BIND, "127.0.0.1 -::1").driver(),
     Parameter::text("bind-source-addr", ""),
     Parameter::text("bio_cpulist", "").immutable(),
-    Parameter::integer("busy-reply-threshold", 0, LONG_MAX, "5000").alias("lua-time-limit"),
+    Parameter::integer("busy-reply-threshold", 0, LONG_MAX, "5000").alias("lua-time-limit").field(
+        |c| Value::Integer(c.busy_reply_threshold_ms.into()),
+        |c, v| c.busy_reply_threshold_ms = v.unsigned(),
+    ),
     Parameter::words(
         "client-output-buffer-limit",
         &OUTPUT_LIMITS,
@@ -153,6 +156,10 @@ pub static PARAMETERS: &[Parameter] = &[
     Parameter::text("logfile", "").immutable().driver(),
     Parameter::choice("loglevel", &["debug", "verbose", "notice", "warning"], "notice").driver(),
     Parameter::flag("lua-enable-deprecated-api", "no").immutable().with(Flags::HIDDEN),
+    Parameter::memory("lua-memory-max", 1 << 20, SIZE_MAX, "268435456").immutable().field(
+        |c| Value::Integer(c.script_memory_bytes_max as i128),
+        |c, v| c.script_memory_bytes_max = v.size(),
+    ),
     Parameter::text("masterauth", "").with(Flags::SENSITIVE),
     Parameter::text("masteruser", "").with(Flags::SENSITIVE),
     Parameter::integer("maxclients", 1, UINT_MAX, "10000")
