@@ -46,6 +46,6 @@ pub use config::Config;
 pub use digest::Digest;
 pub use effects::{Effect, Effects, LogLevel};
 pub use engine::{Engine, Timer};
-pub use input::{ConnId, Facts, Input, Origin, Outcome, Vitals};
+pub use input::{ConnId, Facts, Handshakes, Input, Origin, Outcome, Vitals};
 pub use rng::Seed;
 pub use time::{Instant, Micros, Now, UnixMicros, UnixMillis};

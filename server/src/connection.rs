@@ -20,6 +20,7 @@ use tokio::task::yield_now;
 use crate::mailbox::{Mailbox, Notes};
 use crate::node::{Node, NodeRef};
 use crate::platform::Platform;
+use crate::tls::Wire;
 
 /// Room for one read.
 const READ_BYTES: usize = 64 << 10;
@@ -44,13 +45,15 @@ enum Turn {
 pub(crate) struct Connection<P: Platform> {
     node: NodeRef<P>,
     mailbox: Rc<Mailbox>,
-    stream: P::Stream,
+    stream: Wire<P::Stream>,
     /// Received and not taken by the engine.
     input: BytesMut,
     /// Taken from the engine and not all written.
     output: Vec<u8>,
     /// How much of `output` was written.
     written: usize,
+    /// What was written has not all left the stream.
+    unflushed: bool,
     /// The engine takes nothing more for now.
     paused: bool,
     /// Nothing more is read; when the output has left, the connection ends.
@@ -58,7 +61,7 @@ pub(crate) struct Connection<P: Platform> {
 }
 
 impl<P: Platform> Connection<P> {
-    pub(crate) fn new(node: NodeRef<P>, mailbox: Rc<Mailbox>, stream: P::Stream) -> Self {
+    pub(crate) fn new(node: NodeRef<P>, mailbox: Rc<Mailbox>, stream: Wire<P::Stream>) -> Self {
         Self {
             node,
             mailbox,
@@ -66,6 +69,7 @@ impl<P: Platform> Connection<P> {
             input: BytesMut::new(),
             output: Vec::new(),
             written: 0,
+            unflushed: false,
             paused: false,
             ending: false,
         }
@@ -77,6 +81,12 @@ impl<P: Platform> Connection<P> {
             // Unlike a wake-up of our own, this lets the runtime look at the sockets first.
             yield_now().await;
         }
+        // A word of goodbye, if the peer takes it at once.
+        std::future::poll_fn(|cx| {
+            let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
+            Poll::Ready(())
+        })
+        .await;
         self.node.borrow_mut().close(self.mailbox.conn);
     }
 
@@ -95,7 +105,7 @@ impl<P: Platform> Connection<P> {
             }
             self.paused = (self.paused || notes.has(Notes::PAUSE)) && !notes.has(Notes::RESUME);
             self.ending |= notes.has(Notes::CLOSE) || node.stopping;
-            let unwritten = !self.output.is_empty();
+            let unwritten = !self.output.is_empty() || self.unflushed;
             if unwritten || self.ending || notes.has(Notes::OUTPUT) {
                 match self.write(node, cx) {
                     Poll::Ready(Err(_)) => return Poll::Ready(Turn::Over),
@@ -180,10 +190,11 @@ impl<P: Platform> Connection<P> {
             if result.is_pending() {
                 self.output = core::mem::take(&mut node.output);
                 self.written = written;
-            } else {
-                node.recycle_output();
+                return Poll::Pending;
             }
-            return result;
+            node.recycle_output();
+            ready!(result)?;
+            return self.flush(cx);
         }
         node.engine.take_output(conn, &mut self.output);
         let (written, result) = write_out(&mut self.stream, cx, &self.output[self.written..]);
@@ -196,6 +207,15 @@ impl<P: Platform> Connection<P> {
             self.output.drain(..self.written);
             self.written = 0;
         }
+        ready!(result)?;
+        self.flush(cx)
+    }
+
+    /// Sends what the stream itself still holds.
+    #[inline]
+    fn flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut self.stream).poll_flush(cx);
+        self.unflushed = result.is_pending();
         result
     }
 }

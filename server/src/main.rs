@@ -19,6 +19,8 @@ Examples:
        orrery-server /etc/orrery.conf
        orrery-server --port 7777
        orrery-server --port 7777 --bind 127.0.0.1 -::1
+       orrery-server --port 0 --tls-port 6379 --tls-cert-file server.crt \
+           --tls-key-file server.key --tls-ca-cert-file ca.crt
        orrery-server --port 0 --unixsocket /run/orrery.sock --unixsocketperm 770
        orrery-server /etc/orrery.conf --loglevel verbose
        echo 'maxmemory 128mb' | orrery-server -
@@ -106,9 +108,9 @@ async fn live(log: Log, config: Config, settings: &Settings, sources: &Sources) 
         }
     };
     let process = std::process::id();
-    let mode = format!("Running mode=standalone, port={}.", settings.port);
+    let mode = format!("Running mode=standalone, port={}.", settings.main_port());
     log.write(LogLevel::Notice, &mode);
-    log.write(LogLevel::Notice, &format!("Port: {}, PID: {process}", settings.port));
+    log.write(LogLevel::Notice, &format!("Port: {}, PID: {process}", settings.main_port()));
     let pid_file = settings.pid_file.as_deref();
     if let Some(path) = pid_file
         && let Err(error) = std::fs::write(path, format!("{process}\n"))

@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use crate::config_file;
 use crate::mailbox::{Mailbox, Notes};
 use crate::platform::Platform;
+use crate::tls::Tls;
 
 /// How old the figures of the process may be while clients are connected.
 const VITALS_INTERVAL: Micros = Micros::from_secs(1);
@@ -64,6 +65,7 @@ pub(crate) struct Node<P> {
     pub(crate) stopping: bool,
     /// How often to probe silent peers of new connections.
     pub(crate) keepalive: Option<Duration>,
+    pub(crate) tls: Rc<Tls>,
     config_file: Option<PathBuf>,
     effects: Effects,
     mailboxes: BTreeMap<ConnId, Rc<Mailbox>>,
@@ -89,6 +91,7 @@ impl<P: Platform> Node<P> {
             orders: Vec::new(),
             stopping: false,
             keepalive: None,
+            tls: Rc::default(),
             config_file,
             effects: Effects::new(),
             mailboxes: BTreeMap::new(),
@@ -157,6 +160,7 @@ impl<P: Platform> Node<P> {
     /// Makes the connections write what they have and end.
     pub(crate) fn stop(&mut self) {
         self.stopping = true;
+        self.tls.stop();
         self.wake_all();
     }
 
@@ -184,7 +188,8 @@ impl<P: Platform> Node<P> {
         let watched = !self.mailboxes.is_empty();
         if watched && self.next_vitals <= mono {
             self.next_vitals = mono + VITALS_INTERVAL;
-            if let Some(vitals) = self.platform.vitals() {
+            if let Some(mut vitals) = self.platform.vitals() {
+                vitals.handshakes = self.tls.figures();
                 self.step(Input::Vitals(vitals), None);
             }
         }

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use orrery_engine::{Facts, Instant, LogLevel, Now, Origin, Seed, Vitals};
@@ -81,6 +81,16 @@ pub trait Platform: 'static {
     /// Carries out settings that were changed at run time under these names; sockets apart.
     fn apply(&self, _settings: &Settings, _names: &[&'static str]) -> Result<(), String> {
         Ok(())
+    }
+
+    /// Reads a file that the configuration names, such as a certificate.
+    fn read_file(&self, _path: &Path) -> io::Result<Vec<u8>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// The files in a folder that the configuration names, in the order of their names.
+    fn list_folder(&self, _path: &Path) -> io::Result<Vec<PathBuf>> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// Starts to listen.

@@ -15,8 +15,9 @@ use tokio::task::{JoinHandle, spawn_local};
 
 use crate::node::{Node, NodeRef, Order};
 use crate::platform::{Endpoint, Platform, reason};
-use crate::settings::Settings;
-use crate::{accept, clock};
+use crate::settings::{Place, Settings};
+use crate::tls::TlsContext;
+use crate::{accept, clock, tls};
 
 /// How long clients get to take their last replies when the server ends.
 const FAREWELL: Micros = Micros::from_millis(500);
@@ -34,7 +35,16 @@ pub struct Launch {
 #[derive(Debug)]
 pub enum Refusal {
     /// An endpoint cannot be had.
-    Endpoint(Endpoint, io::Error),
+    Endpoint {
+        /// Which.
+        endpoint: Endpoint,
+        /// Whether it was for TLS.
+        over_tls: bool,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The parameters of TLS or the files that they name are wrong; the log says how.
+    Tls,
     /// Nothing is configured to listen.
     Nowhere,
 }
@@ -42,12 +52,14 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Endpoint(Endpoint::Tcp { port, .. }, _) => {
-                write!(f, "Failed listening on port {port} (tcp), aborting.")
+            Self::Endpoint { endpoint: Endpoint::Tcp { port, .. }, over_tls, .. } => {
+                let kind = if *over_tls { "tls" } else { "tcp" };
+                write!(f, "Failed listening on port {port} ({kind}), aborting.")
             }
-            Self::Endpoint(Endpoint::Unix { .. }, error) => {
+            Self::Endpoint { endpoint: Endpoint::Unix { .. }, error, .. } => {
                 write!(f, "Failed opening Unix socket: bind: {}", reason(error))
             }
+            Self::Tls => write!(f, "Failed to configure TLS. Check logs for more info."),
             Self::Nowhere => write!(f, "Configured to not listen anywhere, exiting."),
         }
     }
@@ -60,7 +72,7 @@ pub struct Server<P: Platform> {
     node: NodeRef<P>,
     platform: Rc<P>,
     settings: Settings,
-    listening: Vec<(Endpoint, JoinHandle<()>)>,
+    listening: Vec<(Place, JoinHandle<()>)>,
 }
 
 /// Runs a server until it is told to end; returns the process's exit code.
@@ -81,11 +93,15 @@ impl<P: Platform> Server<P> {
         let node = Rc::new(RefCell::new(node));
         node.borrow_mut().keepalive = settings.keepalive;
         let mut server = Self { node, platform, settings, listening: Vec::new() };
-        let endpoints = server.settings.endpoints();
-        if endpoints.is_empty() {
+        let places = server.settings.places();
+        if places.is_empty() {
             return Err(Refusal::Nowhere);
         }
-        server.listen(endpoints).await?;
+        let uses_tls = server.settings.tls.port != 0;
+        let context = uses_tls.then(|| load_tls(&*server.platform, &server.settings));
+        let context = context.transpose()?;
+        server.listen(places).await?;
+        server.node.borrow().tls.configure(&server.settings.tls, context);
         Ok(server)
     }
 
@@ -103,7 +119,7 @@ impl<P: Platform> Server<P> {
 
     fn announce(&self) {
         let unix = self.settings.unix_socket.as_ref();
-        if self.settings.port != 0 {
+        if self.settings.main_port() != 0 {
             self.platform.log(LogLevel::Notice, "Ready to accept connections");
         }
         if let Some(path) = unix {
@@ -162,27 +178,53 @@ impl<P: Platform> Server<P> {
     /// Puts changed settings into force and tells the client that changed them.
     async fn apply(&mut self, conn: ConnId, names: &[&'static str]) {
         let settings = Settings::of(self.node.borrow().engine.config());
-        self.node.borrow_mut().keepalive = settings.keepalive;
-        let mut result = self.platform.apply(&settings, names);
-        if result.is_ok() && self.move_to(settings).await.is_err() {
-            result = Err("Unable to listen on this port. Check server logs.".to_owned());
+        let result = self.put_into_force(settings, names).await;
+        if result.is_err() {
+            let name = names.first().copied().unwrap_or_default();
+            let text = format!(
+                "Failed applying new configuration. Possibly related to new {name} setting. \
+                 Restoring previous settings."
+            );
+            self.platform.log(LogLevel::Warning, &text);
         }
         let outcome = Outcome::ConfigApplied(result);
         self.node.borrow_mut().step(Input::Done { conn, outcome }, None);
     }
 
+    async fn put_into_force(
+        &mut self,
+        settings: Settings,
+        names: &[&'static str],
+    ) -> Result<(), String> {
+        let turned_on = self.settings.tls.port == 0;
+        let must_load = turned_on || names.iter().any(|name| tls::shapes_context(name));
+        let context = if settings.tls.port != 0 && must_load {
+            let context = load_tls(&*self.platform, &settings);
+            Some(context.map_err(|_| "Unable to update TLS configuration. Check server logs.")?)
+        } else {
+            None
+        };
+        self.platform.apply(&settings, names)?;
+        if self.move_to(settings).await.is_err() {
+            return Err("Unable to listen on this port. Check server logs.".to_owned());
+        }
+        let mut node = self.node.borrow_mut();
+        node.keepalive = self.settings.keepalive;
+        node.tls.configure(&self.settings.tls, context);
+        Ok(())
+    }
+
     /// Listens where `settings` say, and where it did before if that fails.
     async fn move_to(&mut self, settings: Settings) -> Result<(), Refusal> {
-        let wanted = settings.endpoints();
-        let is_wanted = |at: &Endpoint| wanted.iter().any(|(endpoint, _)| endpoint == at);
+        let wanted = settings.places();
         let (kept, dropped): (Vec<_>, Vec<_>) =
-            self.listening.drain(..).partition(|(at, _)| is_wanted(at));
-        let before: Vec<_> = dropped.iter().map(|(at, _)| (at.clone(), true)).collect();
+            self.listening.drain(..).partition(|(at, _)| wanted.contains(at));
+        let before = dropped.iter().map(|(at, _)| Place { optional: true, ..at.clone() }).collect();
         for (_, task) in dropped {
             task.abort();
             drop(task.await);
         }
-        let added = wanted.into_iter().filter(|(at, _)| kept.iter().all(|(old, _)| old != at));
+        let added = wanted.into_iter().filter(|at| kept.iter().all(|(old, _)| old != at));
         let added: Vec<_> = added.collect();
         let kept_len = kept.len();
         self.listening = kept;
@@ -196,12 +238,13 @@ impl<P: Platform> Server<P> {
         result
     }
 
-    /// Starts to listen on all of `endpoints`, or on none.
-    async fn listen(&mut self, endpoints: Vec<(Endpoint, bool)>) -> Result<(), Refusal> {
+    /// Starts to listen in all `places`, or in none.
+    async fn listen(&mut self, places: Vec<Place>) -> Result<(), Refusal> {
         let mut bound = Vec::new();
-        for (endpoint, optional) in endpoints {
-            match self.platform.bind(&endpoint).await {
-                Ok(listener) => bound.push((endpoint, listener)),
+        for place in places {
+            let Place { endpoint, over_tls, optional } = &place;
+            match self.platform.bind(endpoint).await {
+                Ok(listener) => bound.push((place, listener)),
                 Err(error) => {
                     if let Endpoint::Tcp { .. } = endpoint {
                         let text = format!(
@@ -211,16 +254,26 @@ impl<P: Platform> Server<P> {
                         );
                         self.platform.log(LogLevel::Warning, &text);
                     }
-                    let absent = error.kind() == io::ErrorKind::AddrNotAvailable && optional;
+                    let absent = error.kind() == io::ErrorKind::AddrNotAvailable && *optional;
                     if !absent && error.kind() != io::ErrorKind::Unsupported {
-                        return Err(Refusal::Endpoint(endpoint, error));
+                        let (endpoint, over_tls) = (endpoint.clone(), *over_tls);
+                        return Err(Refusal::Endpoint { endpoint, over_tls, error });
                     }
                 }
             }
         }
-        for (endpoint, listener) in bound {
-            self.listening.push((endpoint, accept::spawn(&self.node, listener)));
+        for (place, listener) in bound {
+            let task = accept::spawn(&self.node, listener, place.over_tls);
+            self.listening.push((place, task));
         }
         Ok(())
     }
+}
+
+/// What handshakes are made with under these settings; what is wrong goes to the log.
+fn load_tls<P: Platform>(platform: &P, settings: &Settings) -> Result<TlsContext, Refusal> {
+    tls::load(platform, &settings.tls).map_err(|why| {
+        platform.log(LogLevel::Warning, &why);
+        Refusal::Tls
+    })
 }
