@@ -124,7 +124,7 @@ step_rust() {
 }
 
 step_clients() {
-    check 'packages: redis-tools' install_packages redis-tools
+    check 'packages: redis-tools and openssl' install_packages redis-tools openssl
     python3 -c 'import ensurepip' 2>/dev/null || check 'packages: venv' install_packages python3-venv
     have npm || check 'packages: npm' install_packages npm
     program orrery-server >"$log_dir/program.log"

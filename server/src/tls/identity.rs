@@ -90,7 +90,7 @@ pub(super) fn authorities<P: Platform>(
     Ok(Arc::new(roots))
 }
 
-/// The common name of a certificate's subject, the last one if there are several.
+/// The common name of a certificate's subject, the first one if there are several.
 pub(super) fn common_name(certificate: &[u8]) -> Option<String> {
     let certificate = Certificate::from_der(certificate).ok()?;
     let name = certificate.tbs_certificate().subject().common_name().ok()??;
@@ -144,4 +144,65 @@ fn section<'a>(bytes: &'a [u8], label: &str) -> Option<&'a str> {
     let last = format!("-----END {label}-----");
     let end = start + text[start..].find(&last)? + last.len();
     Some(&text[start..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Made by openssl 3.0 for this test: a key, the same encrypted with "secret", a certificate of
+    // it for "CN=first, O=Orrery, CN=zoë smith".
+    const KEY: &str = "\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg8viE02PyNkgOgl3S
+lyTCihLE5EEX+rW65dptmtI6m7ihRANCAATKNt+ZKjZ8MzFa2abdBj2XER7kDvSa
+BWJzbyd9lq7PIhybcQHcGZl/In5vBpPBfJrnb/tmCE+cZUaSBqjc6xgV
+-----END PRIVATE KEY-----
+";
+    const ENCRYPTED_KEY: &str = "\
+-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAirqQpBuDl2JgICCAAw
+DAYIKoZIhvcNAgkFADAdBglghkgBZQMEASoEEFJMHJV7axHn8DhcpK7TuKEEgZAe
+nKmFEP8uT+41fRozKZOMUT/qbZUEmlAJ84XwxwW7Kwmw9HV5AVLRBIeTulG/hZTm
+eo8qBDuni9HPlbRJkuc7mxQCypk/MJAIkSwsxAwlcVK93Of7QC0BtlIR+38+2Mlm
+WTqRJJvHdsTbOBTUZHIAe61W+tmQl4VyhcYKpRWquWQKLOB2VYjyPx9fZEQPvec=
+-----END ENCRYPTED PRIVATE KEY-----
+";
+    const CERTIFICATE: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBxDCCAWmgAwIBAgIUT6mbvDhwTMb08s9pI1BDbRkaxqkwCgYIKoZIzj0EAwIw
+NjEOMAwGA1UEAwwFZmlyc3QxDzANBgNVBAoMBk9ycmVyeTETMBEGA1UEAwwKem/D
+qyBzbWl0aDAgFw0yNjExMjAxNjU1MjZaGA8yMTI2MTAyNzE2NTUyNlowNjEOMAwG
+A1UEAwwFZmlyc3QxDzANBgNVBAoMBk9ycmVyeTETMBEGA1UEAwwKem/DqyBzbWl0
+aDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABMo235kqNnwzMVrZpt0GPZcRHuQO
+9JoFYnNvJ32Wrs8iHJtxAdwZmX8ifm8Gk8F8mudv+2YIT5xlRpIGqNzrGBWjUzBR
+MB0GA1UdDgQWBBSQgX0WodD1lhli4YwvKWstnIjJgTAfBgNVHSMEGDAWgBSQgX0W
+odD1lhli4YwvKWstnIjJgTAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0kA
+MEYCIQCpsnADWlUO5+/AgW01Kg5jSYhzJVhPP1Elm4yyCIH2LQIhAO8zWa4A1AsX
+BgGpV9ekp+8MUYNGwbdqH1H1odc9fME9
+-----END CERTIFICATE-----
+";
+
+    #[test]
+    fn an_encrypted_key_is_read_with_its_password_and_not_without() {
+        let plain = PrivateKeyDer::from_pem_slice(KEY.as_bytes()).unwrap();
+        let file = format!("something else\n{CERTIFICATE}{ENCRYPTED_KEY}");
+        let pem = section(file.as_bytes(), ENCRYPTED).unwrap();
+        assert_eq!(decrypt(pem, "secret").unwrap().secret_der(), plain.secret_der());
+        let wrong = decrypt(pem, "secreT").unwrap_err();
+        assert_eq!(wrong, "cannot be decrypted with tls-key-file-pass");
+        assert_eq!(decrypt(pem, "").unwrap_err(), "encrypted, and tls-key-file-pass is not set");
+        for damaged in [pem.replace("MIHs", "MIHt"), pem.replace("MIHs", "!!"), pem[..90].into()] {
+            decrypt(&damaged, "secret").unwrap_err();
+        }
+        assert_eq!(section(KEY.as_bytes(), ENCRYPTED), None);
+    }
+
+    #[test]
+    fn the_first_common_name_counts() {
+        let certificate = CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).unwrap();
+        assert_eq!(common_name(&certificate).as_deref(), Some("first"));
+        assert_eq!(common_name(&certificate[..100]), None);
+        assert_eq!(common_name(b""), None);
+    }
 }
