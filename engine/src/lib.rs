@@ -34,6 +34,7 @@ pub mod input;
 pub mod keyspace;
 pub mod planted;
 mod rates;
+pub mod record;
 pub mod resp;
 pub mod rng;
 pub mod session;

@@ -13,7 +13,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use orrery_engine::Input;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::task::yield_now;
 
@@ -151,8 +150,7 @@ impl<P: Platform> Connection<P> {
         let read = ready!(pin!(self.stream.read_buf(&mut node.input)).poll(cx))?;
         if read > 0 {
             let mut bytes = core::mem::take(&mut node.input);
-            let conn = self.mailbox.conn;
-            node.step(Input::Received { conn, bytes: &mut bytes }, Some(&self.mailbox));
+            node.received(&mut bytes, &self.mailbox);
             if !(bytes.is_empty() && self.input.is_empty()) {
                 self.input = BytesMut::from(&bytes[..]);
             }
@@ -163,8 +161,7 @@ impl<P: Platform> Connection<P> {
 
     /// Hands the engine what is left of the input.
     fn step_own(&mut self, node: &mut Node<P>) {
-        let conn = self.mailbox.conn;
-        node.step(Input::Received { conn, bytes: &mut self.input }, Some(&self.mailbox));
+        node.received(&mut self.input, &self.mailbox);
         if self.input.len() < DIRECT_BYTES {
             self.input = BytesMut::from(&self.input[..]);
         }
@@ -174,7 +171,7 @@ impl<P: Platform> Connection<P> {
     fn make_room(&mut self, node: &Node<P>) {
         let len = self.input.len();
         if self.input.capacity() == len {
-            let wanted = node.engine.bytes_wanted(self.mailbox.conn, len);
+            let wanted = node.engine().bytes_wanted(self.mailbox.conn, len);
             self.input.reserve(wanted.clamp(READ_BYTES, len.max(RESERVED_BYTES_MAX)));
         }
     }
@@ -184,7 +181,7 @@ impl<P: Platform> Connection<P> {
     fn write(&mut self, node: &mut Node<P>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let conn = self.mailbox.conn;
         if self.output.is_empty() {
-            node.engine.take_output(conn, &mut node.output);
+            node.take_output(conn);
             let (written, result) = write_out(&mut self.stream, cx, &node.output);
             node.sent(conn, written);
             if result.is_pending() {
@@ -196,7 +193,7 @@ impl<P: Platform> Connection<P> {
             ready!(result)?;
             return self.flush(cx);
         }
-        node.engine.take_output(conn, &mut self.output);
+        node.take_output_into(conn, &mut self.output);
         let (written, result) = write_out(&mut self.stream, cx, &self.output[self.written..]);
         node.sent(conn, written);
         self.written += written;

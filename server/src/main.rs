@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use orrery_engine::{Config, LogLevel};
 use orrery_server::directives::Sources;
-use orrery_server::{Launch, Log, OsPlatform, Server, Settings, VERSION, open_files};
+use orrery_server::{Launch, Log, OsPlatform, Server, Settings, VERSION, open_files, recorder};
 use tokio::runtime::{Builder, LocalOptions};
 
 const HELP: &str = "\
@@ -84,6 +84,7 @@ fn start(mut config: Config, settings: &Settings, sources: &Sources) -> ExitCode
         log.write(LogLevel::Warning, &text);
     }
     open_files::make_room_for(&mut config, &log);
+    rescue_recordings();
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
     let exit_code = match runtime {
         Ok(runtime) => runtime.block_on(live(log, config, settings, sources)),
@@ -93,6 +94,15 @@ fn start(mut config: Config, settings: &Settings, sources: &Sources) -> ExitCode
         }
     };
     ExitCode::from(u8::try_from(exit_code).unwrap_or(1))
+}
+
+/// Lets a panic save the recording, if there is one.
+fn rescue_recordings() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        before(panic);
+        recorder::rescue();
+    }));
 }
 
 /// From listening to the end; returns the exit code.

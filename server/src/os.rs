@@ -20,7 +20,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::log::Log;
 use crate::platform::{Endpoint, Platform};
-use crate::settings::Settings;
+use crate::record_files::FileSink;
+use crate::recorder::RecordSink;
+use crate::settings::{RecordSettings, Settings};
 
 /// Fewer probes than this do not tell a dead peer from a slow network.
 const KEEPALIVE_PROBES: u32 = 3;
@@ -149,6 +151,10 @@ impl Platform for OsPlatform {
         paths.retain(|path| path.is_file());
         paths.sort_unstable();
         Ok(paths)
+    }
+
+    fn record(&self, settings: &RecordSettings, id: u64) -> io::Result<Box<dyn RecordSink>> {
+        Ok(Box::new(FileSink::create(settings, id)?))
     }
 
     async fn bind(&self, at: &Endpoint) -> io::Result<OsListener> {

@@ -13,7 +13,8 @@ use std::time::Duration;
 use orrery_engine::{Facts, Instant, LogLevel, Now, Origin, Seed, Vitals};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::settings::Settings;
+use crate::recorder::RecordSink;
+use crate::settings::{RecordSettings, Settings};
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +91,11 @@ pub trait Platform: 'static {
 
     /// The files in a folder that the configuration names, in the order of their names.
     fn list_folder(&self, _path: &Path) -> io::Result<Vec<PathBuf>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Begins a recording in files that the settings name; `id` names the recording.
+    fn record(&self, _settings: &RecordSettings, _id: u64) -> io::Result<Box<dyn RecordSink>> {
         Err(io::ErrorKind::Unsupported.into())
     }
 

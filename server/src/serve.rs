@@ -10,14 +10,16 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
+use orrery_engine::record::Start;
 use orrery_engine::{Config, ConnId, Engine, Facts, Input, LogLevel, Micros, Outcome};
 use tokio::task::{JoinHandle, spawn_local};
 
 use crate::node::{Node, NodeRef, Order};
 use crate::platform::{Endpoint, Platform, reason};
+use crate::recorder::Recorder;
 use crate::settings::{Place, Settings};
 use crate::tls::TlsContext;
-use crate::{accept, clock, tls};
+use crate::{VERSION, accept, clock, tls};
 
 /// How long clients get to take their last replies when the server ends.
 const FAREWELL: Micros = Micros::from_millis(500);
@@ -45,6 +47,8 @@ pub enum Refusal {
     },
     /// The parameters of TLS or the files that they name are wrong; the log says how.
     Tls,
+    /// Nothing can be recorded under this name.
+    Record(PathBuf, String),
     /// Nothing is configured to listen.
     Nowhere,
 }
@@ -58,6 +62,9 @@ impl fmt::Display for Refusal {
             }
             Self::Endpoint { endpoint: Endpoint::Unix { .. }, error, .. } => {
                 write!(f, "Failed opening Unix socket: bind: {}", reason(error))
+            }
+            Self::Record(path, why) => {
+                write!(f, "Can't record to {}: {why}", path.display())
             }
             Self::Tls => write!(f, "Failed to configure TLS. Check logs for more info."),
             Self::Nowhere => write!(f, "Configured to not listen anywhere, exiting."),
@@ -86,9 +93,12 @@ impl<P: Platform> Server<P> {
     pub async fn start(platform: P, launch: Launch) -> Result<Self, Refusal> {
         let settings = Settings::of(&launch.config);
         let platform = Rc::new(platform);
-        let mut engine = Engine::new(launch.config, platform.seed(), platform.now());
+        let (seed, now) = (platform.seed(), platform.now());
+        let directives = launch.config.recorded();
+        let mut engine = Engine::new(launch.config, seed, now);
         let config_file = launch.config_file.as_ref().map(|path| path.display().to_string());
-        engine.set_facts(Facts { config_file, ..platform.facts() });
+        let facts = Facts { config_file, ..platform.facts() };
+        engine.set_facts(facts.clone());
         let node = Node::new(Rc::clone(&platform), engine, launch.config_file);
         let node = Rc::new(RefCell::new(node));
         node.borrow_mut().keepalive = settings.keepalive;
@@ -101,8 +111,22 @@ impl<P: Platform> Server<P> {
         let context = uses_tls.then(|| load_tls(&*server.platform, &server.settings));
         let context = context.transpose()?;
         server.listen(places).await?;
+        let version = VERSION.to_owned();
+        server.record(&Start { version, seed, now, directives, facts })?;
         server.node.borrow().tls.configure(&server.settings.tls, context);
         Ok(server)
+    }
+
+    /// Begins to record, if that is wanted.
+    fn record(&self, start: &Start) -> Result<(), Refusal> {
+        let Some(settings) = &self.settings.record else { return Ok(()) };
+        let named = |why: String| Refusal::Record(settings.path.clone(), why);
+        let sink = self.platform.record(settings, self.platform.seed().0);
+        let sink = sink.map_err(|error| named(reason(&error)))?;
+        self.node.borrow_mut().record(Recorder::begin(sink, start).map_err(named)?);
+        let text = format!("Everything is recorded in {}.*", settings.path.display());
+        self.platform.log(LogLevel::Notice, &text);
+        Ok(())
     }
 
     /// Serves until the server is told to end; returns the process's exit code.
@@ -114,6 +138,7 @@ impl<P: Platform> Server<P> {
         self.farewell().await;
         clock.abort();
         drop(clock.await);
+        self.node.borrow_mut().end_recording();
         exit_code
     }
 
@@ -177,7 +202,7 @@ impl<P: Platform> Server<P> {
 
     /// Puts changed settings into force and tells the client that changed them.
     async fn apply(&mut self, conn: ConnId, names: &[&'static str]) {
-        let settings = Settings::of(self.node.borrow().engine.config());
+        let settings = Settings::of(self.node.borrow().engine().config());
         let result = self.put_into_force(settings, names).await;
         if result.is_err() {
             let name = names.first().copied().unwrap_or_default();

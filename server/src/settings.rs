@@ -17,6 +17,8 @@ pub struct Settings {
     pub port: u16,
     /// TLS, its port among it.
     pub(crate) tls: TlsSettings,
+    /// Where everything is recorded; `None`: nowhere.
+    pub record: Option<RecordSettings>,
     /// The unix socket; `None`: none.
     pub unix_socket: Option<PathBuf>,
     /// Permissions of the unix socket.
@@ -40,11 +42,17 @@ impl Settings {
     pub fn of(config: &Config) -> Self {
         let text = |name| config.value(name).unwrap_or_default();
         let path = |name| Some(text(name)).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let size = |name| config.parsed(name).map_or(0, |value| value.unsigned());
         let mode = u32::from_str_radix(&text("unixsocketperm"), 8).ok();
         Self {
             bind: text("bind").split_whitespace().map(str::to_owned).collect(),
             port: text("port").parse().unwrap_or(0),
             tls: TlsSettings::of(config),
+            record: path("record-file").map(|path| RecordSettings {
+                path,
+                file_bytes_max: size("record-file-size-max"),
+                files_max: size("record-files-max") as usize,
+            }),
             unix_socket: path("unixsocket"),
             unix_socket_mode: mode.filter(|&mode| mode != 0),
             backlog: text("tcp-backlog").parse().unwrap_or(511),
@@ -97,6 +105,17 @@ impl Settings {
         }
         places
     }
+}
+
+/// Where everything is recorded, and how much of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordSettings {
+    /// What the names of the files begin with.
+    pub path: PathBuf,
+    /// A file may be as long as this.
+    pub file_bytes_max: u64,
+    /// There may be as many files as this.
+    pub files_max: usize,
 }
 
 /// Where to listen, and for what.
