@@ -12,7 +12,6 @@ use crate::error::Error;
 use crate::input::{ConnId, Origin};
 use crate::resp::Protocol;
 use crate::session::Session;
-use crate::time::Instant;
 use crate::value::number::parse_integer;
 
 /// The rows of this family.
@@ -90,7 +89,7 @@ struct Running {
 
 fn info(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let mut text = String::new();
-    describe(&mut text, cx.session, cx.now.mono, running(cx, args));
+    describe(&mut text, cx.session, cx, running(cx, args));
     cx.reply.verbatim("txt", &text);
     Ok(())
 }
@@ -137,7 +136,7 @@ fn append(
         }
     };
     if wanted(session) {
-        describe(text, session, cx.now.mono, sizes);
+        describe(text, session, cx, sizes);
     }
 }
 
@@ -145,13 +144,17 @@ fn running(cx: &Cx<'_>, args: Args<'_>) -> Running {
     Running { reply_bytes: cx.reply.out.len(), words_bytes: args.from(0).map(<[u8]>::len).sum() }
 }
 
-/// Appends one line. What no connection can have yet (subscriptions, a transaction, tracking) is
-/// shown as Redis shows its absence; the engine knows no file descriptors.
-fn describe(text: &mut String, session: &Session, now: Instant, running: Running) {
+/// Appends one line. What no connection can have yet (subscriptions, tracking) is shown as Redis
+/// shows its absence; the engine knows no file descriptors.
+fn describe(text: &mut String, session: &Session, cx: &Cx<'_>, running: Running) {
     use core::fmt::Write;
 
     let pending = session.outbox.len() + session.in_flight + running.reply_bytes;
-    let fields: [(&str, &dyn core::fmt::Display); 30] = [
+    let (now, watches) = (cx.now.mono, &cx.state.watches);
+    let queued = session.transaction.as_ref().map_or(-1, |queue| queue.len() as i64);
+    let watch_bytes = watches.memory_bytes_of(session.id);
+    let total_bytes = session.memory_bytes() + running.words_bytes + watch_bytes;
+    let fields: [(&str, &dyn core::fmt::Display); 31] = [
         ("id", &session.id.0),
         ("addr", &session.address()),
         ("laddr", &session.local_address()),
@@ -159,22 +162,23 @@ fn describe(text: &mut String, session: &Session, now: Instant, running: Running
         ("name", &String::from_utf8_lossy(&session.name)),
         ("age", &(now.since(session.created).as_millis() / 1000)),
         ("idle", &(now.since(session.last_active).as_millis() / 1000)),
-        ("flags", &flags(session)),
+        ("flags", &flags(session, watches.is_spoilt(session.id))),
         ("db", &session.db),
         ("sub", &0),
         ("psub", &0),
         ("ssub", &0),
-        ("multi", &-1),
+        ("multi", &queued),
+        ("watch", &watches.keys_of(session.id).len()),
         ("qbuf", &session.input_pending),
         ("qbuf-free", &0),
         ("argv-mem", &running.words_bytes),
-        ("multi-mem", &0),
+        ("multi-mem", &session.transaction_bytes()),
         ("rbs", &session.outbox.capacity()),
         ("rbp", &pending),
         ("obl", &(session.outbox.len() + running.reply_bytes)),
         ("oll", &0),
         ("omem", &session.in_flight),
-        ("tot-mem", &(session.memory_bytes() + running.words_bytes)),
+        ("tot-mem", &total_bytes),
         ("events", &(if session.in_flight > 0 { "rw" } else { "r" })),
         ("cmd", &(if session.last_command.is_empty() { "NULL" } else { session.last_command })),
         ("user", &DEFAULT_USER),
@@ -191,9 +195,11 @@ fn describe(text: &mut String, session: &Session, now: Instant, running: Running
 }
 
 /// The letters of `flags=`, in Redis's order.
-fn flags(session: &Session) -> String {
+fn flags(session: &Session, is_spoilt: bool) -> String {
     let letters = [
+        ('x', session.transaction.is_some()),
         ('b', session.blocked.is_some()),
+        ('d', is_spoilt),
         ('c', session.closing),
         ('U', matches!(session.origin, Origin::Unix { .. })),
         ('e', session.no_evict),

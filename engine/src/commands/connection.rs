@@ -65,7 +65,7 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "QUIT",
         syntax: "",
         arity: -1,
-        flags: HANDSHAKE,
+        flags: HANDSHAKE.and(Flags::NEVER_QUEUED),
         group: Group::Connection,
         summary: "Closes the connection after all replies have been sent.",
         reply: "ok",
@@ -76,7 +76,7 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "RESET",
         syntax: "",
         arity: 1,
-        flags: HANDSHAKE,
+        flags: HANDSHAKE.and(Flags::NEVER_QUEUED),
         group: Group::Connection,
         since: "6.2.0",
         summary: "Makes the connection as it was when it was new.",
@@ -156,6 +156,8 @@ fn quit(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
 
 fn reset(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
     let session = &mut *cx.session;
+    session.transaction = None;
+    cx.state.watches.forget(session.id);
     session.db = 0;
     session.protocol = Protocol::Resp2;
     session.name = Box::default();

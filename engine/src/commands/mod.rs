@@ -71,6 +71,7 @@ mod string;
 mod substring;
 pub mod syntax;
 pub mod table;
+mod transaction;
 mod wait;
 mod window;
 mod zset;
@@ -131,6 +132,7 @@ const FAMILIES: &[&[Command]] = &[
     sort::COMMANDS,
     dump::COMMANDS,
     wait::COMMANDS,
+    transaction::COMMANDS,
     connection::COMMANDS,
     hello::COMMANDS,
     client::COMMANDS,
