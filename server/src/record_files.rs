@@ -167,7 +167,7 @@ impl FileSink {
         Ok(Self { to, buffers, finished, waiting_bytes, failure, _thread: thread })
     }
 
-    fn send(&mut self, message: Message, len: usize) -> Result<(), String> {
+    fn send(&self, message: Message, len: usize) -> Result<(), String> {
         if let Some(why) = self.failure.get() {
             return Err(why.clone());
         }
