@@ -137,3 +137,76 @@ pub(crate) fn tell_of_end<P: Platform>(platform: &P, why: &str) {
     let text = format!("The recording has ended, the server goes on: {why}");
     platform.log(LogLevel::Warning, &text);
 }
+
+#[cfg(test)]
+mod tests {
+    use orrery_engine::record::{BLOCK_HEADER_LEN, BlockHeader, Kind};
+    use orrery_engine::{Facts, Seed};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Blocks {
+        taken: Rc<RefCell<Vec<Vec<u8>>>>,
+        room: Option<usize>,
+    }
+
+    impl RecordSink for Blocks {
+        fn put(&mut self, block: Vec<u8>) -> Result<Vec<u8>, String> {
+            let mut taken = self.taken.borrow_mut();
+            if self.room.is_some_and(|room| taken.len() >= room) {
+                return Err("no room".to_owned());
+            }
+            taken.push(block);
+            Ok(Vec::new())
+        }
+
+        fn finish(&mut self, block: Vec<u8>) -> Result<(), String> {
+            self.put(block).map(drop)
+        }
+    }
+
+    fn begin(sink: Blocks) -> RecorderRef {
+        let start = Start {
+            version: "1".to_owned(),
+            seed: Seed(1),
+            now: Now::default(),
+            directives: Vec::new(),
+            facts: Facts::default(),
+        };
+        Recorder::begin(Box::new(sink), &start).unwrap()
+    }
+
+    #[test]
+    fn a_panic_saves_the_step_that_it_came_from() {
+        let sink = Blocks::default();
+        let recorder = begin(sink.clone());
+        recorder.borrow_mut().step(Now::default(), &Input::Tick, 0);
+        rescue();
+        let taken = sink.taken.borrow();
+        let headers = taken.iter().map(|block| BlockHeader::decode(block).unwrap());
+        let kinds: Vec<_> = headers.map(|header| (header.kind, header.steps)).collect();
+        assert_eq!(kinds, [(Kind::Start, 0), (Kind::Events, 1), (Kind::End, 0)]);
+        let end = End::decode(&taken[2][BLOCK_HEADER_LEN..]).unwrap();
+        assert_eq!(end.why, "the server panicked");
+        drop(recorder);
+        rescue();
+        assert_eq!(taken.len(), 3, "there is nothing left to save");
+    }
+
+    #[test]
+    fn a_sink_that_is_full_ends_the_recording() {
+        let recorder = begin(Blocks { room: Some(2), ..Blocks::default() });
+        let mut recorder = recorder.borrow_mut();
+        recorder.hand_over();
+        assert_eq!((recorder.due(), recorder.ended()), (None, None), "there was nothing");
+        for ended in [None, Some("no room")] {
+            recorder.step(Now::default(), &Input::Tick, 0);
+            assert_eq!(recorder.due(), Some(Instant(0) + BLOCK_AGE));
+            recorder.hand_over();
+            assert_eq!(recorder.ended(), ended);
+        }
+        let end = End { why: String::new(), digest: None };
+        assert_eq!(recorder.finish(&end), Err("no room".to_owned()));
+    }
+}

@@ -15,7 +15,7 @@ use orrery_engine::record::{BLOCK_HEADER_LEN, End, Events, Kind, Start};
 pub use parts::{Parts, Place, Unreadable};
 pub use player::{Difference, Player, Trouble, step_now};
 pub use show::{Shown, show};
-pub use stop::{Stop, Until};
+pub use stop::Until;
 
 /// When and what for a replay is to stop.
 #[derive(Clone, Debug, Default)]
@@ -135,7 +135,7 @@ impl Replay {
                 Kind::Events if header.steps_before != self.player.steps() => {
                     Went::Over(self.damaged("a block is missing"))
                 }
-                Kind::Events => match self.player.begin_block(&header) {
+                Kind::Events => match self.player.may_follow(&header) {
                     Ok(()) => self.events(&mut Events::new(&header, &block[BLOCK_HEADER_LEN..])),
                     Err(why) => Went::Over(self.damaged(why)),
                 },

@@ -121,8 +121,8 @@ impl Player {
         self.inputs.get(&conn).map_or(&[], |left| left)
     }
 
-    /// A block begins.
-    pub(super) fn begin_block(&mut self, header: &BlockHeader) -> Result<(), &'static str> {
+    /// Whether a block can follow.
+    pub(super) fn may_follow(&self, header: &BlockHeader) -> Result<(), &'static str> {
         if header.now != self.now {
             return Err("the clocks jump between two blocks");
         }

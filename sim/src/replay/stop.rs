@@ -55,9 +55,6 @@ impl Until {
     }
 }
 
-/// What a stop means, in words.
-pub type Stop = String;
-
 /// Whether the replay stops before an event, and why. Before a command that stands behind others in
 /// what was received at once, those others are run first.
 pub(super) fn before(
@@ -65,7 +62,7 @@ pub(super) fn before(
     start: &Start,
     player: &mut Player,
     event: &Event<'_>,
-) -> Option<Stop> {
+) -> Option<String> {
     let Event::Step { now, input } = event else { return None };
     if options.until.is_some_and(|until| until.is_reached(start, player.steps(), *now)) {
         return Some(format!("after step {}", player.steps()));
