@@ -16,7 +16,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::context::{TlsContext, TlsSettings};
 use super::identity;
-use super::stream::Wire;
+use super::stream::{Guarded, Wire};
 use crate::accept::admit;
 use crate::node::NodeRef;
 use crate::platform::{Platform, reason};
@@ -157,7 +157,8 @@ async fn shake<P: Platform>(
         sessions.set_now(platform.mono());
     }
     let end = platform.mono() + tls.limits.get().timeout;
-    let result = in_time(&*platform, end, Box::pin(context.acceptor.accept(stream))).await;
+    let result =
+        in_time(&*platform, end, Box::pin(context.acceptor.accept(Guarded::new(stream)))).await;
     tls.pending.borrow_mut().tasks.remove(&id);
     match result {
         None => tls.failed(&*platform, &origin, "the handshake took too long"),
