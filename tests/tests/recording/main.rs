@@ -12,6 +12,9 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 
+use bytes::BytesMut;
+use orrery_engine::record::Writer;
+use orrery_engine::{ConnId, Input, Instant, Micros, Now, UnixMicros};
 use orrery_sim::replay::{Options, Parts, Replay, Report, Until, Verdict, show};
 use rustix::process::Signal;
 
@@ -288,4 +291,27 @@ fn the_program_tells_the_verdict_by_its_status() {
     let (status, _, error) = run(&[&name]);
     assert_eq!(status, Some(2), "{error}");
     assert!(error.contains("it is no recording"), "{error}");
+}
+
+#[test]
+fn what_is_recorded_is_not_allocated_for() {
+    let mut writer = Writer::new(Now::default(), Vec::with_capacity(1 << 20));
+    let mut bytes = BytesMut::from(&b"*2\r\n$3\r\nGET\r\n$10\r\nkey:000001\r\n"[..]);
+    let reply = b"$16\r\n0123456789abcdef\r\n";
+    let rounds = 10_000;
+    let before = writer.len();
+    let counted = allocation_counter::measure(|| {
+        for round in 0..rounds {
+            let now = Now { mono: Instant(round * 9), wall: UnixMicros(round * 9 + round % 2) };
+            let conn = ConnId(round % 50 + 100);
+            writer.step(now, &Input::Received { conn, bytes: &mut bytes }, 0);
+            writer.elapsed(Micros(2));
+            writer.taken(conn, Some(64), reply, 64);
+            writer.step(now, &Input::Sent { conn, len: reply.len() }, 0);
+        }
+    });
+    assert_eq!(counted.count_total, 0);
+    // As docs/RECORDING.md says.
+    let overhead = (writer.len() - before) as u64 / rounds - bytes.len() as u64;
+    assert!((12..=14).contains(&overhead), "{overhead} bytes beside a request");
 }
