@@ -60,8 +60,8 @@ impl Config {
         all
     }
 
-    /// Every directive, as (name, words), from which [`Config::set`] makes this configuration again;
-    /// also those that CONFIG REWRITE does not know.
+    /// Every directive, as (name, words), from which [`Config::set`] makes this configuration
+    /// again; also those that CONFIG REWRITE does not know.
     pub fn recorded(&self) -> Vec<(String, Vec<String>)> {
         let differs = |parameter: &&Parameter| !self.is_default(parameter);
         let lines = |parameter: &Parameter| {
