@@ -131,8 +131,6 @@ impl<P: Platform> Server<P> {
 
     /// Serves until the server is told to end; returns the process's exit code.
     pub async fn run(mut self) -> i32 {
-        self.platform.log(LogLevel::Notice, "Server initialized");
-        self.announce();
         let clock = spawn_local(clock::run(Rc::clone(&self.node)));
         let exit_code = self.obey().await;
         self.farewell().await;
@@ -159,6 +157,13 @@ impl<P: Platform> Server<P> {
         let bell = Rc::clone(&self.node.borrow().order_bell);
         let platform = Rc::clone(&self.platform);
         let mut terminated = pin!(platform.terminated());
+        // Who is told that the server is ready may end it: signals are caught before.
+        let early = std::future::poll_fn(|cx| Poll::Ready(terminated.as_mut().poll(cx))).await;
+        self.platform.log(LogLevel::Notice, "Server initialized");
+        self.announce();
+        if let Poll::Ready(name) = early {
+            return self.end_by(name);
+        }
         loop {
             let mut rung = pin!(bell.notified());
             let signal = std::future::poll_fn(|cx| match terminated.as_mut().poll(cx) {
@@ -167,10 +172,7 @@ impl<P: Platform> Server<P> {
             })
             .await;
             if let Some(name) = signal {
-                let text = format!("Received {name} scheduling shutdown...");
-                self.platform.log(LogLevel::Warning, &text);
-                self.platform.log(LogLevel::Warning, "User requested shutdown...");
-                return 0;
+                return self.end_by(name);
             }
             let orders = core::mem::take(&mut self.node.borrow_mut().orders);
             for order in orders {
@@ -180,6 +182,14 @@ impl<P: Platform> Server<P> {
                 }
             }
         }
+    }
+
+    /// The exit code of a server that `name` ends.
+    fn end_by(&self, name: &str) -> i32 {
+        let text = format!("Received {name} scheduling shutdown...");
+        self.platform.log(LogLevel::Warning, &text);
+        self.platform.log(LogLevel::Warning, "User requested shutdown...");
+        0
     }
 
     /// Closes everything, after the clients had a moment to take their last replies.
