@@ -2,6 +2,7 @@
 
 use orrery_engine::Engine;
 use orrery_engine::keyspace::Value;
+use orrery_engine::value::list::Side;
 use orrery_engine::value::packed::Element;
 use orrery_engine::value::stream::StreamId;
 use serde_json::json;
@@ -58,8 +59,10 @@ fn elements(value: Value<'_>, now_ms: u64) -> (usize, Vec<Vec<String>>) {
             (text.len(), vec![vec![quoted(text.as_bytes())]])
         }
         Value::List(list) => {
-            let rows = list.elements().take(ELEMENTS_MAX).map(|element| vec![spelled(element)]);
-            (list.len(), rows.collect())
+            let mut rows = Vec::new();
+            let walk = list.walk(Side::Front, 0, ELEMENTS_MAX);
+            walk.for_each(|element| rows.push(vec![spelled(element)]));
+            (list.len(), rows)
         }
         Value::Set(set) => {
             let rows = set.iter().take(ELEMENTS_MAX).map(|member| vec![spelled(member)]);
