@@ -167,7 +167,7 @@ impl Session {
     /// The client's address as CLIENT LIST shows it.
     pub fn address(&self) -> String {
         match &self.origin {
-            Origin::Tcp { peer, .. } => peer.to_string(),
+            Origin::Tcp { peer, .. } | Origin::Tls { peer, .. } => peer.to_string(),
             Origin::Unix { path } => format!("{path}:0"),
         }
     }
@@ -175,7 +175,7 @@ impl Session {
     /// The address that the client connected to, as CLIENT LIST shows it.
     pub fn local_address(&self) -> String {
         match &self.origin {
-            Origin::Tcp { local, .. } => local.to_string(),
+            Origin::Tcp { local, .. } | Origin::Tls { local, .. } => local.to_string(),
             Origin::Unix { path } => format!("{path}:0"),
         }
     }
