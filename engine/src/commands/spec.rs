@@ -124,16 +124,20 @@ impl Flags {
     /// May write although it is not a write (PUBLISH).
     pub const MAY_REPLICATE: Self = Self(1 << 16);
     /// Allowed to a client of RESP2 that has subscribed to something.
-    pub const SUBSCRIBED: Self = Self(1 << 21);
+    pub const SUBSCRIBED: Self = Self(1 << 23);
     /// Not in the log of slow commands.
     pub const SKIP_SLOWLOG: Self = Self(1 << 19);
+    /// Not shown by MONITOR.
+    pub const SKIP_MONITOR: Self = Self(1 << 20);
+    /// May have no keys although it has a place for them.
+    pub const NO_MANDATORY_KEYS: Self = Self(1 << 21);
     /// Runs at once also inside MULTI.
     pub const NEVER_QUEUED: Self = Self(1 << 17);
     /// Runs the queued commands, and does whatever they do.
     pub const RUNS_QUEUED: Self = Self(1 << 18);
 
     /// Served for a slot that is moving here, without ASKING before it.
-    pub const ASKING: Self = Self(1 << 20);
+    pub const ASKING: Self = Self(1 << 22);
 
     /// Both sets of flags.
     pub const fn and(self, other: Self) -> Self {
@@ -152,7 +156,7 @@ impl Flags {
         Self::NAMES.iter().filter(|(flag, _)| self.has(*flag)).map(|&(_, name)| name).collect()
     }
 
-    const NAMES: [(Self, &'static str); 17] = [
+    const NAMES: &[(Self, &'static str)] = &[
         (Self::WRITE, "write"),
         (Self::READONLY, "readonly"),
         (Self::DENYOOM, "denyoom"),
@@ -162,16 +166,29 @@ impl Flags {
         (Self::BLOCKING, "blocking"),
         (Self::LOADING, "loading"),
         (Self::STALE, "stale"),
+        (Self::SKIP_MONITOR, "skip_monitor"),
         (Self::SKIP_SLOWLOG, "skip_slowlog"),
         (Self::ASKING, "asking"),
         (Self::FAST, "fast"),
         (Self::NO_AUTH, "no_auth"),
         (Self::MAY_REPLICATE, "may_replicate"),
+        (Self::NO_MANDATORY_KEYS, "no_mandatory_keys"),
         (Self::NO_ASYNC_LOADING, "no_async_loading"),
         (Self::NO_MULTI, "no_multi"),
         (Self::ALLOW_BUSY, "allow_busy"),
     ];
 }
+
+/// No two flags that are shown are the same bit.
+const _: () = {
+    let (mut index, mut seen) = (0, 0);
+    while index < Flags::NAMES.len() {
+        let Flags(bit) = Flags::NAMES[index].0;
+        assert!(seen & bit == 0, "a bit is one flag's");
+        seen |= bit;
+        index += 1;
+    }
+};
 
 /// The family of a command. `categories` and INFO use Redis's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -202,6 +219,8 @@ pub enum Group {
     Connection,
     /// Several commands as one.
     Transactions,
+    /// Programs.
+    Scripting,
     /// The server itself.
     Server,
 }
@@ -223,6 +242,7 @@ impl Group {
             Self::PubSub => "pubsub",
             Self::Connection => "connection",
             Self::Transactions => "transactions",
+            Self::Scripting => "scripting",
             Self::Server => "server",
         }
     }
@@ -242,6 +262,7 @@ impl Group {
             Self::Geo => Some("geo"),
             Self::Connection => Some("connection"),
             Self::Transactions => Some("transaction"),
+            Self::Scripting => Some("scripting"),
             // Its category goes by the flag.
             Self::PubSub | Self::Server => None,
         }
