@@ -125,6 +125,7 @@ fn functions<'scope, 'env>(
     raw.set("set_repl", scope.create_function(|_, args: MultiValue| set_repl(&args))?)?;
     raw.set("acl_check_cmd", scope.create_function(|_, args: MultiValue| permits(line, &args))?)?;
     raw.set("place", scope.create_function(|lua, ()| Ok(place(lua)))?)?;
+    raw.set("bit", super::bits::library(lua)?)?;
     let constants = lua.create_table()?;
     for (name, value) in CONSTANTS {
         constants.set(name, value)?;
@@ -349,7 +350,7 @@ fn random(lua: &Lua, state: &RefCell<State>, args: &MultiValue) -> mlua::Result<
 }
 
 /// Raises an error that says where, as Lua's own do.
-fn raise_at<T>(lua: &Lua, text: &str) -> mlua::Result<T> {
+pub(super) fn raise_at<T>(lua: &Lua, text: &str) -> mlua::Result<T> {
     match place(lua) {
         (Some(source), Some(line)) => raise(format!("ERR {}:{line}: {text}", &source[1..])),
         _ => raise(format!("ERR {text}")),

@@ -2,6 +2,7 @@
 //!
 //! Invariant: the interpreter is taken out while a script runs, so no script runs inside another.
 
+mod bits;
 mod convert;
 mod fiber;
 mod interpreter;

@@ -151,6 +151,7 @@ for _, name in ipairs { "insert", "remove", "sort", "setn" } do
   end
 end
 
+library("bit", raw.bit)
 local maths = library("math", math)
 maths.random = raw.random
 maths.randomseed = function(seed) raw.seed(seed) end
