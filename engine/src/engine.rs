@@ -4,11 +4,13 @@
 //! one session is taken out of the set, and it is back when the step ends.
 
 mod serve;
+mod users;
 
 use bytes::{Buf, BytesMut};
 
 use crate::args::{Args, Span};
 use crate::commands::Cx;
+use crate::commands::acl_gate::catalogue;
 use crate::commands::dispatch::{Ran, dispatch};
 use crate::commands::table::table;
 use crate::config::{Config, OutputLimit};
@@ -74,7 +76,7 @@ impl Engine {
     /// An empty server. The same `config`, `seed` and inputs give the same outputs.
     pub fn new(config: Config, seed: Seed, now: Now) -> Self {
         Self {
-            state: State::new(config, seed, now, table().rows().len()),
+            state: State::new(config, seed, now, catalogue()),
             reply: Reply::default(),
             spare_spans: Vec::new(),
             ran: Vec::new(),
@@ -169,6 +171,12 @@ impl Engine {
         self.state.sessions.find(conn).map_or(0, |session| session.parser.bytes_wanted(received))
     }
 
+    /// Gives the engine a secret to make passwords from (ACL GENPASS); once, at start. Without it
+    /// they can be foretold by who knows the seed.
+    pub fn set_secret(&mut self, secret: [u8; 32]) {
+        self.state.acl.set_secret(secret);
+    }
+
     /// Tells what the driver knows about the process; once, at start.
     pub fn set_facts(&mut self, facts: Facts) {
         self.state.facts = facts;
@@ -193,12 +201,13 @@ impl Engine {
     pub fn check_invariants(&self) {
         self.state.keyspace.check_invariants();
         self.state.check_waits();
+        self.state.acl.check_invariants();
     }
 
     fn opened(&mut self, conn: ConnId, origin: Origin, fx: &mut Effects) {
         let refusal = self.refusal(&origin);
         let state = &mut self.state;
-        let authenticated = state.config.requirepass.is_empty();
+        let authenticated = state.acl.is_open();
         let mut session = Box::new(Session::new(conn, origin, self.now.mono, authenticated));
         if let Some(text) = refusal {
             state.stats.rejected_connections += 1;
@@ -216,8 +225,8 @@ impl Engine {
         if state.sessions.len() >= state.config.maxclients {
             return Some("ERR max number of clients reached");
         }
-        if !origin.is_local() && state.config.protected_mode && state.config.requirepass.is_empty()
-        {
+        let is_open = state.acl.default_user().needs_no_password();
+        if !origin.is_local() && state.config.protected_mode && is_open {
             return Some(DENIED);
         }
         None
@@ -435,7 +444,9 @@ impl Engine {
         let refusal = match outcome {
             Outcome::ConfigApplied(result) => self.end_config_change(conn, result),
             Outcome::ConfigRewritten(Err(why)) => Some(format!("ERR Rewriting config file: {why}")),
-            Outcome::ConfigRewritten(Ok(())) => None,
+            Outcome::UsersRead(result) => self.end_users_read(conn, result, fx),
+            Outcome::UsersWritten(Err(_)) => Some(SAVE_FAILED.to_owned()),
+            Outcome::ConfigRewritten(Ok(())) | Outcome::UsersWritten(Ok(())) => None,
         };
         let Some(session) = self.state.sessions.find_mut(conn) else { return };
         if session.blocked != Some(Blocked::Driver) {
@@ -451,8 +462,12 @@ impl Engine {
         }
         session.end_command(&mut reply.out, start);
         session.outbox = reply.out;
-        fx.push(Effect::Flush(conn));
-        fx.push(Effect::Resume(conn));
+        if session.closing {
+            fx.push(Effect::Close(conn));
+        } else {
+            fx.push(Effect::Flush(conn));
+            fx.push(Effect::Resume(conn));
+        }
         if refusal.is_some() {
             self.state.count_error("ERR");
         }
@@ -516,6 +531,10 @@ impl Engine {
         }
     }
 }
+
+/// What ACL SAVE answers when the driver could not write the file.
+const SAVE_FAILED: &str = "ERR There was an error trying to save the ACLs. Please check the server \
+    logs for more information";
 
 /// What a client from another machine reads in protected mode.
 const DENIED: &str = "DENIED Orrery is running in protected mode because protected mode is \

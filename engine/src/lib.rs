@@ -22,6 +22,7 @@
 //!
 //! Architecture invariant: the same inputs give the same outputs, byte for byte, on every machine.
 
+pub mod acl;
 pub mod args;
 pub mod block;
 pub mod commands;
@@ -42,6 +43,7 @@ pub mod state;
 pub mod time;
 pub mod value;
 
+pub use commands::acl_gate::check_user_declaration;
 pub use config::Config;
 pub use digest::Digest;
 pub use effects::{Effect, Effects, LogLevel};

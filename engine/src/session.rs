@@ -28,6 +28,15 @@ pub enum ReplyMode {
     Skip,
 }
 
+/// Names a user for as long as it is there; see [`crate::acl`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserId(pub u32);
+
+impl UserId {
+    /// Who everybody is to begin with.
+    pub const DEFAULT: Self = Self(0);
+}
+
 /// Why a session takes no commands for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blocked {
@@ -52,6 +61,8 @@ pub struct Session {
     pub protocol: Protocol,
     /// Whether it may run ordinary commands.
     pub authenticated: bool,
+    /// Who it is.
+    pub user: UserId,
     /// CLIENT SETNAME; empty: none.
     pub name: Box<[u8]>,
     /// CLIENT SETINFO lib-name; empty: none.
@@ -102,6 +113,7 @@ impl Session {
             db: 0,
             protocol: Protocol::Resp2,
             authenticated,
+            user: UserId::DEFAULT,
             name: Box::default(),
             lib_name: Box::default(),
             lib_ver: Box::default(),
@@ -146,6 +158,12 @@ impl Session {
             ReplyMode::SkipNext => ReplyMode::Skip,
             mode => mode,
         };
+    }
+
+    /// Its user has gone: it is nobody in particular, and may do nothing without logging in.
+    pub(crate) fn lose_user(&mut self) {
+        self.user = UserId::DEFAULT;
+        self.authenticated = false;
     }
 
     /// Ends the client at once, from outside: what it was waiting for and what it has not been sent

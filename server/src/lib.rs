@@ -19,6 +19,7 @@ mod os;
 pub mod platform;
 mod serve;
 mod settings;
+mod users_file;
 
 pub use log::Log;
 pub use os::OsPlatform;

@@ -16,7 +16,7 @@ use tokio::task::{JoinHandle, spawn_local};
 use crate::node::{Node, NodeRef, Order};
 use crate::platform::{Endpoint, Platform, reason};
 use crate::settings::Settings;
-use crate::{accept, clock};
+use crate::{accept, clock, users_file};
 
 /// How long clients get to take their last replies when the server ends.
 const FAREWELL: Micros = Micros::from_millis(500);
@@ -37,6 +37,8 @@ pub enum Refusal {
     Endpoint(Endpoint, io::Error),
     /// Nothing is configured to listen.
     Nowhere,
+    /// The users cannot be made: Redis's text.
+    Users(String),
 }
 
 impl fmt::Display for Refusal {
@@ -49,6 +51,7 @@ impl fmt::Display for Refusal {
                 write!(f, "Failed opening Unix socket: bind: {}", reason(error))
             }
             Self::Nowhere => write!(f, "Configured to not listen anywhere, exiting."),
+            Self::Users(why) => write!(f, "Aborting startup because of ACL errors: {why}"),
         }
     }
 }
@@ -69,6 +72,21 @@ pub async fn serve<P: Platform>(platform: P, launch: Launch) -> Result<i32, Refu
     Ok(server.run().await)
 }
 
+/// Makes the users that the configuration declares.
+fn load_users(engine: &mut Engine, platform: &impl Platform) -> Result<(), Refusal> {
+    if !engine.config().has_users() {
+        return Ok(());
+    }
+    let path = engine.config().acl_file.clone();
+    let file = users_file::read(engine.config()).transpose().map_err(|why| {
+        Refusal::Users(format!("Error loading ACLs, opening file '{path}': {why}"))
+    })?;
+    for note in engine.load_users(file.as_deref()).map_err(Refusal::Users)? {
+        platform.log(LogLevel::Notice, &note);
+    }
+    Ok(())
+}
+
 impl<P: Platform> Server<P> {
     /// Starts to listen. Must be called where tokio can spawn local tasks.
     pub async fn start(platform: P, launch: Launch) -> Result<Self, Refusal> {
@@ -77,6 +95,10 @@ impl<P: Platform> Server<P> {
         let mut engine = Engine::new(launch.config, platform.seed(), platform.now());
         let config_file = launch.config_file.as_ref().map(|path| path.display().to_string());
         engine.set_facts(Facts { config_file, ..platform.facts() });
+        if let Some(secret) = platform.secret() {
+            engine.set_secret(secret);
+        }
+        load_users(&mut engine, &*platform)?;
         let node = Node::new(Rc::clone(&platform), engine, launch.config_file);
         let node = Rc::new(RefCell::new(node));
         node.borrow_mut().keepalive = settings.keepalive;

@@ -5,8 +5,8 @@
 
 use super::Cx;
 use super::client::ANY_TIME;
-use super::connection::DEFAULT_USER;
 use super::spec::{Command, Flags, Group};
+use crate::acl::Acl;
 use crate::args::Args;
 use crate::error::Error;
 use crate::input::{ConnId, Origin};
@@ -90,7 +90,7 @@ struct Running {
 
 fn info(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let mut text = String::new();
-    describe(&mut text, cx.session, cx.now.mono, running(cx, args));
+    describe(&mut text, cx.session, &cx.state.acl, cx.now.mono, running(cx, args));
     cx.reply.verbatim("txt", &text);
     Ok(())
 }
@@ -137,8 +137,15 @@ fn append(
         }
     };
     if wanted(session) {
-        describe(text, session, cx.now.mono, sizes);
+        describe(text, session, &cx.state.acl, cx.now.mono, sizes);
     }
+}
+
+/// The line of the client that runs a command, for ACL LOG.
+pub(super) fn describe_client(cx: &Cx<'_>) -> String {
+    let mut text = String::new();
+    describe(&mut text, cx.session, &cx.state.acl, cx.now.mono, Running::default());
+    text.trim_end().to_owned()
 }
 
 fn running(cx: &Cx<'_>, args: Args<'_>) -> Running {
@@ -147,7 +154,7 @@ fn running(cx: &Cx<'_>, args: Args<'_>) -> Running {
 
 /// Appends one line. What no connection can have yet (subscriptions, a transaction, tracking) is
 /// shown as Redis shows its absence; the engine knows no file descriptors.
-fn describe(text: &mut String, session: &Session, now: Instant, running: Running) {
+fn describe(text: &mut String, session: &Session, acl: &Acl, now: Instant, running: Running) {
     use core::fmt::Write;
 
     let pending = session.outbox.len() + session.in_flight + running.reply_bytes;
@@ -177,7 +184,7 @@ fn describe(text: &mut String, session: &Session, now: Instant, running: Running
         ("tot-mem", &(session.memory_bytes() + running.words_bytes)),
         ("events", &(if session.in_flight > 0 { "rw" } else { "r" })),
         ("cmd", &(if session.last_command.is_empty() { "NULL" } else { session.last_command })),
-        ("user", &DEFAULT_USER),
+        ("user", &String::from_utf8_lossy(acl.user(session.user).name())),
         ("redir", &-1),
         ("resp", &(if session.protocol == Protocol::Resp3 { 3 } else { 2 })),
         ("lib-name", &String::from_utf8_lossy(&session.lib_name)),

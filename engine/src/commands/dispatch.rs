@@ -4,6 +4,7 @@
 //! leaves no trace, so that it can be parsed and run again.
 
 use super::Cx;
+use super::acl_gate::Place;
 use super::schema;
 use super::spec::Flags;
 use super::table::{Row, Table, Unknown, table};
@@ -36,7 +37,7 @@ pub(crate) fn dispatch(cx: &mut Cx<'_>, args: Args<'_>) -> Ran {
         Ok(row) => {
             cx.row = row;
             cx.session.last_command = row.full_name;
-            if let Err(error) = admit(cx, args) {
+            if let Err(error) = admit(cx, row, args) {
                 refuse(cx, row, &error);
             } else if must_wait(cx) {
                 cx.session.blocked = Some(Blocked::ClientPause);
@@ -91,14 +92,14 @@ fn check_reply(cx: &Cx<'_>, args: Args<'_>, start: usize) {
 }
 
 /// The gates, in Redis's order.
-fn admit(cx: &Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+fn admit(cx: &mut Cx<'_>, row: &'static Row, args: Args<'_>) -> Result<(), Error> {
     if !cx.row.command.takes(args.len()) {
         return Err(Error::WrongArity(cx.row.full_name));
     }
     if cx.state.must_authenticate(cx.session) && !cx.row.command.flags.has(Flags::NO_AUTH) {
         return Err(Error::fixed("NOAUTH Authentication required."));
     }
-    Ok(())
+    cx.permit(row, args, Place::Toplevel)
 }
 
 /// Whether CLIENT PAUSE holds the command back. As in Redis no command is exempt from a pause of

@@ -108,6 +108,8 @@ impl Flags {
     pub const HIDDEN: Self = Self(1 << 4);
     /// Only a directive: CONFIG GET, SET and REWRITE do not know it.
     pub const DIRECTIVE: Self = Self(1 << 5);
+    /// CONFIG REWRITE knows the directive all the same.
+    pub const REWRITTEN: Self = Self(1 << 6);
 
     /// Whether all of `other` is in this set.
     pub const fn has(self, other: Self) -> bool {
@@ -240,6 +242,11 @@ impl Parameter {
 
 /// Using a row.
 impl Parameter {
+    /// Whether CONFIG REWRITE writes it.
+    pub(super) fn is_rewritten(&self) -> bool {
+        !self.flags.has(Flags::DIRECTIVE) || self.flags.has(Flags::REWRITTEN)
+    }
+
     /// Whether it goes by this name, in any case.
     pub fn is_called(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
