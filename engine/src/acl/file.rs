@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::rules::{RuleError, Terms, has_space, merge};
+use super::rules::{RuleError, Terms, has_space, merge, unmatched};
 use super::user::User;
 use super::{Acl, DEFAULT_USER, USERS_MAX};
 use crate::session::UserId;
@@ -53,7 +53,7 @@ impl Acl {
             user.apply(b"reset", terms).expect("this rule is always right");
         }
         let shown_name = String::from_utf8_lossy(name);
-        let rules = merge(rules).map_err(|word| unmatched(word))?;
+        let rules = merge(rules).map_err(unmatched)?;
         user.apply_all(&rules, terms).map_err(|(index, error)| {
             let (rule, why) = (String::from_utf8_lossy(&rules[index]), error.text());
             format!("Error loading ACL rule '{rule}' for the user named '{shown_name}': {why}")
@@ -84,11 +84,6 @@ impl Acl {
         }
         Ok(())
     }
-}
-
-fn unmatched(word: &[u8]) -> String {
-    let word = String::from_utf8_lossy(word);
-    format!("Unmatched parenthesis in acl selector starting at '{word}'.")
 }
 
 /// A file that is being read.

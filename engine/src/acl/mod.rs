@@ -174,10 +174,7 @@ impl Acl {
         words: &[&[u8]],
         terms: Terms<'_>,
     ) -> Result<Option<Revoked>, String> {
-        let rules = rules::merge(words).map_err(|word| {
-            let word = String::from_utf8_lossy(word);
-            format!("Unmatched parenthesis in acl selector starting at '{word}'.")
-        })?;
+        let rules = rules::merge(words).map_err(rules::unmatched)?;
         let id = self.find(name);
         let mut user = match id {
             Some(id) => self.user(id).clone(),

@@ -97,6 +97,12 @@ pub(super) fn merge<'a>(words: &[&'a [u8]]) -> Result<Vec<Vec<u8>>, &'a [u8]> {
     }
 }
 
+/// What is said of a parenthesis that nothing closes.
+pub(super) fn unmatched(word: &[u8]) -> String {
+    let word = String::from_utf8_lossy(word);
+    format!("Unmatched parenthesis in acl selector starting at '{word}'.")
+}
+
 /// Whether a name or pattern has what would be read as its end.
 pub(super) fn has_space(text: &[u8]) -> bool {
     text.iter().any(|&byte| byte == 0 || byte == 0x0b || byte.is_ascii_whitespace())

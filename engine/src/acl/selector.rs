@@ -209,8 +209,7 @@ impl Selector {
     /// The rules about channels that lead here.
     pub(super) fn describe_channels(&self) -> Vec<Vec<u8>> {
         let Some(patterns) = &self.channels else { return vec![b"&*".to_vec()] };
-        let spell = |pattern: &Box<[u8]>| [b"&", &**pattern].concat();
-        patterns.iter().map(spell).collect()
+        patterns.iter().map(|pattern| [b"&", &**pattern].concat()).collect()
     }
 
     /// The rules about databases that lead here; `None`: all are allowed, which goes without
