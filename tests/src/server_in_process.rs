@@ -63,6 +63,11 @@ impl Server {
         self.engine.set_facts(facts);
     }
 
+    /// Gives the engine what passwords are made from.
+    pub fn set_secret(&mut self, secret: [u8; 32]) {
+        self.engine.set_secret(secret);
+    }
+
     /// Makes the users that the configuration declares, with what the file of users holds.
     ///
     /// # Panics

@@ -1,3 +1,5 @@
+//! Users and rules on a small catalogue; a real one is compared in `tests/tests/acl_differential.rs`.
+
 use std::sync::Arc;
 
 use proptest::prelude::*;
