@@ -328,7 +328,7 @@ fn the_configuration_file_gets_users_only_where_there_are_any() {
     assert_eq!(
         rewritten(&mut server),
         [
-            format!("default on #{hash} ~* &* +@all"),
+            format!("default on \"#{hash}\" ~* &* +@all"),
             "u off resetchannels -@all (~a resetchannels -@all +get)".to_owned(),
         ]
     );

@@ -1,4 +1,4 @@
-//! Users and rules on a small catalogue; a real one is compared in `tests/tests/acl_differential.rs`.
+//! Users and rules on a small catalogue; those of a real server are compared elsewhere.
 
 use std::sync::Arc;
 
