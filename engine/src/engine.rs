@@ -202,6 +202,7 @@ impl Engine {
         self.state.keyspace.check_invariants();
         self.state.check_waits();
         self.state.acl.check_invariants();
+        self.state.watches.check_invariants();
     }
 
     fn opened(&mut self, conn: ConnId, origin: Origin, fx: &mut Effects) {
@@ -254,7 +255,9 @@ impl Engine {
             }
         }
         session.input_pending = bytes.len();
-        if bytes.len() as u64 > self.state.config.client_query_buffer_limit && !session.closing {
+        // What is queued came as input too.
+        let held = (bytes.len() + session.transaction_bytes()) as u64;
+        if held > self.state.config.client_query_buffer_limit && !session.closing {
             self.state.stats.query_buffer_closed += 1;
             self.state.waits.end(&mut session);
             session.closing = true;
@@ -436,6 +439,7 @@ impl Engine {
     fn closed(&mut self, conn: ConnId) {
         if let Some(mut session) = self.state.sessions.remove(conn) {
             self.state.waits.end(&mut session);
+            self.state.watches.forget(conn);
         }
     }
 
@@ -448,10 +452,14 @@ impl Engine {
             Outcome::UsersWritten(Err(_)) => Some(SAVE_FAILED.to_owned()),
             Outcome::ConfigRewritten(Ok(())) | Outcome::UsersWritten(Ok(())) => None,
         };
-        let Some(session) = self.state.sessions.find_mut(conn) else { return };
-        if session.blocked != Some(Blocked::Driver) {
+        let session = self.state.sessions.find_mut(conn);
+        let Some(session) = session.filter(|session| session.blocked == Some(Blocked::Driver))
+        else {
+            if let Some(why) = refusal {
+                fx.push(Effect::Log(LogLevel::Warning, why));
+            }
             return;
-        }
+        };
         session.blocked = None;
         let mut reply =
             Reply { out: core::mem::take(&mut session.outbox), protocol: session.protocol };
@@ -494,10 +502,11 @@ impl Engine {
             let budget = self.state.config.step_expirations_max;
             let state = &mut self.state;
             let mut expired = 0;
-            let waits = &mut state.waits;
+            let (waits, watches) = (&mut state.waits, &mut state.watches);
             state.keyspace.expire_some(budget, |db, key, _event| {
                 expired += 1;
                 waits.touch(db, key);
+                watches.touch(db, key);
             });
             state.dirty += expired;
         }

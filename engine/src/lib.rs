@@ -42,6 +42,7 @@ mod snapshot;
 pub mod state;
 pub mod time;
 pub mod value;
+pub mod watch;
 
 pub use commands::acl_gate::check_user_declaration;
 pub use config::Config;

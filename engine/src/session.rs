@@ -3,6 +3,7 @@
 //! Invariant: an idle session owns no buffer: its parser and outbox borrow the engine's spare ones
 //! while a command runs.
 
+mod transaction;
 mod wait;
 
 use std::collections::HashMap;
@@ -11,6 +12,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use crate::input::{ConnId, Origin};
 use crate::resp::{Parser, Protocol};
 use crate::time::Instant;
+pub use transaction::Transaction;
 pub(crate) use wait::KeysWait;
 pub use wait::{Kind, TimedOut, Wait, WaitFor};
 
@@ -97,6 +99,8 @@ pub struct Session {
     pub input_pending: usize,
     /// Since when its output has been over the soft limit.
     pub over_soft_limit: Option<Instant>,
+    /// The commands queued since MULTI, if it has begun a transaction.
+    pub transaction: Option<Box<Transaction>>,
     /// The keys that its command waits for, if it does.
     pub(crate) keys_wait: Option<Box<KeysWait>>,
     pub(crate) parser: Parser,
@@ -131,6 +135,7 @@ impl Session {
             in_flight: 0,
             input_pending: 0,
             over_soft_limit: None,
+            transaction: None,
             keys_wait: None,
             parser: Parser::default(),
             outbox: Vec::new(),
@@ -194,6 +199,11 @@ impl Session {
         self.outbox.len() + self.in_flight
     }
 
+    /// Heap bytes of the commands that are queued.
+    pub fn transaction_bytes(&self) -> usize {
+        self.transaction.as_ref().map_or(0, |transaction| transaction.memory_bytes())
+    }
+
     /// Heap bytes that the session owns, itself included.
     pub fn memory_bytes(&self) -> usize {
         size_of::<Self>()
@@ -201,6 +211,7 @@ impl Session {
             + self.lib_name.len()
             + self.lib_ver.len()
             + self.keys_wait.as_ref().map_or(0, |wait| wait.memory_bytes())
+            + self.transaction_bytes()
             + self.parser.memory_bytes()
             + self.outbox.capacity()
             + self.input_pending

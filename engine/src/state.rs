@@ -12,6 +12,7 @@ use crate::rates::{Counters, Rates};
 use crate::rng::{Rng, Seed};
 use crate::session::{Blocked, Session, Sessions};
 use crate::time::{Instant, KeyClock, Micros, Now};
+use crate::watch::Watches;
 
 /// The state of one server, without the code that turns its crank.
 pub struct State {
@@ -47,6 +48,8 @@ pub struct State {
     pub rng: Rng,
     /// Clients that wait inside a command.
     pub waits: Waits,
+    /// Keys that transactions depend on.
+    pub watches: Watches,
     /// The secret key of the hash functions of collections.
     pub hash_key: (u64, u64),
     /// CLIENT PAUSE: until when, and whether only writes wait.
@@ -174,6 +177,7 @@ impl State {
             replication_id: Rng::new(seed, "replication id").hex40(),
             rng: Rng::new(seed, "commands"),
             waits: Waits::default(),
+            watches: Watches::default(),
             hash_key: (hash_keys.next_u64(), hash_keys.next_u64()),
             pause: None,
             last_web_request: None,
@@ -196,6 +200,28 @@ impl State {
     #[inline]
     pub fn must_authenticate(&self, session: &Session) -> bool {
         !session.authenticated && !self.acl.is_open()
+    }
+
+    /// Tells everybody who asked that a key was changed, and by what in the words of keyspace
+    /// events.
+    #[inline]
+    pub(crate) fn key_changed(&mut self, db: usize, key: &[u8], event: &'static str) {
+        self.watches.touch(db, key);
+        self.key_announced(db, key, event);
+    }
+
+    /// Tells of an event at a key that transactions do not count as a change.
+    #[inline]
+    pub(crate) fn key_announced(&mut self, db: usize, key: &[u8], _event: &'static str) {
+        self.waits.touch(db, key);
+    }
+
+    /// Tells them of the keys that somebody looked for and that had expired.
+    #[inline]
+    pub(crate) fn tell_lapsed(&mut self) {
+        while let Some((db, key)) = self.keyspace.take_lapsed() {
+            self.key_changed(db, &key, "expired");
+        }
     }
 
     /// Whether CLIENT PAUSE is in force.

@@ -3,5 +3,6 @@
 pub mod model;
 pub mod real_redis;
 pub mod resp_value;
+pub mod scene;
 pub mod server_in_process;
 pub mod transcript;

@@ -1,12 +1,10 @@
 //! Commands that make their client wait: for replicas that a server does not have, and for lists.
 //! Scenes with several clients are played to a real redis-server too.
 
-use std::collections::BTreeMap;
-
 use orrery_engine::rng::Rng;
 use orrery_engine::{Config, ConnId, Seed};
-use orrery_tests::real_redis::{RealClient, RealRedis};
-use orrery_tests::resp_value::{Value, encode, words};
+use orrery_tests::resp_value::Value;
+use orrery_tests::scene::{Ours, Stage, Theirs, bytes_of};
 use orrery_tests::server_in_process::Server;
 
 fn server() -> Server {
@@ -104,99 +102,6 @@ fn many_waits_that_end_together_are_ended_in_bounded_steps() {
     }
     let answered = clients.iter().filter(|&&conn| !server.output(conn).is_empty()).count();
     assert_eq!(answered, 2000 - 512);
-}
-
-/// Several clients, by letters, of a server.
-trait Stage {
-    /// Sends bytes for a client and lets the server do all it can; returns what every client has
-    /// received, in the order of their letters.
-    fn say(&mut self, client: char, bytes: &[u8]) -> Vec<(char, String)>;
-}
-
-/// Clients of an engine.
-struct Ours {
-    server: Server,
-    clients: BTreeMap<char, ConnId>,
-}
-
-impl Ours {
-    fn new() -> Self {
-        Self { server: server(), clients: BTreeMap::new() }
-    }
-
-    fn client(&mut self, name: char) -> ConnId {
-        if let Some(&conn) = self.clients.get(&name) {
-            return conn;
-        }
-        let conn = self.server.connect();
-        self.clients.insert(name, conn);
-        conn
-    }
-}
-
-impl Stage for Ours {
-    fn say(&mut self, client: char, bytes: &[u8]) -> Vec<(char, String)> {
-        let conn = self.client(client);
-        let first = self.server.send(conn, bytes);
-        self.server.advance_ms(0);
-        self.server.engine().check_invariants();
-        let clients: Vec<(char, ConnId)> = self.clients.iter().map(|(&n, &c)| (n, c)).collect();
-        let outputs = clients.into_iter().map(|(name, other)| {
-            let mut output = if other == conn { first.clone() } else { Vec::new() };
-            output.extend(self.server.output(other));
-            (name, output.escape_ascii().to_string())
-        });
-        outputs.filter(|(_, output)| !output.is_empty()).collect()
-    }
-}
-
-/// Clients of a real redis-server.
-struct Theirs {
-    redis: RealRedis,
-    control: RealClient,
-    clients: BTreeMap<char, RealClient>,
-}
-
-impl Theirs {
-    fn start(test: &str) -> Option<Self> {
-        let redis = RealRedis::start(test)?;
-        let control = redis.connect();
-        Some(Self { redis, control, clients: BTreeMap::new() })
-    }
-
-    /// A server without data and without clients.
-    fn clear(&mut self) {
-        self.clients.clear();
-        self.settle();
-        self.control.call(&["FLUSHALL"]);
-    }
-
-    /// The second request is read after everything that was sent before the first.
-    fn settle(&mut self) {
-        for _ in 0..2 {
-            self.control.call(&["PING"]);
-        }
-    }
-}
-
-impl Stage for Theirs {
-    fn say(&mut self, client: char, bytes: &[u8]) -> Vec<(char, String)> {
-        let redis = &self.redis;
-        self.clients.entry(client).or_insert_with(|| redis.connect()).send(bytes);
-        self.settle();
-        let outputs = self.clients.iter_mut().map(|(&name, client)| {
-            let output = client.available().escape_ascii().to_string();
-            (name, output)
-        });
-        outputs.filter(|(_, output)| !output.is_empty()).collect()
-    }
-}
-
-/// `A: BLPOP k 0; PING` sends two commands at once for client A.
-fn bytes_of(line: &str) -> (char, Vec<u8>) {
-    let (client, commands) = line.split_once(": ").expect("a client and commands");
-    let bytes = commands.split("; ").flat_map(|command| encode(&words(command))).collect();
-    (client.chars().next().expect("a letter"), bytes)
 }
 
 /// Scenes that must go as with Redis 7.0.15, apart by empty lines.
@@ -388,7 +293,7 @@ fn scenes_go_as_with_redis() {
     let Some(mut theirs) = Theirs::start("blocking") else { return };
     for scene in SCENES.split("\n\n") {
         theirs.clear();
-        let mut ours = Ours::new();
+        let mut ours = Ours::new(Config::default());
         for line in scene.lines().filter(|line| !line.is_empty()) {
             let (client, bytes) = bytes_of(line);
             // What waits for a moment has been answered when both are asked.
@@ -441,7 +346,7 @@ fn random_scenes_go_as_with_redis() {
     for seed in 0..40 {
         let mut random = Rng::new(Seed(seed), "blocking");
         theirs.clear();
-        let mut ours = Ours::new();
+        let mut ours = Ours::new(Config::default());
         let mut lines = Vec::new();
         for _ in 0..60 {
             let line = random_line(&mut random, seed % 2 == 0);

@@ -23,7 +23,9 @@ const LEFT_OUT: [&str; 13] = [
 ];
 
 /// Fields that redis 7.0.15 does not have.
-const ADDED: [&str; 11] = [
+const ADDED: [&str; 13] = [
+    "watching_clients",
+    "total_watched_keys",
     "expired_subkeys",
     "total_blocking_keys",
     "total_blocking_keys_on_nokey",

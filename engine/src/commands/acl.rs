@@ -190,7 +190,7 @@ fn dry_run(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     if !row.command.takes(command.len()) {
         return Err(Error::WrongArity(row.full_name));
     }
-    let (db, databases) = (cx.session.db, cx.state.config.databases);
+    let (db, databases) = (Some(cx.session.db), cx.state.config.databases);
     let wanted = Wanted { row, args: command, db, databases };
     let text = match cx.state.acl.user(user).check(&wanted) {
         Ok(()) => {

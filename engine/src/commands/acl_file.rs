@@ -2,11 +2,11 @@
 
 use super::Cx;
 use super::acl::ACL;
+use super::config::wait_for_driver;
 use super::spec::Command;
 use crate::args::Args;
 use crate::effects::Effect;
 use crate::error::Error;
-use crate::session::Blocked;
 
 /// The rows of this family.
 pub(super) const COMMANDS: &[Command] = &[
@@ -32,7 +32,7 @@ pub(super) const COMMANDS: &[Command] = &[
 
 fn load(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
     must_have_file(cx)?;
-    cx.session.blocked = Some(Blocked::Driver);
+    wait_for_driver(cx);
     cx.fx.push(Effect::ReadUsers { conn: cx.session.id });
     Ok(())
 }
@@ -44,7 +44,7 @@ fn save(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
         text.extend_from_slice(&line);
         text.push(b'\n');
     }
-    cx.session.blocked = Some(Blocked::Driver);
+    wait_for_driver(cx);
     cx.fx.push(Effect::WriteUsers { conn: cx.session.id, text });
     Ok(())
 }

@@ -47,45 +47,72 @@ pub(crate) fn terms<'a>(catalogue: &'a Catalogue, config: &Config) -> Terms<'a> 
 pub(crate) enum Place {
     /// A client wants it run.
     Toplevel,
+    /// A client wants it queued, or runs it inside a transaction and is refused by the command
+    /// itself.
+    Transaction,
+    /// A transaction is being run.
+    Exec,
 }
 
 impl Place {
+    /// Where the client's next command comes from, or the one that it is running.
+    pub(super) fn of(cx: &Cx<'_>) -> Self {
+        let is_queued = cx.session.transaction.is_some() || !cx.may_block();
+        if is_queued { Self::Transaction } else { Self::Toplevel }
+    }
+
     /// The word in ACL LOG.
     fn context(self) -> &'static str {
         match self {
             Self::Toplevel => "toplevel",
+            Self::Transaction | Self::Exec => "multi",
         }
     }
 
     /// The error of a command that was refused here.
     fn error(self, denied: Denied, row: &Row) -> Error {
-        match (self, denied.reason) {
-            (Self::Toplevel, Reason::Command | Reason::Login) => {
+        if self == Self::Exec {
+            return refused_at_exec(denied.reason);
+        }
+        match denied.reason {
+            Reason::Command | Reason::Login => {
                 let name = row.full_name;
                 Error::text(format!(
                     "NOPERM this user has no permissions to run the '{name}' command"
                 ))
             }
-            (Self::Toplevel, Reason::Key) => Error::fixed(
+            Reason::Key => Error::fixed(
                 "NOPERM this user has no permissions to access one of the keys used as arguments",
             ),
-            (Self::Toplevel, Reason::Channel) => Error::fixed(
+            Reason::Channel => Error::fixed(
                 "NOPERM this user has no permissions to access one of the channels used as \
                  arguments",
             ),
-            (Self::Toplevel, Reason::Database) => {
-                Error::fixed("NOPERM No permissions to access database")
-            }
+            Reason::Database => Error::fixed("NOPERM No permissions to access database"),
         }
     }
+}
+
+fn refused_at_exec(reason: Reason) -> Error {
+    let why = match reason {
+        Reason::Command | Reason::Login => "no permission to execute the command or subcommand",
+        Reason::Key => "no permission to touch the specified keys",
+        Reason::Channel => "no permission to access one of the channels used as arguments",
+        Reason::Database => "no permission to access the database",
+    };
+    Error::text(format!(
+        "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC \
+         call. This command is no longer allowed for the following reason: {why}"
+    ))
 }
 
 /// A command that somebody wants to run.
 pub(super) struct Wanted<'a> {
     pub(super) row: &'a Row,
     pub(super) args: Args<'a>,
-    /// The database that is selected.
-    pub(super) db: usize,
+    /// The database that is selected; `None`: nobody knows yet, since an earlier command of a
+    /// transaction may select another. EXEC will know.
+    pub(super) db: Option<usize>,
     /// How many there are.
     pub(super) databases: usize,
 }
@@ -147,14 +174,14 @@ impl Request for Wanted<'_> {
     }
 
     fn databases(&self) -> Vec<(usize, Option<usize>)> {
-        let selected = (0, Some(self.db));
+        let selected = self.db.map(|db| (0, Some(db)));
         match self.row.command.databases {
-            Databases::Selected if self.reaches_keys() => vec![selected],
+            Databases::Selected if self.reaches_keys() => selected.into_iter().collect(),
             Databases::Selected => Vec::new(),
             Databases::Named(words) => self.named(words),
             Databases::SelectedAndNamed(words) => {
-                let mut all = vec![selected];
-                all.extend(self.named(words));
+                let mut all = self.named(words);
+                all.extend(selected);
                 all
             }
             Databases::Every => vec![(0, None)],
@@ -194,7 +221,10 @@ impl Cx<'_> {
         args: Args<'_>,
         place: Place,
     ) -> Result<(), Error> {
-        let wanted = self.wanted(row, args);
+        let mut wanted = self.wanted(row, args);
+        if place == Place::Transaction {
+            wanted.db = None;
+        }
         let user = self.state.acl.user(self.session.user);
         let Err(denied) = user.check(&wanted) else { return Ok(()) };
         let object = match denied {
@@ -239,6 +269,6 @@ impl Cx<'_> {
     }
 
     fn wanted<'a>(&self, row: &'a Row, args: Args<'a>) -> Wanted<'a> {
-        Wanted { row, args, db: self.session.db, databases: self.state.config.databases }
+        Wanted { row, args, db: Some(self.session.db), databases: self.state.config.databases }
     }
 }

@@ -254,6 +254,9 @@ fn reply(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     if args.is(2, "ON") {
         cx.session.reply_mode = ReplyMode::On;
         cx.reply.ok();
+    } else if !cx.may_block() && (args.is(2, "OFF") || args.is(2, "SKIP")) {
+        // Redis leaves a hole in the reply of EXEC, which no client can read then.
+        return Err(Error::fixed("ERR CLIENT REPLY OFF and SKIP are not allowed in a transaction"));
     } else if args.is(2, "OFF") {
         cx.session.reply_mode = ReplyMode::Off;
     } else if args.is(2, "SKIP") {

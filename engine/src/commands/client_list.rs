@@ -6,13 +6,11 @@
 use super::Cx;
 use super::client::ANY_TIME;
 use super::spec::{Command, Flags, Group};
-use crate::acl::Acl;
 use crate::args::Args;
 use crate::error::Error;
 use crate::input::{ConnId, Origin};
 use crate::resp::Protocol;
 use crate::session::Session;
-use crate::time::Instant;
 use crate::value::number::parse_integer;
 
 /// The rows of this family.
@@ -90,7 +88,7 @@ struct Running {
 
 fn info(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let mut text = String::new();
-    describe(&mut text, cx.session, &cx.state.acl, cx.now.mono, running(cx, args));
+    describe(&mut text, cx.session, cx, running(cx, args));
     cx.reply.verbatim("txt", &text);
     Ok(())
 }
@@ -137,14 +135,14 @@ fn append(
         }
     };
     if wanted(session) {
-        describe(text, session, &cx.state.acl, cx.now.mono, sizes);
+        describe(text, session, cx, sizes);
     }
 }
 
 /// The line of the client that runs a command, for ACL LOG.
 pub(super) fn describe_client(cx: &Cx<'_>) -> String {
     let mut text = String::new();
-    describe(&mut text, cx.session, &cx.state.acl, cx.now.mono, Running::default());
+    describe(&mut text, cx.session, cx, Running::default());
     text.trim_end().to_owned()
 }
 
@@ -152,13 +150,17 @@ fn running(cx: &Cx<'_>, args: Args<'_>) -> Running {
     Running { reply_bytes: cx.reply.out.len(), words_bytes: args.from(0).map(<[u8]>::len).sum() }
 }
 
-/// Appends one line. What no connection can have yet (subscriptions, a transaction, tracking) is
-/// shown as Redis shows its absence; the engine knows no file descriptors.
-fn describe(text: &mut String, session: &Session, acl: &Acl, now: Instant, running: Running) {
+/// Appends one line. What no connection can have yet (subscriptions, tracking) is shown as Redis
+/// shows its absence; the engine knows no file descriptors.
+fn describe(text: &mut String, session: &Session, cx: &Cx<'_>, running: Running) {
     use core::fmt::Write;
 
     let pending = session.outbox.len() + session.in_flight + running.reply_bytes;
-    let fields: [(&str, &dyn core::fmt::Display); 30] = [
+    let (now, watches) = (cx.now.mono, &cx.state.watches);
+    let queued = session.transaction.as_ref().map_or(-1, |queue| queue.len() as i64);
+    let watch_bytes = watches.memory_bytes_of(session.id);
+    let total_bytes = session.memory_bytes() + running.words_bytes + watch_bytes;
+    let fields: [(&str, &dyn core::fmt::Display); 31] = [
         ("id", &session.id.0),
         ("addr", &session.address()),
         ("laddr", &session.local_address()),
@@ -166,25 +168,26 @@ fn describe(text: &mut String, session: &Session, acl: &Acl, now: Instant, runni
         ("name", &String::from_utf8_lossy(&session.name)),
         ("age", &(now.since(session.created).as_millis() / 1000)),
         ("idle", &(now.since(session.last_active).as_millis() / 1000)),
-        ("flags", &flags(session)),
+        ("flags", &flags(session, watches.is_spoilt(session.id))),
         ("db", &session.db),
         ("sub", &0),
         ("psub", &0),
         ("ssub", &0),
-        ("multi", &-1),
+        ("multi", &queued),
+        ("watch", &watches.keys_of(session.id).len()),
         ("qbuf", &session.input_pending),
         ("qbuf-free", &0),
         ("argv-mem", &running.words_bytes),
-        ("multi-mem", &0),
+        ("multi-mem", &session.transaction_bytes()),
         ("rbs", &session.outbox.capacity()),
         ("rbp", &pending),
         ("obl", &(session.outbox.len() + running.reply_bytes)),
         ("oll", &0),
         ("omem", &session.in_flight),
-        ("tot-mem", &(session.memory_bytes() + running.words_bytes)),
+        ("tot-mem", &total_bytes),
         ("events", &(if session.in_flight > 0 { "rw" } else { "r" })),
         ("cmd", &(if session.last_command.is_empty() { "NULL" } else { session.last_command })),
-        ("user", &String::from_utf8_lossy(acl.user(session.user).name())),
+        ("user", &String::from_utf8_lossy(cx.state.acl.user(session.user).name())),
         ("redir", &-1),
         ("resp", &(if session.protocol == Protocol::Resp3 { 3 } else { 2 })),
         ("lib-name", &String::from_utf8_lossy(&session.lib_name)),
@@ -198,9 +201,11 @@ fn describe(text: &mut String, session: &Session, acl: &Acl, now: Instant, runni
 }
 
 /// The letters of `flags=`, in Redis's order.
-fn flags(session: &Session) -> String {
+fn flags(session: &Session, is_spoilt: bool) -> String {
     let letters = [
+        ('x', session.transaction.is_some()),
         ('b', session.blocked.is_some()),
+        ('d', is_spoilt),
         ('c', session.closing),
         ('U', matches!(session.origin, Origin::Unix { .. })),
         ('e', session.no_evict),

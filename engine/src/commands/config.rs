@@ -98,7 +98,7 @@ fn rewrite(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
     }
     cx.state.config.users = users(cx)?;
     let parameters = cx.state.config.directives();
-    cx.session.blocked = Some(Blocked::Driver);
+    wait_for_driver(cx);
     cx.fx.push(Effect::RewriteConfig { conn: cx.session.id, parameters });
     Ok(())
 }
@@ -151,9 +151,19 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let (before, after) = (cx.state.config.clone(), next.clone());
     cx.state.configure(next);
     cx.state.config_change = Some(ConfigChange { conn, names: names.clone(), before, after });
-    cx.session.blocked = Some(Blocked::Driver);
+    wait_for_driver(cx);
     cx.fx.push(Effect::ApplyConfig { conn, names });
     Ok(())
+}
+
+/// The driver carries out what was asked, and the client gets its reply then. Inside a transaction
+/// it cannot wait: the reply says that the driver was asked, and the log whether it could.
+pub(super) fn wait_for_driver(cx: &mut Cx<'_>) {
+    if cx.may_block() {
+        cx.session.blocked = Some(Blocked::Driver);
+    } else {
+        cx.reply.ok();
+    }
 }
 
 /// What is set and has no effect must not go unnoticed.

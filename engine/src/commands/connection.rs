@@ -62,7 +62,7 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "QUIT",
         syntax: "",
         arity: -1,
-        flags: HANDSHAKE,
+        flags: HANDSHAKE.and(Flags::NEVER_QUEUED),
         group: Group::Connection,
         summary: "Closes the connection after all replies have been sent.",
         reply: "ok",
@@ -73,7 +73,7 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "RESET",
         syntax: "",
         arity: 1,
-        flags: HANDSHAKE,
+        flags: HANDSHAKE.and(Flags::NEVER_QUEUED),
         group: Group::Connection,
         since: "6.2.0",
         summary: "Makes the connection as it was when it was new.",
@@ -121,7 +121,7 @@ pub(super) fn authenticate(
 ) -> Result<(), Error> {
     let Some(id) = cx.state.acl.authenticate(user, password) else {
         let (command, user) = (args.at(0).to_vec(), user.to_vec());
-        cx.log_refusal(Reason::Login, Place::Toplevel, command, user);
+        cx.log_refusal(Reason::Login, Place::of(cx), command, user);
         return Err(WRONG_PASSWORD);
     };
     cx.session.user = id;
@@ -151,6 +151,8 @@ fn quit(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
 
 fn reset(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
     let session = &mut *cx.session;
+    session.transaction = None;
+    cx.state.watches.forget(session.id);
     session.db = 0;
     session.protocol = Protocol::Resp2;
     session.name = Box::default();

@@ -46,23 +46,7 @@ impl Cx<'_> {
     /// Finds a key in order to change it; counts neither as hit nor as miss.
     #[inline]
     pub fn find(&mut self, key: &[u8]) -> Option<Found> {
-        let db = self.session.db;
-        if self.state.waits.clients() > 0 {
-            return self.find_watched(key);
-        }
-        self.state.keyspace.find(db, key)
-    }
-
-    /// Finds a key while somebody waits for keys, who may want to know that its time has come.
-    #[cold]
-    fn find_watched(&mut self, key: &[u8]) -> Option<Found> {
-        let db = self.session.db;
-        let expired = self.state.keyspace.expire_stats().expired_keys;
-        let found = self.state.keyspace.find(db, key);
-        if self.state.keyspace.expire_stats().expired_keys != expired {
-            self.state.waits.touch(db, key);
-        }
-        found
+        self.state.keyspace.find(self.session.db, key)
     }
 
     /// Finds a key in order to read its value: counts as hit or miss, and as use of the key unless
@@ -231,9 +215,19 @@ impl Cx<'_> {
 
     /// Like [`Self::changed`], in any database.
     #[inline]
-    pub fn changed_in(&mut self, db: usize, key: &[u8], _event: &'static str) {
+    pub fn changed_in(&mut self, db: usize, key: &[u8], event: &'static str) {
         self.state.dirty += 1;
-        self.state.waits.touch(db, key);
+        // What had expired before was over before.
+        self.state.tell_lapsed();
+        self.state.key_changed(db, key, event);
+    }
+
+    /// Says that something beside the value of a key was changed: a group of a stream, or who reads
+    /// it. As in Redis, whoever watches the key for a transaction does not mind.
+    pub fn announce(&mut self, key: &[u8], event: &'static str) {
+        self.state.dirty += 1;
+        self.state.tell_lapsed();
+        self.state.key_announced(self.session.db, key, event);
     }
 
     /// Whether the command may wait. Where it may not, [`Cx::wait_for`] answers at once as if the

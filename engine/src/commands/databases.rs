@@ -97,6 +97,7 @@ fn check_mode(args: Args<'_>) -> Result<(), Error> {
 
 fn flush_one(cx: &mut Cx<'_>, index: usize) {
     if !cx.state.keyspace.db(index).is_empty() {
+        cx.state.touch_watched(index, None);
         cx.state.dirty += cx.state.keyspace.flush(index) as u64;
         cx.state.waits.touch_all(index);
     }
@@ -114,6 +115,12 @@ fn swap(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         if index < cx.state.keyspace.count() { Ok(index) } else { Err(Error::DbIndexOutOfRange) }
     };
     let (first, second) = (known(first)?, known(second)?);
+    if first == second {
+        cx.reply.ok();
+        return Ok(());
+    }
+    cx.state.touch_watched(first, Some(second));
+    cx.state.touch_watched(second, Some(first));
     cx.state.keyspace.swap(first, second);
     cx.state.waits.touch_all(first);
     cx.state.waits.touch_all(second);

@@ -10,7 +10,7 @@ use super::debug_reload::reload;
 use super::object::{encoding_of, idle_secs_of, references_of};
 use super::spec::{Command, Flags, Group};
 use crate::args::Args;
-use crate::config::{Access, memory};
+use crate::config::memory;
 use crate::effects::{Effect, LogLevel};
 use crate::error::Error;
 use crate::keyspace::{NewValue, Value};
@@ -154,18 +154,6 @@ const TOOLS: &[Tool] = &[
 ];
 
 fn debug(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let allowed = match cx.state.config.debug_command {
-        Access::Yes => true,
-        Access::Local => cx.session.origin.is_local(),
-        Access::No => false,
-    };
-    if !allowed {
-        return Err(Error::fixed(
-            "ERR DEBUG command not allowed. If the enable-debug-command option is set to \
-             \"local\", you can run it from a local connection, otherwise you need to set this \
-             option in the configuration file, and then restart the server.",
-        ));
-    }
     match TOOLS.iter().find(|tool| args.is(1, tool.name)) {
         Some(tool) if tool.words.contains(&args.len()) => (tool.run)(cx, args),
         _ => {

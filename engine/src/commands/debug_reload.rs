@@ -30,6 +30,7 @@ pub(super) fn reload(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         (0..databases).map(|index| read_back(cx, index)).collect::<Result<_, _>>()?;
     for (index, keys) in reloaded.into_iter().enumerate() {
         if !cx.state.keyspace.db(index).is_empty() {
+            cx.state.touch_watched(index, None);
             cx.state.keyspace.flush(index);
         }
         for Reloaded { key, value, deadline, access } in keys {

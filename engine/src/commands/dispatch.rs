@@ -9,6 +9,7 @@ use super::schema;
 use super::spec::Flags;
 use super::table::{Row, Table, Unknown, table};
 use crate::args::{Args, Words};
+use crate::config::Access;
 use crate::effects::{Effect, LogLevel};
 use crate::error::Error;
 use crate::session::{Blocked, ReplyMode};
@@ -42,6 +43,10 @@ pub(crate) fn dispatch(cx: &mut Cx<'_>, args: Args<'_>) -> Ran {
             } else if must_wait(cx) {
                 cx.session.blocked = Some(Blocked::ClientPause);
                 return Ran::Postponed;
+            } else if cx.session.transaction.is_some()
+                && !row.command.flags.has(Flags::NEVER_QUEUED)
+            {
+                queue(cx, args);
             } else {
                 run(cx, args, start);
             }
@@ -54,7 +59,20 @@ pub(crate) fn dispatch(cx: &mut Cx<'_>, args: Args<'_>) -> Ran {
     Ran::Done
 }
 
-fn run(cx: &mut Cx<'_>, args: Args<'_>, start: usize) {
+/// Keeps the command for EXEC.
+#[cold]
+fn queue(cx: &mut Cx<'_>, args: Args<'_>) {
+    let is_spoilt = cx.state.watches.is_spoilt(cx.session.id);
+    if let Some(transaction) = &mut cx.session.transaction
+        && !is_spoilt
+    {
+        transaction.push(cx.row.index, args.from(0));
+    }
+    cx.reply.simple("QUEUED");
+}
+
+/// Calls the command's function, with `cx.row` set. The reply begins at `start`.
+pub(crate) fn run(cx: &mut Cx<'_>, args: Args<'_>, start: usize) {
     let row = cx.row;
     // One that has waited was counted when it came.
     if !cx.retry {
@@ -99,26 +117,76 @@ fn admit(cx: &mut Cx<'_>, row: &'static Row, args: Args<'_>) -> Result<(), Error
     if cx.state.must_authenticate(cx.session) && !cx.row.command.flags.has(Flags::NO_AUTH) {
         return Err(Error::fixed("NOAUTH Authentication required."));
     }
-    cx.permit(row, args, Place::Toplevel)
+    if cx.row.command.flags.has(Flags::PROTECTED) {
+        check_protected(cx)?;
+    }
+    if cx.session.transaction.is_some() && cx.row.command.flags.has(Flags::NO_MULTI) {
+        return Err(Error::fixed("ERR Command not allowed inside a transaction"));
+    }
+    cx.permit(row, args, Place::of(cx))
+}
+
+/// Whether `enable-debug-command` allows what could harm.
+#[cold]
+fn check_protected(cx: &Cx<'_>) -> Result<(), Error> {
+    let allowed = match cx.state.config.debug_command {
+        Access::Yes => true,
+        Access::Local => cx.session.origin.is_local(),
+        Access::No => false,
+    };
+    if allowed {
+        return Ok(());
+    }
+    Err(Error::fixed(
+        "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", \
+         you can run it from a local connection, otherwise you need to set this option in the \
+         configuration file, and then restart the server.",
+    ))
 }
 
 /// Whether CLIENT PAUSE holds the command back. As in Redis no command is exempt from a pause of
 /// everything, CLIENT UNPAUSE and QUIT included; only refusals are answered at once.
 fn must_wait(cx: &Cx<'_>) -> bool {
-    let flags = cx.row.command.flags;
     match cx.state.pause {
         // Nobody is tried again during a pause.
         Some(pause) if cx.now.mono < pause.until && !cx.retry => {
-            !pause.writes_only || flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE)
+            !pause.writes_only || may_write(cx)
         }
         _ => false,
     }
 }
 
+/// Whether the command may change data, or those that it will run.
+fn may_write(cx: &Cx<'_>) -> bool {
+    let writes = |flags: Flags| flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE);
+    let flags = cx.row.command.flags;
+    let queued = cx.session.transaction.as_ref().filter(|_| flags.has(Flags::RUNS_QUEUED));
+    let mut queued = queued.into_iter().flat_map(|transaction| transaction.commands());
+    writes(flags) || queued.any(|(row, _)| writes(table().rows()[row].command.flags))
+}
+
+/// Replies with an error to a command that is not run. A transaction that it was for, or that it
+/// was to end, is refused with it.
 fn refuse(cx: &mut Cx<'_>, row: &Row, error: &Error) {
+    cx.state.stats.by_command[row.index].rejected += 1;
+    if row.command.flags.has(Flags::RUNS_QUEUED) {
+        cx.session.transaction = None;
+        cx.state.watches.forget(cx.session.id);
+        let why = error.message();
+        let why = why.strip_prefix("ERR ").unwrap_or(&why);
+        cx.reply.error_text(&format!("EXECABORT Transaction discarded because of: {why}"));
+        cx.state.count_error("EXECABORT");
+        return;
+    }
+    refuse_transaction(cx);
     cx.reply.error(error);
     cx.state.count_error(&error.code());
-    cx.state.stats.by_command[row.index].rejected += 1;
+}
+
+fn refuse_transaction(cx: &mut Cx<'_>) {
+    if let Some(transaction) = &mut cx.session.transaction {
+        transaction.refuse();
+    }
 }
 
 fn refuse_unknown(cx: &mut Cx<'_>, unknown: Unknown, args: Args<'_>) {
@@ -126,6 +194,7 @@ fn refuse_unknown(cx: &mut Cx<'_>, unknown: Unknown, args: Args<'_>) {
         hang_up_on_web_request(cx);
         return;
     }
+    refuse_transaction(cx);
     cx.reply.error_bytes(&unknown_command(table(), unknown, args));
     cx.state.count_error("ERR");
 }

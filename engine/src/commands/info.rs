@@ -158,6 +158,9 @@ fn clients(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.field("client_recent_max_output_buffer", output_max.max(cx.session.output_pending()));
     lines.field("blocked_clients", blocked);
     lines.zeros(&["tracking_clients", "clients_in_timeout_table"]);
+    let (watching, watched) = cx.state.watches.totals();
+    lines.field("watching_clients", watching);
+    lines.field("total_watched_keys", watched);
     let (keys, keys_to_their_end) = cx.state.waits.keys();
     lines.field("total_blocking_keys", keys);
     lines.field("total_blocking_keys_on_nokey", keys_to_their_end);

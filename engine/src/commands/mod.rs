@@ -75,6 +75,7 @@ mod string;
 mod substring;
 pub mod syntax;
 pub mod table;
+mod transaction;
 mod wait;
 mod window;
 mod zset;
@@ -135,6 +136,7 @@ const FAMILIES: &[&[Command]] = &[
     sort::COMMANDS,
     dump::COMMANDS,
     wait::COMMANDS,
+    transaction::COMMANDS,
     connection::COMMANDS,
     hello::COMMANDS,
     client::COMMANDS,

@@ -128,6 +128,12 @@ impl Flags {
     pub const TOUCHES_ARBITRARY_KEYS: Self = Self(1 << 15);
     /// May write although it is not a write (PUBLISH).
     pub const MAY_REPLICATE: Self = Self(1 << 16);
+    /// Not in the log of slow commands.
+    pub const SKIP_SLOWLOG: Self = Self(1 << 19);
+    /// Runs at once also inside MULTI.
+    pub const NEVER_QUEUED: Self = Self(1 << 17);
+    /// Runs the queued commands, and does whatever they do.
+    pub const RUNS_QUEUED: Self = Self(1 << 18);
 
     /// Both sets of flags.
     pub const fn and(self, other: Self) -> Self {
@@ -140,13 +146,13 @@ impl Flags {
         self.0 & other.0 == other.0
     }
 
-    /// The names that COMMAND shows, in Redis's order. It shows neither `PROTECTED` nor
-    /// `TOUCHES_ARBITRARY_KEYS`.
+    /// The names that COMMAND shows, in Redis's order. What has no name there is for
+    /// this server only.
     pub fn names(self) -> Vec<&'static str> {
         Self::NAMES.iter().filter(|(flag, _)| self.has(*flag)).map(|&(_, name)| name).collect()
     }
 
-    const NAMES: [(Self, &'static str); 15] = [
+    const NAMES: [(Self, &'static str); 16] = [
         (Self::WRITE, "write"),
         (Self::READONLY, "readonly"),
         (Self::DENYOOM, "denyoom"),
@@ -156,6 +162,7 @@ impl Flags {
         (Self::BLOCKING, "blocking"),
         (Self::LOADING, "loading"),
         (Self::STALE, "stale"),
+        (Self::SKIP_SLOWLOG, "skip_slowlog"),
         (Self::FAST, "fast"),
         (Self::NO_AUTH, "no_auth"),
         (Self::MAY_REPLICATE, "may_replicate"),
@@ -190,6 +197,8 @@ pub enum Group {
     Geo,
     /// Connections.
     Connection,
+    /// Several commands as one.
+    Transactions,
     /// The server itself.
     Server,
 }
@@ -209,6 +218,7 @@ impl Group {
             Self::HyperLogLog => "hyperloglog",
             Self::Geo => "geo",
             Self::Connection => "connection",
+            Self::Transactions => "transactions",
             Self::Server => "server",
         }
     }
@@ -227,6 +237,7 @@ impl Group {
             Self::HyperLogLog => Some("hyperloglog"),
             Self::Geo => Some("geo"),
             Self::Connection => Some("connection"),
+            Self::Transactions => Some("transaction"),
             Self::Server => None,
         }
     }

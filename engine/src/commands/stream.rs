@@ -284,7 +284,7 @@ fn xsetid(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
             log.set_counters(last_id, max_deleted, added.unwrap_or_else(|| log.entries_added()));
         debug_assert!(is_set, "no entry is after the last id");
     })?;
-    cx.changed(key, "xsetid");
+    cx.announce(key, "xsetid");
     cx.reply.ok();
     Ok(())
 }

@@ -144,7 +144,7 @@ struct Outcome {
 impl Outcome {
     fn report(&self, cx: &mut Cx<'_>, key: &[u8]) {
         if self.made_consumer {
-            cx.changed(key, "xgroup-createconsumer");
+            cx.announce(key, "xgroup-createconsumer");
         }
         if self.changed {
             changed_silently(cx);

@@ -157,7 +157,11 @@ fn create(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     if !is_new {
         return Err(Error::fixed("BUSYGROUP Consumer Group name already exists"));
     }
-    cx.changed(key, "xgroup-create");
+    if last_id.is_none() {
+        cx.changed(key, "xgroup-create");
+    } else {
+        cx.announce(key, "xgroup-create");
+    }
     cx.reply.ok();
     Ok(())
 }
@@ -179,7 +183,7 @@ fn set_id(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
             group.set_position(id.unwrap_or_else(|| log.last_id()), options.entries_read);
         })
     })?;
-    cx.changed(key, "xgroup-setid");
+    cx.announce(key, "xgroup-setid");
     cx.reply.ok();
     Ok(())
 }
@@ -191,7 +195,7 @@ fn destroy(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let removed = removed.ok_or(NO_KEY)?;
     if removed {
         // Those who wait to read with the group learn that it is gone.
-        cx.changed(key, "xgroup-destroy");
+        cx.announce(key, "xgroup-destroy");
     }
     cx.reply.integer(removed.into());
     Ok(())
@@ -206,7 +210,7 @@ fn create_consumer(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     })?;
     let is_new = added.flatten().flatten().is_some();
     if is_new {
-        cx.changed(key, "xgroup-createconsumer");
+        cx.announce(key, "xgroup-createconsumer");
     }
     cx.reply.integer(is_new.into());
     Ok(())
@@ -223,7 +227,7 @@ fn delete_consumer(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     })?;
     let pending = removed.flatten().flatten();
     if pending.is_some() {
-        cx.changed(key, "xgroup-delconsumer");
+        cx.announce(key, "xgroup-delconsumer");
     }
     cx.reply.count(pending.unwrap_or(0));
     Ok(())

@@ -284,7 +284,7 @@ fn xreadgroup(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         })?;
         let outcome = outcome.unwrap_or_default();
         if outcome.made_consumer {
-            cx.changed(key, "xgroup-createconsumer");
+            cx.announce(key, "xgroup-createconsumer");
         }
         if outcome.served {
             changed_silently(cx);

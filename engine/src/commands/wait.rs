@@ -84,5 +84,9 @@ fn waitaof(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
 }
 
 fn block(cx: &mut Cx<'_>, until: Option<Instant>, timed_out: TimedOut) {
+    if !cx.may_block() {
+        timed_out.write(cx.reply);
+        return;
+    }
     cx.state.waits.begin(cx.session, Wait { until, timed_out });
 }

@@ -27,6 +27,7 @@ impl Engine {
 
     /// Tries a bounded number of those whose keys have changed; the rest comes with the next step.
     pub(super) fn serve(&mut self, fx: &mut Effects) {
+        self.state.tell_lapsed();
         if !self.must_serve() {
             return;
         }

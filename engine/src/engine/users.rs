@@ -8,7 +8,7 @@ use super::Engine;
 use crate::commands::acl_gate::terms;
 use crate::effects::Effects;
 use crate::input::ConnId;
-use crate::session::UserId;
+use crate::session::{Blocked, UserId};
 
 impl Engine {
     /// Makes the users that the configuration declares, by directives or in a file, whose contents
@@ -78,6 +78,7 @@ impl Engine {
         }
         // Who asked is still told how it went.
         if let Some(session) = state.sessions.find_mut(conn)
+            && session.blocked == Some(Blocked::Driver)
             && session.user != UserId::DEFAULT
         {
             session.lose_user();

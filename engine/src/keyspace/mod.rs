@@ -19,6 +19,8 @@ mod wheel;
 pub use collections::{Kept, Object, Value};
 pub use db::{Db, Found, NewValue, Taken};
 
+use std::collections::VecDeque;
+
 use crate::error::Error;
 use crate::rng::Rng;
 use crate::time::UnixMillis;
@@ -40,6 +42,8 @@ pub struct Keyspace {
     /// Key time of the present step.
     now: UnixMillis,
     stats: ExpireStats,
+    /// Keys that were found to have expired, which nobody has been told of yet.
+    lapsed: VecDeque<(usize, Box<[u8]>)>,
     /// A bug that a test has planted.
     planted: Option<Box<Planted>>,
 }
@@ -67,6 +71,7 @@ impl Keyspace {
             hash_keys: rng,
             now: UnixMillis(0),
             stats: ExpireStats::default(),
+            lapsed: VecDeque::new(),
             planted: None,
         }
     }
@@ -108,12 +113,26 @@ impl Keyspace {
         let found = self.databases[index].find(key)?;
         match self.databases[index].deadline(found) {
             Some(deadline) if deadline < self.now => {
-                self.remove(index, found);
-                self.stats.expired_keys += 1;
+                self.lapse(index, found);
                 None
             }
             _ => Some(found),
         }
+    }
+
+    /// Deletes an entry whose deadline has passed and notes its key.
+    #[cold]
+    fn lapse(&mut self, index: usize, found: Found) {
+        self.lapsed.push_back((index, self.databases[index].key(found).into()));
+        self.remove(index, found);
+        self.stats.expired_keys += 1;
+    }
+
+    /// A key that was found to have expired and was deleted, in the order in which that happened;
+    /// each once.
+    #[inline]
+    pub fn take_lapsed(&mut self) -> Option<(usize, Box<[u8]>)> {
+        self.lapsed.pop_front()
     }
 
     /// Whether an entry's deadline has passed; for walks that must not delete.
@@ -291,8 +310,7 @@ impl Keyspace {
             if !self.is_expired(index, found) {
                 return Some(found);
             }
-            self.remove(index, found);
-            self.stats.expired_keys += 1;
+            self.lapse(index, found);
         }
         // Few keys in a table that was made for many: walk to the next one.
         let start = rng.next_u64() >> 16;

@@ -1,0 +1,156 @@
+//! Transactions: commands that are queued and then run as one, unless a watched key has changed.
+//!
+//! Invariant: between the first and the last command of a transaction nothing else happens, and
+//! afterwards, however it ended, its client has no transaction and watches nothing.
+
+use super::Cx;
+use super::acl_gate::Place;
+use super::dispatch::run;
+use super::spec::{Command, Flags, Group, all_keys};
+use super::table::table;
+use crate::args::Args;
+use crate::error::Error;
+use crate::session::Transaction;
+
+const TRANSACTION: Command = Command {
+    arity: 1,
+    flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE),
+    group: Group::Transactions,
+    ..Command::ROW
+};
+const AT_ONCE: Flags = TRANSACTION.flags.and(Flags::FAST).and(Flags::ALLOW_BUSY);
+
+const QUEUE: Flags = Flags::NEVER_QUEUED.and(Flags::RUNS_QUEUED);
+
+/// The rows of this family.
+pub(super) const COMMANDS: &[Command] = &[
+    Command {
+        name: "MULTI",
+        flags: AT_ONCE.and(Flags::NEVER_QUEUED),
+        since: "1.2.0",
+        summary: "Begins a transaction: the commands that follow are queued.",
+        reply: "ok",
+        run: begin,
+        ..TRANSACTION
+    },
+    Command {
+        name: "EXEC",
+        flags: TRANSACTION.flags.and(Flags::SKIP_SLOWLOG).and(QUEUE),
+        since: "1.2.0",
+        complexity: "Depends on the commands in the transaction",
+        summary: "Runs the queued commands, unless a watched key has changed.",
+        reply: "array<any> | null",
+        run: exec,
+        ..TRANSACTION
+    },
+    Command {
+        name: "DISCARD",
+        flags: AT_ONCE.and(Flags::NEVER_QUEUED),
+        since: "2.0.0",
+        complexity: "O(N) where N is the number of queued commands",
+        summary: "Throws the queued commands away.",
+        reply: "ok",
+        run: discard,
+        ..TRANSACTION
+    },
+    Command {
+        name: "WATCH",
+        syntax: "key [key ...]",
+        arity: -2,
+        flags: AT_ONCE.and(Flags::NEVER_QUEUED),
+        keys: &[all_keys(&["RO"])],
+        since: "2.2.0",
+        complexity: "O(1) for every key",
+        summary: "Watches keys: the next transaction runs only if none of them has changed.",
+        reply: "ok",
+        run: watch,
+        ..TRANSACTION
+    },
+    Command {
+        name: "UNWATCH",
+        flags: AT_ONCE,
+        since: "2.2.0",
+        summary: "Forgets all watched keys.",
+        reply: "ok",
+        run: unwatch,
+        ..TRANSACTION
+    },
+];
+
+fn begin(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
+    if cx.session.transaction.is_some() {
+        return Err(Error::fixed("ERR MULTI calls can not be nested"));
+    }
+    cx.session.transaction = Some(Box::default());
+    cx.reply.ok();
+    Ok(())
+}
+
+fn exec(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
+    let Some(transaction) = cx.session.transaction.take() else {
+        return Err(Error::fixed("ERR EXEC without MULTI"));
+    };
+    let is_spoilt = cx.state.is_spoilt(cx.session.id);
+    cx.state.watches.forget(cx.session.id);
+    if transaction.is_refused() {
+        return Err(Error::fixed("EXECABORT Transaction discarded because of previous errors."));
+    }
+    if is_spoilt {
+        cx.reply.null_array();
+        return Ok(());
+    }
+    run_all(cx, &transaction);
+    Ok(())
+}
+
+/// Runs the commands of a transaction. None of them waits: its client would hold up all others.
+fn run_all(cx: &mut Cx<'_>, transaction: &Transaction) {
+    let exec = cx.row;
+    let may_block = core::mem::replace(&mut cx.may_block, false);
+    cx.reply.array(transaction.len());
+    for (row, args) in transaction.commands() {
+        cx.row = &table().rows()[row];
+        cx.session.last_command = cx.row.full_name;
+        let start = cx.reply.out.len();
+        // The rules may have changed since the command was queued.
+        match cx.permit(cx.row, args, Place::Exec) {
+            Ok(()) => run(cx, args, start),
+            Err(error) => {
+                cx.reply.error(&error);
+                cx.state.count_error(&error.code());
+            }
+        }
+    }
+    cx.may_block = may_block;
+    cx.row = exec;
+    cx.session.last_command = exec.full_name;
+}
+
+fn discard(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
+    if cx.session.transaction.take().is_none() {
+        return Err(Error::fixed("ERR DISCARD without MULTI"));
+    }
+    cx.state.watches.forget(cx.session.id);
+    cx.reply.ok();
+    Ok(())
+}
+
+fn watch(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    if cx.session.transaction.is_some() {
+        return Err(Error::fixed("ERR WATCH inside MULTI is not allowed"));
+    }
+    for key in args.from(1) {
+        // One whose time is over goes now, or its end would look like a change later.
+        cx.find(key);
+        cx.state.tell_lapsed();
+        cx.state.watches.watch(cx.session.id, cx.session.db, key);
+    }
+    cx.reply.ok();
+    Ok(())
+}
+
+fn unwatch(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
+    cx.state.watches.forget(cx.session.id);
+    cx.reply.ok();
+    Ok(())
+}

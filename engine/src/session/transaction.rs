@@ -1,0 +1,76 @@
+//! The commands that a client has queued since MULTI, for EXEC to run.
+//!
+//! Invariant: the queue holds whole commands in the order in which they came; a transaction that
+//! will be refused keeps none.
+
+use crate::args::{Args, Span};
+
+/// A transaction that has begun.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    /// The words of all commands, one behind the other.
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+    commands: Vec<Queued>,
+    is_refused: bool,
+}
+
+/// One command: its row in the table, and where its words end in `spans`.
+#[derive(Clone, Copy, Debug)]
+struct Queued {
+    row: usize,
+    end: usize,
+}
+
+impl Transaction {
+    /// Adds a command, whose row is number `row` of the table. One that will be refused anyway
+    /// takes no memory, as in Redis.
+    pub(crate) fn push<'a>(&mut self, row: usize, words: impl Iterator<Item = &'a [u8]>) {
+        if self.is_refused {
+            return;
+        }
+        for word in words {
+            self.spans.push(Span { start: self.bytes.len(), len: word.len() });
+            self.bytes.extend_from_slice(word);
+        }
+        self.commands.push(Queued { row, end: self.spans.len() });
+    }
+
+    /// The rows and words of the commands, in order.
+    pub(crate) fn commands(&self) -> impl Iterator<Item = (usize, Args<'_>)> {
+        let mut start = 0;
+        self.commands.iter().map(move |queued| {
+            let spans = &self.spans[start..queued.end];
+            start = queued.end;
+            (queued.row, Args::new(&self.bytes, spans))
+        })
+    }
+
+    /// How many commands there are.
+    pub fn len(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// Whether nothing is queued.
+    pub fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
+    /// A command could not be queued: EXEC will refuse the whole.
+    pub(crate) fn refuse(&mut self) {
+        *self = Self { is_refused: true, ..Self::default() };
+    }
+
+    /// Whether a command could not be queued.
+    pub fn is_refused(&self) -> bool {
+        self.is_refused
+    }
+
+    /// Heap bytes that it owns, itself included.
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.bytes.capacity()
+            + self.spans.capacity() * size_of::<Span>()
+            + self.commands.capacity() * size_of::<Queued>()
+    }
+}
