@@ -101,6 +101,53 @@ fn databases_go_with_the_other_rules_of_their_selector() {
 }
 
 #[test]
+fn a_transaction_may_change_the_database_that_rules_speak_of() {
+    let (mut server, admin, user) = two_clients();
+    let rules = "on nopass (db=0 +@all -@read ~*) (db=1 +@all -@write ~*)";
+    play(&mut server, admin, &format!("ACL SETUSER u {rules} => OK"));
+    let no_set = "(error) NOPERM this user has no permissions to run the 'set' command";
+    let no_select = "(error) NOPERM this user has no permissions to run the 'select' command";
+    let script = format!(
+        "AUTH u x => OK
+         MULTI => OK
+         SET k v => QUEUED
+         SELECT 1 => QUEUED
+         GET k => QUEUED
+         SET k v => QUEUED
+         SELECT 2 => {no_select}
+         EXEC => (error) EXECABORT Transaction discarded because of previous errors.
+         SELECT 1 => OK
+         SET k v => {no_set}
+         SELECT 0 => OK"
+    );
+    play(&mut server, user, &script);
+    server.send(user, b"MULTI\r\nSET k v\r\nSELECT 1\r\nGET k\r\nSET k v\r\n");
+    let reply = server.line(user, "EXEC");
+    let shown: Vec<String> = reply.elements().iter().map(Value::to_string).collect();
+    let refused = "(error) NOPERM ACLs rules changed between the moment the transaction was \
+                   accumulated and the EXEC call. This command is no longer allowed for the \
+                   following reason: no permission to execute the command or subcommand";
+    assert_eq!(shown, ["OK", "OK", "(nil)", refused]);
+}
+
+#[test]
+fn the_file_of_users_is_read_after_the_transaction_that_asks_for_it() {
+    let mut config = Config::default();
+    config.set("aclfile", &["users.acl"]).expect("a path");
+    let mut server = Server::new(config, Seed(1));
+    server.load_users(Some(b"user u on nopass +@all\n"));
+    let (admin, user) = (server.connect(), server.connect());
+    play(&mut server, user, "AUTH u x => OK");
+    let reply = server.send(user, b"MULTI\r\nACL LOAD\r\nPING\r\nEXEC\r\n");
+    assert_eq!(reply, b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n+PONG\r\n");
+    let outcome = Outcome::UsersRead(Ok(b"user u on nopass +get\n".to_vec()));
+    server.input(Input::Done { conn: user, outcome });
+    assert!(server.is_closed(user) && !server.is_closed(admin));
+    let reply = server.line(admin, "ACL DRYRUN u PING").to_string();
+    assert!(reply.contains("no permissions to run"), "{reply}");
+}
+
+#[test]
 fn what_is_refused_is_logged_and_counted_together() {
     let (mut server, admin, user) = two_clients();
     play(&mut server, admin, "ACL SETUSER u on >pw ~a* +get +set => OK");
