@@ -31,6 +31,9 @@ const WAITS_ENDED_PER_STEP: usize = 512;
 const IDLE_CHECK_INTERVAL: Micros = Micros::from_secs(1);
 /// Clients whose output is over the soft limit are looked at this often.
 const OUTPUT_CHECK_INTERVAL: Micros = Micros::from_secs(1);
+/// Nobody who has not logged in may let more output wait: what Redis keeps in a client's first
+/// buffer and 1 KiB.
+const UNAUTHENTICATED_OUTPUT_BYTES_MAX: u64 = 17 << 10;
 /// A step also ends when it has written this much.
 const STEP_OUTPUT_BYTES_MAX: usize = 4 << 20;
 
@@ -375,6 +378,9 @@ impl Engine {
     fn exceeds_output_limit(&mut self, session: &mut Session, unsent: usize) -> bool {
         let limit = self.state.config.output_limits.normal;
         let pending = (unsent + session.in_flight) as u64;
+        if pending > UNAUTHENTICATED_OUTPUT_BYTES_MAX && self.state.must_authenticate(session) {
+            return true;
+        }
         limit.concerns(pending) && self.is_over(limit, pending, session)
     }
 
