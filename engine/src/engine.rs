@@ -3,6 +3,7 @@
 //! Invariants: a step does a bounded amount of work; effects are complete when it returns; at most
 //! one session is taken out of the set, and it is back when the step ends.
 
+mod output;
 mod serve;
 mod users;
 
@@ -13,10 +14,11 @@ use crate::commands::Cx;
 use crate::commands::acl_gate::catalogue;
 use crate::commands::dispatch::{Ran, dispatch};
 use crate::commands::table::table;
-use crate::config::{Config, OutputLimit};
+use crate::config::Config;
 use crate::digest::{Digest, digest};
 use crate::effects::{Effect, Effects, LogLevel};
 use crate::input::{ConnId, Facts, Input, Origin, Outcome};
+use crate::notify::Audience;
 use crate::resp::{Limits, Parsed, Parser, Reply};
 use crate::rng::Seed;
 use crate::session::{Blocked, Session};
@@ -31,11 +33,8 @@ const WAITS_ENDED_PER_STEP: usize = 512;
 const IDLE_CHECK_INTERVAL: Micros = Micros::from_secs(1);
 /// Clients whose output is over the soft limit are looked at this often.
 const OUTPUT_CHECK_INTERVAL: Micros = Micros::from_secs(1);
-/// Nobody who has not logged in may let more output wait: what Redis keeps in a client's first
-/// buffer and 1 KiB.
-const UNAUTHENTICATED_OUTPUT_BYTES_MAX: u64 = 17 << 10;
-/// A step also ends when it has written this much.
-const STEP_OUTPUT_BYTES_MAX: usize = 4 << 20;
+/// A step also ends when it has written this much, messages to all receivers included.
+const STEP_OUTPUT_BYTES_MAX: u64 = 4 << 20;
 
 /// Who asked to be woken by `Tick`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +115,9 @@ impl Engine {
                 self.state.note_memory();
             }
             Input::Tick => self.tick(fx),
+        }
+        if self.state.sessions.has_posted() {
+            self.end_post(fx);
         }
     }
 
@@ -205,6 +207,7 @@ impl Engine {
         self.state.keyspace.check_invariants();
         self.state.check_waits();
         self.state.acl.check_invariants();
+        self.state.pubsub.check_invariants(&self.state.sessions);
         self.state.watches.check_invariants();
     }
 
@@ -307,6 +310,7 @@ impl Engine {
     ) -> usize {
         let mut taken = 0;
         let row = &table().rows()[0];
+        let posted = self.state.sessions.posted_bytes();
         loop {
             let limits = Limits {
                 bulk_bytes_max: self.state.config.proto_max_bulk_len,
@@ -343,6 +347,8 @@ impl Engine {
                     let ran = dispatch(&mut cx, args);
                     self.ran.push(cx.row.index);
                     parser.reset();
+                    let sessions = &mut self.state.sessions;
+                    sessions.collect_mail(session.id, session.protocol, &mut self.reply.out);
                     if ran == Ran::Postponed {
                         return taken;
                     }
@@ -351,7 +357,8 @@ impl Engine {
                         return taken;
                     }
                     self.serve(fx);
-                    let full = self.reply.out.len() >= STEP_OUTPUT_BYTES_MAX;
+                    let posted = self.state.sessions.posted_bytes() - posted;
+                    let full = self.reply.out.len() as u64 + posted >= STEP_OUTPUT_BYTES_MAX;
                     let many = self.ran.len() >= self.state.config.step_commands_max;
                     if (full || many || self.must_serve()) && taken < bytes.len() {
                         fx.push(Effect::Resume(session.id));
@@ -365,86 +372,17 @@ impl Engine {
     fn sent(&mut self, conn: ConnId, len: usize) {
         if let Some(session) = self.state.sessions.find_mut(conn) {
             session.in_flight = session.in_flight.saturating_sub(len);
-            let soft_bytes = self.state.config.output_limits.normal.soft_bytes;
+            let soft_bytes = session.output_limit(&self.state.config.output_limits).soft_bytes;
             if session.over_soft_limit.is_some() && (session.output_pending() as u64) < soft_bytes {
                 session.over_soft_limit = None;
             }
         }
     }
 
-    /// Whether the running client has more output than it may. Asked once at the end of a step,
-    /// which is bounded itself.
-    #[inline]
-    fn exceeds_output_limit(&mut self, session: &mut Session, unsent: usize) -> bool {
-        let limit = self.state.config.output_limits.normal;
-        let pending = (unsent + session.in_flight) as u64;
-        if pending > UNAUTHENTICATED_OUTPUT_BYTES_MAX && self.state.must_authenticate(session) {
-            return true;
-        }
-        limit.concerns(pending) && self.is_over(limit, pending, session)
-    }
-
-    #[cold]
-    fn is_over(&mut self, limit: OutputLimit, pending: u64, session: &mut Session) -> bool {
-        if limit.hard_bytes != 0 && pending >= limit.hard_bytes {
-            return true;
-        }
-        match session.over_soft_limit {
-            Some(since) => self.now.mono.since(since) > Micros::from_secs(limit.soft_secs),
-            None => {
-                session.over_soft_limit = Some(self.now.mono);
-                self.state.over_soft_limit.push(session.id);
-                self.output_check.get_or_insert(self.now.mono + OUTPUT_CHECK_INTERVAL);
-                false
-            }
-        }
-    }
-
-    fn abort_for_output(&mut self, session: &mut Session, fx: &mut Effects) {
-        let text = format!(
-            "Client id={} addr={} laddr={} name={} omem={} cmd={} scheduled to be closed ASAP for \
-             overcoming of output buffer limits.",
-            session.id.0,
-            session.address(),
-            session.local_address(),
-            String::from_utf8_lossy(&session.name),
-            session.output_pending(),
-            session.last_command,
-        );
-        fx.push(Effect::Log(LogLevel::Warning, text));
-        self.state.stats.output_buffer_closed += 1;
-        session.kill();
-        fx.push(Effect::Abort(session.id));
-    }
-
-    /// Closes the clients that have been over the soft limit for too long.
-    fn check_output_limits(&mut self, fx: &mut Effects) {
-        let limit = self.state.config.output_limits.normal;
-        let mut clients = core::mem::take(&mut self.state.over_soft_limit);
-        // One that was under the limit for a moment was noted twice.
-        clients.sort_unstable();
-        clients.dedup();
-        for conn in clients {
-            let Some(mut session) = self.state.sessions.take(conn) else { continue };
-            let pending = session.output_pending() as u64;
-            if session.closing || !limit.concerns(pending) {
-                session.over_soft_limit = None;
-            } else if session.over_soft_limit.is_some() {
-                if self.is_over(limit, pending, &mut session) {
-                    self.abort_for_output(&mut session, fx);
-                } else {
-                    self.state.over_soft_limit.push(conn);
-                }
-            }
-            self.state.sessions.put_back(session);
-        }
-        let left = !self.state.over_soft_limit.is_empty();
-        self.output_check = left.then(|| self.now.mono + OUTPUT_CHECK_INTERVAL);
-    }
-
     fn closed(&mut self, conn: ConnId) {
         if let Some(mut session) = self.state.sessions.remove(conn) {
             self.state.waits.end(&mut session);
+            self.state.pubsub.end(&mut session);
             self.state.watches.forget(conn);
         }
     }
@@ -509,10 +447,18 @@ impl Engine {
             let state = &mut self.state;
             let mut expired = 0;
             let (waits, watches) = (&mut state.waits, &mut state.watches);
-            state.keyspace.expire_some(budget, |db, key, _event| {
+            let wants_names = state.config.notify_events.speaks_of_fields();
+            let mut audience = Audience {
+                config: &state.config,
+                pubsub: &mut state.pubsub,
+                sessions: &mut state.sessions,
+            };
+            state.keyspace.expire_some(budget, wants_names, |db, key, event, fields| {
                 expired += 1;
                 waits.touch(db, key);
                 watches.touch(db, key);
+                audience.tell(db, key, event);
+                audience.tell_of_fields(db, key, event, fields);
             });
             state.dirty += expired;
         }
@@ -538,6 +484,7 @@ impl Engine {
             if let Some(session) = self.state.sessions.find_mut(conn)
                 && session.blocked.is_none()
                 && !session.closing
+                && !session.is_subscriber()
                 && self.now.mono.since(session.last_active) > limit
             {
                 session.closing = true;

@@ -3,15 +3,22 @@
 //! Invariant: an idle session owns no buffer: its parser and outbox borrow the engine's spare ones
 //! while a command runs.
 
+mod post;
+mod subscriptions;
 mod transaction;
 mod wait;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
+use crate::config::{OutputLimit, OutputLimits};
 use crate::input::{ConnId, Origin};
 use crate::resp::{Parser, Protocol};
 use crate::time::Instant;
+pub(crate) use post::OverLimit;
+use post::Post;
+pub(crate) use subscriptions::Name;
+pub use subscriptions::{Subscriptions, Topic};
 pub use transaction::Transaction;
 pub(crate) use wait::KeysWait;
 pub use wait::{Kind, TimedOut, Wait, WaitFor};
@@ -99,6 +106,8 @@ pub struct Session {
     pub input_pending: usize,
     /// Since when its output has been over the soft limit.
     pub over_soft_limit: Option<Instant>,
+    /// What it has subscribed to; `None`: nothing.
+    pub(crate) subscriptions: Option<Box<Subscriptions>>,
     /// The commands queued since MULTI, if it has begun a transaction.
     pub transaction: Option<Box<Transaction>>,
     /// The keys that its command waits for, if it does.
@@ -135,6 +144,7 @@ impl Session {
             in_flight: 0,
             input_pending: 0,
             over_soft_limit: None,
+            subscriptions: None,
             transaction: None,
             keys_wait: None,
             parser: Parser::default(),
@@ -146,6 +156,39 @@ impl Session {
     #[inline]
     pub fn is_muted(&self) -> bool {
         matches!(self.reply_mode, ReplyMode::Off | ReplyMode::Skip)
+    }
+
+    /// Whether it has subscribed to anything.
+    #[inline]
+    pub fn is_subscriber(&self) -> bool {
+        self.subscriptions.is_some()
+    }
+
+    /// Whether it is a subscriber that speaks RESP2, which has no form for messages out of band:
+    /// until it has unsubscribed from everything it may ask for little else.
+    #[inline]
+    pub fn gets_only_messages(&self) -> bool {
+        self.is_subscriber() && self.protocol == Protocol::Resp2
+    }
+
+    /// The channels that it uses, and the patterns of channels, told apart by true.
+    pub(crate) fn channels_in_use(&self) -> impl Iterator<Item = (&[u8], bool)> {
+        self.subscriptions.iter().flat_map(|subscriptions| {
+            let names = |topic| subscriptions.names(topic).iter().map(move |name| (name, topic));
+            let all = Topic::ALL.into_iter().flat_map(names);
+            all.map(|(name, topic)| (&**name, topic == Topic::Pattern))
+        })
+    }
+
+    /// How many names of one kind it has subscribed to.
+    pub fn subscribed(&self, topic: Topic) -> usize {
+        self.subscriptions.as_ref().map_or(0, |subscriptions| subscriptions.count(topic))
+    }
+
+    /// The limit on the output that may wait for it.
+    #[inline]
+    pub(crate) fn output_limit(&self, limits: &OutputLimits) -> OutputLimit {
+        if self.is_subscriber() { limits.pubsub } else { limits.normal }
     }
 
     /// A command has ended, with or without success: its reply in `out` starts at `start`. Throws
@@ -210,6 +253,7 @@ impl Session {
             + self.name.len()
             + self.lib_name.len()
             + self.lib_ver.len()
+            + self.subscriptions.as_ref().map_or(0, |names| names.memory_bytes())
             + self.keys_wait.as_ref().map_or(0, |wait| wait.memory_bytes())
             + self.transaction_bytes()
             + self.parser.memory_bytes()
@@ -222,6 +266,8 @@ impl Session {
 #[derive(Debug, Default)]
 pub struct Sessions {
     by_id: HashMap<ConnId, Option<Box<Session>>, BuildHasherDefault<IdHasher>>,
+    /// Messages on their way.
+    post: Post,
 }
 
 impl Sessions {
@@ -256,9 +302,13 @@ impl Sessions {
 
     /// Ends what `take` began.
     pub(crate) fn put_back(&mut self, session: Box<Session>) {
-        let place = self.by_id.get_mut(&session.id).expect("its place was kept");
+        let conn = session.id;
+        let place = self.by_id.get_mut(&conn).expect("its place was kept");
         assert!(place.is_none(), "a client is in two places");
         *place = Some(session);
+        if self.has_mail() {
+            self.deliver_mail(conn);
+        }
     }
 
     /// A client, unless it is the running one.

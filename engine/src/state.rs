@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::effects::{Effect, Effects};
 use crate::input::{ConnId, Facts, Vitals};
 use crate::keyspace::Keyspace;
+use crate::pubsub::PubSub;
 use crate::rates::{Counters, Rates};
 use crate::rng::{Rng, Seed};
 use crate::session::{Blocked, Session, Sessions};
@@ -48,6 +49,8 @@ pub struct State {
     pub rng: Rng,
     /// Clients that wait inside a command.
     pub waits: Waits,
+    /// Channels and patterns, and who has subscribed to them.
+    pub pubsub: PubSub,
     /// Keys that transactions depend on.
     pub watches: Watches,
     /// The secret key of the hash functions of collections.
@@ -177,6 +180,7 @@ impl State {
             replication_id: Rng::new(seed, "replication id").hex40(),
             rng: Rng::new(seed, "commands"),
             waits: Waits::default(),
+            pubsub: PubSub::new(Rng::new(seed, "publish and subscribe")),
             watches: Watches::default(),
             hash_key: (hash_keys.next_u64(), hash_keys.next_u64()),
             pause: None,
@@ -206,14 +210,22 @@ impl State {
     /// events.
     #[inline]
     pub(crate) fn key_changed(&mut self, db: usize, key: &[u8], event: &'static str) {
+        self.key_touched(db, key);
+        self.notify(db, key, event);
+    }
+
+    /// Tells those who wait for a key or watch it that it was changed; there is no event.
+    #[inline]
+    pub(crate) fn key_touched(&mut self, db: usize, key: &[u8]) {
         self.watches.touch(db, key);
-        self.key_announced(db, key, event);
+        self.waits.touch(db, key);
     }
 
     /// Tells of an event at a key that transactions do not count as a change.
     #[inline]
-    pub(crate) fn key_announced(&mut self, db: usize, key: &[u8], _event: &'static str) {
+    pub(crate) fn key_announced(&mut self, db: usize, key: &[u8], event: &'static str) {
         self.waits.touch(db, key);
+        self.notify(db, key, event);
     }
 
     /// Tells them of the keys that somebody looked for and that had expired.
@@ -245,7 +257,10 @@ impl State {
 
     /// Bytes of all data and clients, as far as the engine accounts for them.
     pub fn memory_used(&self) -> usize {
-        self.keyspace.memory_bytes() + self.sessions.memory_bytes() + self.acl.memory_bytes()
+        self.keyspace.memory_bytes()
+            + self.sessions.memory_bytes()
+            + self.pubsub.memory_bytes()
+            + self.acl.memory_bytes()
     }
 
     /// Looks at how much memory is in use, for its peak.

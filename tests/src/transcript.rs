@@ -2,8 +2,8 @@
 //!
 //! A script has one command a line, as for `redis-cli`. Lines that start with `#` are copied; empty
 //! ones too. Directives: `@client a` makes or chooses a client (the first is `main`), `@sleep 1500`
-//! lets so many milliseconds pass,
-//! `@hello 3` changes the protocol version.
+//! lets so many milliseconds pass, `@hello 3` changes the protocol version, `@read` shows what the
+//! client has got without asking, `@close` ends its connection.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -47,6 +47,15 @@ pub fn transcript_on(server: &mut Server, script: &str) -> String {
                 Some(("hello", version)) => {
                     let reply = server.call(current, &["HELLO", version]);
                     assert!(!reply.is_error(), "HELLO {version} gives {reply}");
+                }
+                None if directive == "read" => {
+                    for value in Value::read_all(&server.output(current)) {
+                        writeln!(text, "{value}").expect("a String takes everything");
+                    }
+                }
+                None if directive == "close" => {
+                    server.disconnect(current);
+                    clients.retain(|_, conn| *conn != current);
                 }
                 _ => panic!("unknown directive {directive}"),
             }

@@ -32,7 +32,8 @@ FILES = [
     "unit/type/string", "unit/type/incr", "unit/type/list", "unit/type/list-2",
     "unit/type/list-3", "unit/type/set", "unit/type/zset", "unit/type/hash", "unit/type/stream",
     "unit/type/stream-cgroups", "unit/sort", "unit/expire", "unit/other", "unit/bitops",
-    "unit/bitfield", "unit/geo", "unit/hyperloglog", "unit/auth", "unit/acl", "unit/acl-v2",
+    "unit/bitfield", "unit/geo", "unit/hyperloglog", "unit/pubsub", "unit/pubsubshard",
+    "unit/auth", "unit/acl", "unit/acl-v2",
 ]
 # Files whose tests need servers of their own, each with its configuration; all others are run
 # against one that is there. Their first ports.
@@ -121,8 +122,8 @@ def write_baseline(arguments, command):
         passed = {key for key, test in tests.items() if test["outcome"] == "ok"}
         other |= {key: test["detail"] for key, test in tests.items() if key not in passed}
         always = passed if always is None else always & passed
-    _, _, version = source.prepare()
     always |= {key for key in read_baseline() if key[0] not in arguments.files}
+    _, _, version = source.prepare()
     lines = [
         f"# The tests that pass on redis-server {version} of Debian, as tests/tcl/run.py runs them.",
         "# Written by: tests/tcl/run.py --server redis --write-baseline "

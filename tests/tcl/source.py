@@ -40,6 +40,13 @@ CHANGES = {
             "catch {exec $::env(TEST_SERVER) --user default --user default} err",
         ),
     ],
+    "tests/unit/pubsubshard.tcl": [
+        # Marked for servers that the suite starts itself, but only the tests behind need that.
+        (
+            'start_server {tags {"pubsubshard external:skip"}} {\n    test "SPUBLISH',
+            'start_server {tags {"pubsubshard"}} {\n    test "SPUBLISH',
+        ),
+    ],
     "tests/support/server.tcl": [
         # Files that start servers of their own start those under test.
         (

@@ -139,9 +139,22 @@ fn command_info_is_that_of_redis_for_every_shared_command() {
 }
 
 /// Commands whose flags a later Redis changed: WAIT, BZPOPMIN and BZPOPMAX became `blocking`
-/// instead of `noscript`, PFCOUNT also `may_replicate`.
-const CHANGED_FLAGS: &[&str] =
-    &["blmove", "blpop", "brpop", "brpoplpush", "bzpopmax", "bzpopmin", "pfcount", "wait"];
+/// instead of `noscript`, PFCOUNT and PUBLISH also `may_replicate`, SUBSCRIBE also `denyoom`.
+const CHANGED_FLAGS: &[&str] = &[
+    "blmove",
+    "blpop",
+    "brpop",
+    "brpoplpush",
+    "bzpopmax",
+    "bzpopmin",
+    "pfcount",
+    "psubscribe",
+    "publish",
+    "spublish",
+    "ssubscribe",
+    "subscribe",
+    "wait",
+];
 
 /// Commands whose key specifications a later Redis corrected: SINTERSTORE does not read what it
 /// overwrites.
@@ -302,6 +315,7 @@ const OTHER_ARGUMENTS: &[&str] = &[
     "set",
     // Redis shows the patterns as blocks of one.
     "config|get",
+    "psubscribe",
     // With four more operations; Redis 7.0 shows any string.
     "bitop",
     // Redis 7.0 says that one must be given, and takes none.

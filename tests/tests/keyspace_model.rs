@@ -150,7 +150,7 @@ impl Pair {
             Op::Expire { budget } => {
                 let now_ms = self.now_ms;
                 let model = &mut self.model;
-                self.keyspace.expire_some(*budget, |db, key, _| {
+                self.keyspace.expire_some(*budget, false, |db, key, _, _| {
                     let (_, deadline) = model[db].remove(key).expect("what expires existed");
                     assert!(deadline.expect("it had a TTL") < now_ms, "expired too early");
                 });
@@ -262,7 +262,7 @@ proptest! {
             let now_ms = pair.now_ms.max(next.0);
             pair.set_now(now_ms);
             let before = expired;
-            pair.keyspace.expire_some(8, |_, _, _| expired += 1);
+            pair.keyspace.expire_some(8, false, |_, _, _, _| expired += 1);
             for ttl in &sorted[before..expired] {
                 prop_assert!(START_MS + ttl < now_ms, "too early");
                 // Eight a turn, so at most the rest of a burst is late; never by wall time.

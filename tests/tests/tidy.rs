@@ -42,7 +42,7 @@ const LAYERS: [&[&str]; 7] = [
     &["value"],
     &["config"],
     &["keyspace", "session", "log"],
-    &["state", "digest", "pubsub", "block", "watch", "acl", "script", "lock", "snapshot"],
+    &["state", "digest", "pubsub", "notify", "block", "watch", "acl", "script", "lock", "snapshot"],
     &["commands"],
     &["engine"],
 ];

@@ -11,6 +11,8 @@ use super::rules::{RuleError, has_space};
 
 /// First words that may be allowed of one command.
 const FIRST_WORDS_MAX: usize = 1_000;
+/// Bytes of one first word.
+const FIRST_WORD_BYTES_MAX: usize = 4 << 10;
 
 /// The commands that are allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +89,9 @@ impl Commands {
         }
         if part.is_empty() || has_space(part) {
             return Err(RuleError::Syntax);
+        }
+        if part.len() > FIRST_WORD_BYTES_MAX {
+            return Err(RuleError::TooLong);
         }
         if !catalogue.entry(command).subcommands.is_empty() {
             let subcommand = catalogue.find(name).ok_or(RuleError::Unknown)?;

@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::rules::{RuleError, Terms, has_space, merge, unmatched};
+use super::rules::{RuleError, Terms, merge, unmatched};
 use super::user::User;
-use super::{Acl, DEFAULT_USER, USERS_MAX};
+use super::{Acl, DEFAULT_USER, USERS_MAX, is_user_name};
 use crate::session::UserId;
 
 /// No more is said about what is wrong with a file.
@@ -44,7 +44,7 @@ impl Acl {
     /// default user begins anew. The error is Redis's text.
     pub fn declare(&mut self, words: &[&[u8]], terms: Terms<'_>) -> Result<&User, String> {
         let [name, rules @ ..] = words else { return Err("a user has a name".to_owned()) };
-        if has_space(name) {
+        if !is_user_name(name) {
             return Err("Spaces not allowed in ACL usernames".to_owned());
         }
         let mut user = User::new(name, terms);
@@ -106,7 +106,7 @@ impl File<'_> {
             return;
         };
         let shown_name = String::from_utf8_lossy(name);
-        if has_space(name) {
+        if !is_user_name(name) {
             let what = "contains invalid characters";
             self.complain(format_args!("'{path}:{number}: username '{shown_name}' {what}. "));
             return;

@@ -12,8 +12,8 @@ use crate::time::{Instant, Micros};
 const SAME_WITHIN: Micros = Micros::from_secs(60);
 /// Entries that are looked at to find an equal one.
 const LOOKED_AT: usize = 10;
-/// Bytes of a key or channel that are kept.
-const OBJECT_BYTES_MAX: usize = 4096;
+/// Bytes of a text that are kept.
+const TEXT_BYTES_MAX: usize = 4096;
 
 /// The log.
 #[derive(Clone, Debug, Default)]
@@ -53,7 +53,9 @@ impl Entry {
 impl Log {
     /// Adds a refusal and keeps the log to `entries_max`.
     pub fn add(&mut self, mut entry: Entry, entries_max: usize) {
-        entry.object.truncate(OBJECT_BYTES_MAX);
+        entry.object.truncate(TEXT_BYTES_MAX);
+        entry.user.truncate(TEXT_BYTES_MAX);
+        entry.client.truncate(entry.client.floor_char_boundary(TEXT_BYTES_MAX));
         let known = self.entries.iter().take(LOOKED_AT).position(|known| known.is_like(&entry));
         if let Some(known) = known.and_then(|index| self.entries.remove(index)) {
             entry.count += known.count;

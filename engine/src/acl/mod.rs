@@ -35,12 +35,14 @@ use crate::session::UserId;
 
 /// Users that there may be.
 const USERS_MAX: usize = 100_000;
+/// Bytes of a user's name.
+const NAME_BYTES_MAX: usize = 4 << 10;
 /// The name of the user that a new client is.
 pub const DEFAULT_USER: &[u8] = b"default";
 
 /// Whether a user may be called so: a space would end the name in a file.
 pub fn is_user_name(name: &[u8]) -> bool {
-    !rules::has_space(name)
+    !rules::has_space(name) && name.len() <= NAME_BYTES_MAX
 }
 
 /// All users.

@@ -37,6 +37,8 @@ pub enum RuleError {
     DatabaseOutOfRange,
     /// The user would have more of something than it may.
     TooMany,
+    /// The rule is longer than any can be.
+    TooLong,
 }
 
 impl RuleError {
@@ -66,6 +68,7 @@ impl RuleError {
             }
             Self::FirstWordOfSubcommand => "Allowing first-arg of a subcommand is not supported",
             Self::DatabaseOutOfRange => "The database ID is out of range",
+            Self::TooLong => "The rule is too long",
             Self::TooMany => "Too many rules of this kind for one user",
         }
     }

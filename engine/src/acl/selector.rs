@@ -13,6 +13,8 @@ use crate::value::number::parse_integer;
 
 /// Patterns of one kind in one selector.
 const PATTERNS_MAX: usize = 10_000;
+/// Bytes of one pattern.
+const PATTERN_BYTES_MAX: usize = 64 << 10;
 
 /// What one user may do, or one selector of a user lets it do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,9 +117,7 @@ impl Selector {
             [b'~', pattern @ ..] => (Access::BOTH, pattern),
             _ => access_and_pattern(&rule[1..])?,
         };
-        if has_space(pattern) {
-            return Err(RuleError::Syntax);
-        }
+        check_pattern(pattern)?;
         if let Some(known) = patterns.iter_mut().find(|known| *known.pattern == *pattern) {
             known.access = known.access.and(access);
         } else if patterns.len() == PATTERNS_MAX {
@@ -130,9 +130,7 @@ impl Selector {
 
     fn add_channels(&mut self, pattern: &[u8]) -> Result<(), RuleError> {
         let patterns = self.channels.as_mut().ok_or(RuleError::HasAllChannels)?;
-        if has_space(pattern) {
-            return Err(RuleError::Syntax);
-        }
+        check_pattern(pattern)?;
         if patterns.iter().all(|known| **known != *pattern) {
             if patterns.len() == PATTERNS_MAX {
                 return Err(RuleError::TooMany);
@@ -164,7 +162,8 @@ impl Selector {
         }
         if !self.has_all_channels() {
             for &(index, is_pattern) in seen.channels(request) {
-                if !self.allows_channel(request.word(index), is_pattern) {
+                let channel = request.word(index);
+                if !is_channel_among(self.channel_patterns(), channel, is_pattern) {
                     return denied(Reason::Channel, index);
                 }
             }
@@ -176,11 +175,6 @@ impl Selector {
         let matches =
             |known: &KeyPattern| known.access.has(access) && glob::matches(&known.pattern, key);
         self.keys.as_ref().is_none_or(|patterns| patterns.iter().any(matches))
-    }
-
-    /// Whether a channel, or if `is_pattern` a pattern of channels, may be used.
-    pub(super) fn allows_channel(&self, channel: &[u8], is_pattern: bool) -> bool {
-        self.has_all_channels() || is_channel_among(self.channel_patterns(), channel, is_pattern)
     }
 
     /// Whether all keys may be accessed in this way, whatever they are called.
@@ -268,6 +262,14 @@ pub(super) fn is_channel_among(patterns: &[Box<[u8]>], channel: &[u8], is_patter
         true => **pattern == *channel,
         false => glob::matches(pattern, channel),
     })
+}
+
+fn check_pattern(pattern: &[u8]) -> Result<(), RuleError> {
+    match pattern {
+        _ if pattern.len() > PATTERN_BYTES_MAX => Err(RuleError::TooLong),
+        _ if has_space(pattern) => Err(RuleError::Syntax),
+        _ => Ok(()),
+    }
 }
 
 /// `R~pattern`, `rw~pattern` and so on; without `~` the pattern is empty, as in Redis.

@@ -205,11 +205,6 @@ impl User {
         })
     }
 
-    /// Whether a channel, or if `is_pattern` a pattern of channels, may be used.
-    pub fn may_use_channel(&self, channel: &[u8], is_pattern: bool) -> bool {
-        self.all_selectors().any(|selector| selector.allows_channel(channel, is_pattern))
-    }
-
     /// The patterns of all channels that the user may use; `None`: all channels.
     pub(super) fn channel_patterns(&self) -> Option<Vec<Box<[u8]>>> {
         if self.all_selectors().any(Selector::has_all_channels) {

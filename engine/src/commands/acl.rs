@@ -303,7 +303,10 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let catalogue = cx.state.acl.catalogue().clone();
     let terms = terms(&catalogue, &cx.state.config);
     let changed = cx.state.acl.change(name, &words, terms);
-    changed.map_err(|why| Error::text(format!("ERR {why}")))?;
+    if let Some(revoked) = changed.map_err(|why| Error::text(format!("ERR {why}")))? {
+        cx.state.end_clients_that_lost(&revoked, cx.fx);
+        cx.session.closing |= revoked.concerns(cx.session);
+    }
     cx.reply.ok();
     Ok(())
 }

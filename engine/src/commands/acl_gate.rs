@@ -42,6 +42,9 @@ pub(crate) fn terms<'a>(catalogue: &'a Catalogue, config: &Config) -> Terms<'a> 
     Terms { catalogue, databases, all_channels }
 }
 
+/// What a client gets that has to log in first.
+pub(super) const NO_AUTH: Error = Error::fixed("NOAUTH Authentication required.");
+
 /// Where a command comes from, which its refusal tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -208,6 +211,10 @@ impl Cx<'_> {
         args: Args<'_>,
         place: Place,
     ) -> Result<(), Error> {
+        // One that has removed itself has no permissions in what is left of its transaction.
+        if place == Place::Exec && self.state.must_authenticate(self.session) {
+            return Err(NO_AUTH);
+        }
         if self.state.acl.user(self.session.user).is_unrestricted() {
             return Ok(());
         }

@@ -9,7 +9,6 @@ use super::client_list::ClientType;
 use super::spec::{Command, Flags, Group};
 use crate::acl::Acl;
 use crate::args::Args;
-use crate::effects::Effect;
 use crate::error::Error;
 use crate::session::{Session, UserId};
 use crate::time::Instant;
@@ -121,13 +120,10 @@ fn kill(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
                 cx.session.closing = true;
                 killed += 1;
             }
-        } else if let Some(session) = cx.state.sessions.find_mut(conn)
+        } else if let Some(session) = cx.state.sessions.find(conn)
             && filter.matches(session, cx.now.mono)
         {
-            session.kill();
-            cx.state.waits.end(session);
-            // Its peer may have stopped reading, which is a reason to kill it.
-            cx.fx.push(Effect::Abort(conn));
+            cx.state.end_client(conn, cx.fx);
             killed += 1;
         }
     }

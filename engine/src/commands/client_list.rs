@@ -10,7 +10,7 @@ use crate::args::Args;
 use crate::error::Error;
 use crate::input::{ConnId, Origin};
 use crate::resp::Protocol;
-use crate::session::Session;
+use crate::session::{Session, Topic};
 use crate::value::number::parse_integer;
 
 /// The rows of this family.
@@ -73,9 +73,9 @@ impl ClientType {
         })
     }
 
-    /// What `session` is. Neither replication nor subscriptions exist yet.
-    pub(super) fn of(_: &Session) -> Self {
-        Self::Normal
+    /// What `session` is. Replication does not exist yet.
+    pub(super) fn of(session: &Session) -> Self {
+        if session.is_subscriber() { Self::Pubsub } else { Self::Normal }
     }
 }
 
@@ -150,8 +150,8 @@ fn running(cx: &Cx<'_>, args: Args<'_>) -> Running {
     Running { reply_bytes: cx.reply.out.len(), words_bytes: args.from(0).map(<[u8]>::len).sum() }
 }
 
-/// Appends one line. What no connection can have yet (subscriptions, tracking) is shown as Redis
-/// shows its absence; the engine knows no file descriptors.
+/// Appends one line. What no connection can have yet (tracking) is shown as Redis shows its
+/// absence; the engine knows no file descriptors.
 fn describe(text: &mut String, session: &Session, cx: &Cx<'_>, running: Running) {
     use core::fmt::Write;
 
@@ -170,9 +170,9 @@ fn describe(text: &mut String, session: &Session, cx: &Cx<'_>, running: Running)
         ("idle", &(now.since(session.last_active).as_millis() / 1000)),
         ("flags", &flags(session, watches.is_spoilt(session.id))),
         ("db", &session.db),
-        ("sub", &0),
-        ("psub", &0),
-        ("ssub", &0),
+        ("sub", &session.subscribed(Topic::Channel)),
+        ("psub", &session.subscribed(Topic::Pattern)),
+        ("ssub", &session.subscribed(Topic::ShardChannel)),
         ("multi", &queued),
         ("watch", &watches.keys_of(session.id).len()),
         ("qbuf", &session.input_pending),
@@ -203,6 +203,7 @@ fn describe(text: &mut String, session: &Session, cx: &Cx<'_>, running: Running)
 /// The letters of `flags=`, in Redis's order.
 fn flags(session: &Session, is_spoilt: bool) -> String {
     let letters = [
+        ('P', session.is_subscriber()),
         ('x', session.transaction.is_some()),
         ('b', session.blocked.is_some()),
         ('d', is_spoilt),

@@ -50,11 +50,11 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "PING",
         syntax: "[message]",
         arity: -1,
-        flags: Flags::FAST,
+        flags: Flags::FAST.and(Flags::SUBSCRIBED),
         tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
         group: Group::Connection,
         summary: "Answers, to show that the server is there.",
-        reply: "simple | bulk",
+        reply: "simple | bulk | [bulk, bulk]",
         run: ping,
         ..Command::ROW
     },
@@ -62,7 +62,7 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "QUIT",
         syntax: "",
         arity: -1,
-        flags: HANDSHAKE.and(Flags::NEVER_QUEUED),
+        flags: HANDSHAKE.and(Flags::SUBSCRIBED).and(Flags::NEVER_QUEUED),
         group: Group::Connection,
         summary: "Closes the connection after all replies have been sent.",
         reply: "ok",
@@ -73,7 +73,7 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "RESET",
         syntax: "",
         arity: 1,
-        flags: HANDSHAKE.and(Flags::NEVER_QUEUED),
+        flags: HANDSHAKE.and(Flags::SUBSCRIBED).and(Flags::NEVER_QUEUED),
         group: Group::Connection,
         since: "6.2.0",
         summary: "Makes the connection as it was when it was new.",
@@ -135,10 +135,19 @@ fn echo(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
 }
 
 fn ping(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
-    match args.len() {
-        1 => cx.reply.simple("PONG"),
-        2 => cx.reply.bulk(args.at(1)),
-        _ => return Err(Error::WrongArity(cx.row.full_name)),
+    if args.len() > 2 {
+        return Err(Error::WrongArity(cx.row.full_name));
+    }
+    if cx.session.gets_only_messages() {
+        // In RESP2 whatever comes to a subscriber looks like a message.
+        cx.reply.array(2);
+        cx.reply.text("pong");
+        cx.reply.bulk(args.opt(1).unwrap_or_default());
+        return Ok(());
+    }
+    match args.opt(1) {
+        None => cx.reply.simple("PONG"),
+        Some(message) => cx.reply.bulk(message),
     }
     Ok(())
 }
@@ -150,6 +159,7 @@ fn quit(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
 }
 
 fn reset(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
+    cx.state.pubsub.end(cx.session);
     let session = &mut *cx.session;
     session.transaction = None;
     cx.state.watches.forget(session.id);

@@ -3,7 +3,8 @@
 use crate::commands::table::Row;
 use crate::effects::Effects;
 use crate::error::Error;
-use crate::keyspace::{Found, Kept, NewValue, Value};
+use crate::keyspace::{Found, Kept, NewValue, Taken, Value};
+use crate::notify::{OVERWRITTEN, TYPE_CHANGED};
 use crate::resp::Reply;
 use crate::session::{Blocked, Session, Wait, WaitFor};
 use crate::state::State;
@@ -56,6 +57,7 @@ impl Cx<'_> {
         let db = self.session.db;
         let Some(found) = self.find(key) else {
             self.state.stats.misses += 1;
+            self.state.notify_miss(db, key);
             return None;
         };
         self.state.stats.hits += 1;
@@ -66,12 +68,25 @@ impl Cx<'_> {
         Some(found)
     }
 
+    /// Counts the result of a search once more, as a command does that Redis lets search twice.
+    pub fn count_read(&mut self, key: &[u8], is_there: bool) {
+        if is_there {
+            self.state.stats.hits += 1;
+        } else {
+            self.state.stats.misses += 1;
+            self.state.notify_miss(self.session.db, key);
+        }
+    }
+
     /// Finds a key in order to look at anything but its value: counts as hit or miss, not as use.
     pub fn find_untouched(&mut self, key: &[u8]) -> Option<Found> {
         let found = self.find(key);
         match found {
             Some(_) => self.state.stats.hits += 1,
-            None => self.state.stats.misses += 1,
+            None => {
+                self.state.stats.misses += 1;
+                self.state.notify_miss(self.session.db, key);
+            }
         }
         found
     }
@@ -106,8 +121,64 @@ impl Cx<'_> {
     /// Sets a key to a value and a deadline, whatever it held.
     #[inline]
     pub fn set(&mut self, key: &[u8], value: NewValue<'_>, deadline: Option<UnixMillis>) {
+        if !self.state.config.notify_events.is_silent() {
+            return self.set_and_notify(key, value, deadline);
+        }
         let access = self.state.access_now();
         self.state.keyspace.set(self.session.db, key, value, deadline, access);
+    }
+
+    /// Sets a key while somebody may want to know that it is new, or that it had expired.
+    #[cold]
+    fn set_and_notify(&mut self, key: &[u8], value: NewValue<'_>, deadline: Option<UnixMillis>) {
+        match self.find(key) {
+            Some(found) => self.overwrite(key, found, value, deadline),
+            None => self.add(key, value, deadline),
+        }
+    }
+
+    /// Gives a found key another value and deadline, whatever it held, and says so; to change what
+    /// it holds is another thing, see [`Self::replace`].
+    pub fn overwrite(
+        &mut self,
+        key: &[u8],
+        found: Found,
+        value: NewValue<'_>,
+        deadline: Option<UnixMillis>,
+    ) {
+        let is_silent = self.state.config.notify_events.is_silent();
+        let old = (!is_silent).then(|| self.value(found).type_name());
+        self.replace(found, value, deadline);
+        self.tell_overwritten(self.db(), key, old);
+    }
+
+    /// Says that a key holds something else than a value of the type `old`; `None`: it held
+    /// nothing, or nobody cares.
+    #[inline]
+    pub fn tell_overwritten(&mut self, db: usize, key: &[u8], old: Option<&'static str>) {
+        let Some(old) = old else { return };
+        self.state.notify(db, key, OVERWRITTEN);
+        let database = self.state.keyspace.db(db);
+        // It may have a deadline that has passed, and is there all the same.
+        let new = database.find(key).map(|found| database.value(found).type_name());
+        if new.is_some_and(|new| new != old) {
+            self.state.notify(db, key, TYPE_CHANGED);
+        }
+    }
+
+    /// Sets a key of any database to what was taken or copied, and says that it is new: what it
+    /// held counts as deleted. Returns the type of that, for [`Self::tell_overwritten`].
+    pub fn put(&mut self, db: usize, key: &[u8], taken: Taken) -> Option<&'static str> {
+        let access = self.state.access_now();
+        let mut old = None;
+        if !self.state.config.notify_events.is_silent() {
+            // One that has expired is told of.
+            let found = self.state.keyspace.find(db, key);
+            old = found.map(|found| self.state.keyspace.db(db).value(found).type_name());
+        }
+        self.state.keyspace.put(db, key, taken, access);
+        self.state.notify_new(db, key);
+        old
     }
 
     /// Adds a key that was just searched and not found.
@@ -115,6 +186,7 @@ impl Cx<'_> {
     pub fn add(&mut self, key: &[u8], value: NewValue<'_>, deadline: Option<UnixMillis>) {
         let access = self.state.access_now();
         self.state.keyspace.add(self.session.db, key, value, deadline, access);
+        self.state.notify_new(self.session.db, key);
     }
 
     /// Gives a found key another value and deadline.
@@ -220,6 +292,20 @@ impl Cx<'_> {
         // What had expired before was over before.
         self.state.tell_lapsed();
         self.state.key_changed(db, key, event);
+    }
+
+    /// Like [`Self::changed`], where keyspace events do not speak of the change.
+    #[inline]
+    pub fn changed_silently(&mut self, key: &[u8]) {
+        self.state.dirty += 1;
+        self.state.tell_lapsed();
+        self.state.key_touched(self.session.db, key);
+    }
+
+    /// Says that one more event belongs to a change that was told of.
+    #[inline]
+    pub fn also(&mut self, key: &[u8], event: &'static str) {
+        self.state.notify(self.session.db, key, event);
     }
 
     /// Says that something beside the value of a key was changed: a group of a stream, or who reads

@@ -289,7 +289,7 @@ fn populate(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
                 value.resize(size as usize, 0);
             }
             cx.set(&key, NewValue::String(&value), None);
-            cx.changed(&key, "set");
+            cx.changed_silently(&key);
         }
     }
     cx.reply.ok();

@@ -4,7 +4,7 @@
 //! leaves no trace, so that it can be parsed and run again.
 
 use super::Cx;
-use super::acl_gate::Place;
+use super::acl_gate::{NO_AUTH, Place};
 use super::schema;
 use super::spec::Flags;
 use super::table::{Row, Table, Unknown, table};
@@ -101,6 +101,11 @@ pub(crate) fn run(cx: &mut Cx<'_>, args: Args<'_>, start: usize) {
 /// A command that has ended must have replied, and as its row says.
 fn check_reply(cx: &Cx<'_>, args: Args<'_>, start: usize) {
     let reply = &cx.reply.out[start..];
+    if cx.row.command.flags.has(Flags::RUNS_QUEUED) {
+        // What each queued command has replied was checked by itself. Together they need not be one
+        // value: SUBSCRIBE has as many confirmations as it has channels, as in Redis.
+        return;
+    }
     let may_be_silent = cx.session.blocked.is_some()
         || cx.session.closing
         || cx.session.reply_mode != ReplyMode::On;
@@ -115,7 +120,7 @@ fn admit(cx: &mut Cx<'_>, row: &'static Row, args: Args<'_>) -> Result<(), Error
         return Err(Error::WrongArity(cx.row.full_name));
     }
     if cx.state.must_authenticate(cx.session) && !cx.row.command.flags.has(Flags::NO_AUTH) {
-        return Err(Error::fixed("NOAUTH Authentication required."));
+        return Err(NO_AUTH);
     }
     if cx.row.command.flags.has(Flags::PROTECTED) {
         check_protected(cx)?;
@@ -123,7 +128,15 @@ fn admit(cx: &mut Cx<'_>, row: &'static Row, args: Args<'_>) -> Result<(), Error
     if cx.session.transaction.is_some() && cx.row.command.flags.has(Flags::NO_MULTI) {
         return Err(Error::fixed("ERR Command not allowed inside a transaction"));
     }
-    cx.permit(row, args, Place::of(cx))
+    cx.permit(row, args, Place::of(cx))?;
+    if cx.session.gets_only_messages() && !cx.row.command.flags.has(Flags::SUBSCRIBED) {
+        let name = cx.row.full_name;
+        return Err(Error::text(format!(
+            "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
+             RESET are allowed in this context"
+        )));
+    }
+    Ok(())
 }
 
 /// Whether `enable-debug-command` allows what could harm.

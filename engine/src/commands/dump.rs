@@ -116,7 +116,15 @@ fn restore(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         .map_err(|_| Error::fixed("ERR Bad data format"))?;
     match deadline(ttl, options.absolute, cx.key_now()) {
         Ok(deadline) => {
-            loaded.store(|value| cx.set(key, value, deadline));
+            // What is replaced counts as deleted before.
+            if let Some(found) = cx.find(key) {
+                let old = cx.value(found).type_name();
+                loaded.store(|value| cx.replace(found, value, deadline));
+                cx.state.notify_new(cx.db(), key);
+                cx.tell_overwritten(cx.db(), key, Some(old));
+            } else {
+                loaded.store(|value| cx.add(key, value, deadline));
+            }
             set_idle(cx, key, options.idle_secs);
             cx.changed(key, "restore");
         }

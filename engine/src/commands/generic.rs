@@ -185,11 +185,11 @@ fn rename(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let (from, to) = (args.at(1), args.at(2));
     let found = cx.find(from).ok_or(Error::NoSuchKey)?;
     if from != to {
-        let (db, access) = (cx.db(), cx.state.access_now());
-        let taken = cx.state.keyspace.take(db, found);
-        cx.state.keyspace.put(db, to, taken, access);
+        let taken = cx.state.keyspace.take(cx.db(), found);
+        let old = cx.put(cx.db(), to, taken);
         cx.changed(from, "rename_from");
         cx.changed(to, "rename_to");
+        cx.tell_overwritten(cx.db(), to, old);
     }
     Ok(())
 }
@@ -231,10 +231,10 @@ fn copy(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     }
     let copied = match cx.find_read(from) {
         Some(found) if replace || is_free(cx, target, to) => {
-            let access = cx.state.access_now();
             let value = cx.state.keyspace.copy(cx.db(), found);
-            cx.state.keyspace.put(target, to, value, access);
+            let old = cx.put(target, to, value);
             cx.changed_in(target, to, "copy_to");
+            cx.tell_overwritten(target, to, old);
             true
         }
         _ => false,
@@ -252,9 +252,8 @@ fn move_(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     }
     let moved = match cx.find(key) {
         Some(found) if is_free(cx, target, key) => {
-            let access = cx.state.access_now();
             let taken = cx.state.keyspace.take(cx.db(), found);
-            cx.state.keyspace.put(target, key, taken, access);
+            cx.put(target, key, taken);
             cx.changed(key, "move_from");
             cx.changed_in(target, key, "move_to");
             true

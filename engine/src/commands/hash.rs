@@ -181,23 +181,64 @@ pub(super) struct Show<'a> {
     pub(super) now_ms: u64,
 }
 
+/// Fields that the same has happened to.
+#[derive(Debug)]
+pub(super) struct Touched<'a> {
+    any: bool,
+    /// Their names, if somebody may want to know them.
+    names: Option<Vec<&'a [u8]>>,
+}
+
+impl<'a> Touched<'a> {
+    /// None yet.
+    pub(super) fn new(cx: &Cx<'_>) -> Self {
+        let names = cx.state.config.notify_events.speaks_of_fields().then(Vec::new);
+        Self { any: false, names }
+    }
+
+    /// It has happened to the field `name`, or not.
+    #[inline]
+    pub(super) fn note(&mut self, happened: bool, name: &'a [u8]) {
+        self.any |= happened;
+        if let Some(names) = &mut self.names
+            && happened
+        {
+            names.push(name);
+        }
+    }
+
+    fn tell(&self, cx: &mut Cx<'_>, key: &[u8], event: &'static str) {
+        cx.changed(key, event);
+        if let Some(names) = &self.names {
+            cx.state.notify_fields(cx.db(), key, event, names);
+        }
+    }
+}
+
 /// What became of a hash that was changed, for those who watch keys.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Outcome {
+#[derive(Debug)]
+pub(super) struct Outcome<'a> {
     /// Fields whose deadlines had passed were taken out on the way.
-    pub(super) expired: bool,
+    pub(super) expired: Touched<'a>,
     /// There is no field left.
     pub(super) is_gone: bool,
 }
 
-impl Outcome {
-    /// Tells of what happened to `key`: the command's own events stand between.
-    pub(super) fn tell(self, cx: &mut Cx<'_>, key: &[u8], events: &[&'static str]) {
-        if self.expired {
-            cx.changed(key, "hexpired");
+impl Outcome<'_> {
+    /// Tells of what happened to `key`: the command's own events, each with its fields, stand
+    /// between.
+    pub(super) fn tell(
+        &self,
+        cx: &mut Cx<'_>,
+        key: &[u8],
+        events: &[(&'static str, &Touched<'_>)],
+    ) {
+        if self.expired.any {
+            self.expired.tell(cx, key, "hexpired");
         }
-        events.iter().for_each(|event| cx.changed(key, event));
-        if self.is_gone && (self.expired || !events.is_empty()) {
+        let own = || events.iter().filter(|(_, touched)| touched.any);
+        own().for_each(|(event, touched)| touched.tell(cx, key, event));
+        if self.is_gone && (self.expired.any || own().next().is_some()) {
             cx.changed(key, "del");
         }
     }
@@ -209,16 +250,18 @@ fn set_all(cx: &mut Cx<'_>, args: Args<'_>) -> Result<usize, Error> {
         return Err(Error::WrongArity(cx.row.full_name));
     }
     let (key, limits, now_ms) = (args.at(1), limits(cx), cx.key_now().0);
-    let (added, outcome) = cx.edit_or_create(key, |_, hash: &mut Hash| {
-        let (mut added, mut outcome) = (0, Outcome::default());
+    let (mut expired, mut set) = (Touched::new(cx), Touched::new(cx));
+    let added = cx.edit_or_create(key, |_, hash: &mut Hash| {
+        let mut added = 0;
         for index in (2..args.len()).step_by(2) {
             let (name, value) = (args.at(index), args.at(index + 1));
-            outcome.expired |= hash.remove_if_due(name, now_ms);
+            expired.note(hash.remove_if_due(name, now_ms), name);
             added += usize::from(hash.set(name, value, NewDeadline::Discard, &limits));
+            set.note(true, name);
         }
-        (added, outcome)
+        added
     })?;
-    outcome.tell(cx, key, &["hset"]);
+    Outcome { expired, is_gone: false }.tell(cx, key, &[("hset", &set)]);
     Ok(added)
 }
 
@@ -226,18 +269,18 @@ fn set_all(cx: &mut Cx<'_>, args: Args<'_>) -> Result<usize, Error> {
 fn hsetnx(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let (key, name) = (args.at(1), args.at(2));
     let (limits, now_ms) = (limits(cx), cx.key_now().0);
-    let outcome = cx.edit_or_create(key, |_, hash: &mut Hash| {
-        let expired = hash.remove_if_due(name, now_ms);
+    let (mut expired, mut set) = (Touched::new(cx), Touched::new(cx));
+    let is_free = cx.edit_or_create(key, |_, hash: &mut Hash| {
+        expired.note(hash.remove_if_due(name, now_ms), name);
         let is_free = hash.reader().find(name).is_none();
         if is_free {
             hash.set(name, args.at(3), NewDeadline::Discard, &limits);
         }
-        is_free.then_some(Outcome { expired, is_gone: false })
+        is_free
     })?;
-    cx.reply.integer(outcome.is_some().into());
-    if let Some(outcome) = outcome {
-        outcome.tell(cx, key, &["hset"]);
-    }
+    set.note(is_free, name);
+    cx.reply.integer(is_free.into());
+    Outcome { expired, is_gone: false }.tell(cx, key, &[("hset", &set)]);
     Ok(())
 }
 
@@ -268,19 +311,21 @@ impl Show<'_> {
 /// `HDEL key field ...`: fields whose deadlines have passed go, but do not count.
 fn hdel(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let (key, now_ms) = (args.at(1), cx.key_now().0);
+    let (mut expired, mut gone) = (Touched::new(cx), Touched::new(cx));
     let edited = cx.edit(key, |_, hash: &mut Hash| {
-        let (mut removed, mut expired) = (0, false);
+        let mut removed = 0;
         for name in args.from(2) {
             if hash.remove_if_due(name, now_ms) {
-                expired = true;
-            } else {
-                removed += usize::from(hash.remove(name));
+                expired.note(true, name);
+            } else if hash.remove(name) {
+                gone.note(true, name);
+                removed += 1;
             }
         }
-        (removed, Outcome { expired, is_gone: hash.is_empty() })
+        (removed, hash.is_empty())
     })?;
-    let (removed, outcome) = edited.unwrap_or_default();
-    outcome.tell(cx, key, if removed > 0 { &["hdel"] } else { &[] });
+    let (removed, is_gone) = edited.unwrap_or_default();
+    Outcome { expired, is_gone }.tell(cx, key, &[("hdel", &gone)]);
     cx.reply.count(removed);
     Ok(())
 }

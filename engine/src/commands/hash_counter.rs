@@ -5,7 +5,7 @@
 use super::Cx;
 use super::arguments::integer;
 use super::counter::float;
-use super::hash::{Outcome, limits};
+use super::hash::{Outcome, Touched, limits};
 use super::spec::{Command, Flags, Group, one_key};
 use crate::args::Args;
 use crate::error::Error;
@@ -57,16 +57,17 @@ fn change<T: AsRef<[u8]>>(
 ) -> Result<T, Error> {
     let (key, name) = (args.at(1), args.at(2));
     let (limits, now_ms) = (limits(cx), cx.key_now().0);
-    let (result, outcome) = cx.edit_or_create(key, |_, hash: &mut Hash| {
-        let expired = hash.remove_if_due(name, now_ms);
+    let (mut expired, mut changed) = (Touched::new(cx), Touched::new(cx));
+    let (result, is_gone) = cx.edit_or_create(key, |_, hash: &mut Hash| {
+        expired.note(hash.remove_if_due(name, now_ms), name);
         let result = new(hash.reader().find(name).map(|field| field.value));
         if let Ok(value) = &result {
             hash.set(name, value.as_ref(), NewDeadline::Keep, &limits);
         }
-        (result, Outcome { expired, is_gone: hash.is_empty() })
+        (result, hash.is_empty())
     })?;
-    let events = result.as_ref().ok().map(|_| event);
-    outcome.tell(cx, key, events.as_slice());
+    changed.note(result.is_ok(), name);
+    Outcome { expired, is_gone }.tell(cx, key, &[(event, &changed)]);
     result
 }
 

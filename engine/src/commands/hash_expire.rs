@@ -5,7 +5,7 @@
 
 use super::Cx;
 use super::arguments::{Unit, integer};
-use super::hash::{Outcome, read};
+use super::hash::{Outcome, Touched, read};
 use super::spec::{Command, Flags, Group, KeySpec, one_key};
 use crate::args::Args;
 use crate::error::Error;
@@ -253,32 +253,34 @@ fn expire(cx: &mut Cx<'_>, args: Args<'_>, unit: Unit) -> Result<(), Error> {
     let condition = condition.map_or(Condition::Always, |&(_, condition)| condition);
     let first = fields_at(args, at, "ERR Parameter `numFields` should be greater than 0")?;
     cx.reply.array(args.len() - first);
+    let mut expired = Touched::new(cx);
+    let (mut done, mut deleted) = (Touched::new(cx), Touched::new(cx));
     let edited = cx.edit(key, |cx, hash: &mut Hash| {
-        let (mut done, mut deleted, mut expired) = (false, false, false);
         for name in args.from(first) {
-            expired |= hash.remove_if_due(name, now_ms);
+            expired.note(hash.remove_if_due(name, now_ms), name);
             let result = match hash.reader().find(name) {
                 None => NO_FIELD,
                 Some(field) if !condition.allows(field.deadline_ms, deadline_ms) => {
                     CONDITION_FAILED
                 }
                 Some(_) if deadline_ms <= now_ms => {
-                    deleted |= hash.remove(name);
+                    deleted.note(hash.remove(name), name);
                     DELETED
                 }
                 Some(_) => {
-                    done |= hash.set_deadline(name, Some(deadline_ms));
+                    done.note(hash.set_deadline(name, Some(deadline_ms)), name);
                     DONE
                 }
             };
             cx.reply.integer(result);
         }
-        let event = if deleted { "hdel" } else { "hexpire" };
-        let outcome = Outcome { expired, is_gone: hash.is_empty() };
-        (outcome, (done || deleted).then_some(event))
+        hash.is_empty()
     })?;
     match edited {
-        Some((outcome, event)) => outcome.tell(cx, key, event.as_slice()),
+        Some(is_gone) => {
+            let events = [("hexpire", &done), ("hdel", &deleted)];
+            Outcome { expired, is_gone }.tell(cx, key, &events);
+        }
         None => args.from(first).for_each(|_| cx.reply.integer(NO_FIELD)),
     }
     Ok(())
@@ -316,24 +318,22 @@ fn persist(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     check_type(cx, key)?;
     let first = fields_at(args, 2, COUNT_NOT_POSITIVE)?;
     cx.reply.array(args.len() - first);
+    let (expired, mut done) = (Touched::new(cx), Touched::new(cx));
     let edited = cx.edit(key, |cx, hash: &mut Hash| {
-        let mut done = false;
         for name in args.from(first) {
             let result = match hash.reader().find_living(name, now_ms) {
                 None => NO_FIELD,
                 Some(field) if field.deadline_ms.is_none() => NO_DEADLINE,
                 Some(_) => {
-                    done |= hash.set_deadline(name, None);
+                    done.note(hash.set_deadline(name, None), name);
                     DONE
                 }
             };
             cx.reply.integer(result);
         }
-        done
     })?;
     match edited {
-        Some(true) => cx.changed(key, "hpersist"),
-        Some(false) => {}
+        Some(()) => Outcome { expired, is_gone: false }.tell(cx, key, &[("hpersist", &done)]),
         None => args.from(first).for_each(|_| cx.reply.integer(NO_FIELD)),
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use super::Cx;
 use super::arguments::Unit;
-use super::hash::{Outcome, limits};
+use super::hash::{Outcome, Touched, limits};
 use super::hash_expire::{COUNT_NOT_POSITIVE, check_type, fields_at, moment};
 use super::spec::{Command, Flags, Group, one_key};
 use crate::args::Args;
@@ -91,10 +91,11 @@ fn hgetex(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     };
     let first = fields_at(args, at, COUNT_NOT_POSITIVE)?;
     cx.reply.array(args.len() - first);
+    let mut expired = Touched::new(cx);
+    let (mut updated, mut deleted) = (Touched::new(cx), Touched::new(cx));
     let edited = cx.edit(key, |cx, hash: &mut Hash| {
-        let (mut updated, mut deleted, mut expired) = (false, false, false);
         for name in args.from(first) {
-            expired |= hash.remove_if_due(name, now_ms);
+            expired.note(hash.remove_if_due(name, now_ms), name);
             let Some(field) = hash.reader().find(name) else {
                 cx.reply.null();
                 continue;
@@ -102,21 +103,22 @@ fn hgetex(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
             field.value.reply(cx.reply);
             let has_deadline = field.deadline_ms.is_some();
             match change {
-                Change::At(at) if at <= now_ms => deleted |= hash.remove(name),
-                Change::At(at) => updated |= hash.set_deadline(name, Some(at)),
-                Change::Persist if has_deadline => updated |= hash.set_deadline(name, None),
+                Change::At(at) if at <= now_ms => deleted.note(hash.remove(name), name),
+                Change::At(at) => updated.note(hash.set_deadline(name, Some(at)), name),
+                Change::Persist if has_deadline => {
+                    updated.note(hash.set_deadline(name, None), name);
+                }
                 Change::Persist | Change::Nothing => {}
             }
         }
-        let event = match change {
-            _ if deleted => Some("hdel"),
-            Change::Persist if updated => Some("hpersist"),
-            _ => updated.then_some("hexpire"),
-        };
-        (Outcome { expired, is_gone: hash.is_empty() }, event)
+        hash.is_empty()
     })?;
+    let event = if matches!(change, Change::Persist) { "hpersist" } else { "hexpire" };
     match edited {
-        Some((outcome, event)) => outcome.tell(cx, key, event.as_slice()),
+        Some(is_gone) => {
+            let events = [(event, &updated), ("hdel", &deleted)];
+            Outcome { expired, is_gone }.tell(cx, key, &events);
+        }
         None => args.from(first).for_each(|_| cx.reply.null()),
     }
     Ok(())
@@ -128,24 +130,22 @@ fn hgetdel(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     check_type(cx, key)?;
     let first = fields_at(args, 2, COUNT_NOT_POSITIVE)?;
     cx.reply.array(args.len() - first);
+    let (mut deleted, mut expired) = (Touched::new(cx), Touched::new(cx));
     let edited = cx.edit(key, |cx, hash: &mut Hash| {
-        let (mut deleted, mut expired) = (false, false);
         for name in args.from(first) {
-            expired |= hash.remove_if_due(name, now_ms);
+            expired.note(hash.remove_if_due(name, now_ms), name);
             match hash.reader().find(name) {
                 Some(field) => {
                     field.value.reply(cx.reply);
-                    deleted |= hash.remove(name);
+                    deleted.note(hash.remove(name), name);
                 }
                 None => cx.reply.null(),
             }
         }
-        (Outcome { expired, is_gone: hash.is_empty() }, deleted)
+        hash.is_empty()
     })?;
     match edited {
-        Some((outcome, deleted)) => {
-            outcome.tell(cx, key, if deleted { &["hdel"] } else { &[] });
-        }
+        Some(is_gone) => Outcome { expired, is_gone }.tell(cx, key, &[("hdel", &deleted)]),
         None => args.from(first).for_each(|_| cx.reply.null()),
     }
     Ok(())
@@ -243,15 +243,17 @@ fn hsetex(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         cx.reply.integer(0);
         return Ok(());
     }
-    let (outcome, is_set) = cx.edit_or_create(key, |_, hash: &mut Hash| {
-        let (mut outcome, mut holds) = (Outcome::default(), true);
+    let (mut expired, mut set) = (Touched::new(cx), Touched::new(cx));
+    let (is_set, is_gone) = cx.edit_or_create(key, |_, hash: &mut Hash| {
+        let mut holds = true;
         for name in args.from(options.first).step_by(2) {
-            outcome.expired |= hash.remove_if_due(name, now_ms);
+            expired.note(hash.remove_if_due(name, now_ms), name);
             let is_there = hash.reader().find(name).is_some();
             holds &= options.fields.is_none_or(|must_be| must_be == is_there);
         }
         for index in (options.first..args.len()).step_by(2).filter(|_| holds) {
             let (name, value) = (args.at(index), args.at(index + 1));
+            set.note(true, name);
             match options.deadline {
                 // It is set and gone at once.
                 NewDeadline::At(deadline_ms) if deadline_ms <= now_ms => {
@@ -262,16 +264,14 @@ fn hsetex(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
                 }
             }
         }
-        outcome.is_gone = hash.is_empty();
-        (outcome, holds)
+        (holds, hash.is_empty())
     })?;
-    let events: &[&'static str] = match options.deadline {
-        _ if !is_set => &[],
-        NewDeadline::At(deadline_ms) if deadline_ms <= now_ms => &["hset", "hdel"],
-        NewDeadline::At(_) => &["hset", "hexpire"],
-        NewDeadline::Discard | NewDeadline::Keep => &["hset"],
+    let events: &[(&'static str, &Touched<'_>)] = match options.deadline {
+        NewDeadline::At(deadline_ms) if deadline_ms <= now_ms => &[("hset", &set), ("hdel", &set)],
+        NewDeadline::At(_) => &[("hset", &set), ("hexpire", &set)],
+        NewDeadline::Discard | NewDeadline::Keep => &[("hset", &set)],
     };
-    outcome.tell(cx, key, events);
+    Outcome { expired, is_gone }.tell(cx, key, events);
     cx.reply.integer(is_set.into());
     Ok(())
 }

@@ -178,7 +178,7 @@ fn pfcount(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         None => {
             let count = hyperloglog::count(string)?;
             edit(cx, found, |string| hyperloglog::keep_count(string, count))?;
-            cx.changed(key, "pfcount");
+            cx.changed_silently(key);
             count
         }
     };
@@ -241,7 +241,7 @@ fn pfdebug(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
 fn make_dense(cx: &mut Cx<'_>, key: &[u8], found: Found) -> Result<bool, Error> {
     let changed = edit(cx, found, hyperloglog::to_dense)??;
     if changed {
-        cx.changed(key, "pfadd");
+        cx.changed_silently(key);
     }
     Ok(changed)
 }

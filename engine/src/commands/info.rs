@@ -10,6 +10,7 @@ use super::spec::{Command, Flags, Group};
 use super::table::table;
 use crate::args::Args;
 use crate::error::Error;
+use crate::session::Topic;
 
 /// The version of Redis whose behaviour this server has; clients choose commands by it.
 pub const REDIS_VERSION: &str = "7.0.15";
@@ -215,7 +216,9 @@ fn stats(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.zeros(&["total_eviction_exceeded_time", "current_eviction_exceeded_time"]);
     lines.field("keyspace_hits", stats.hits);
     lines.field("keyspace_misses", stats.misses);
-    lines.zeros(&["pubsub_channels", "pubsub_patterns", "pubsubshard_channels"]);
+    lines.field("pubsub_channels", state.pubsub.count(Topic::Channel));
+    lines.field("pubsub_patterns", state.pubsub.count(Topic::Pattern));
+    lines.field("pubsubshard_channels", state.pubsub.count(Topic::ShardChannel));
     lines.zeros(&["latest_fork_usec", "total_forks", "migrate_cached_sockets"]);
     lines.zeros(&["slave_expires_tracked_keys", "active_defrag_hits", "active_defrag_misses"]);
     lines.zeros(&["active_defrag_key_hits", "active_defrag_key_misses"]);

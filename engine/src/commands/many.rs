@@ -165,11 +165,16 @@ fn msetex(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     for (pair, key) in keys().enumerate() {
         let value = NewValue::String(args.at(3 + 2 * pair));
         match cx.find(key) {
-            Some(found) if matches!(ttl, NewTtl::Keep) => cx.replace_value(found, value),
-            Some(found) => cx.replace(found, value, deadline),
+            Some(found) if matches!(ttl, NewTtl::Keep) => {
+                cx.overwrite(key, found, value, cx.deadline(found));
+            }
+            Some(found) => cx.overwrite(key, found, value, deadline),
             None => cx.add(key, value, deadline),
         }
         cx.changed(key, "set");
+        if deadline.is_some() {
+            cx.also(key, "expire");
+        }
     }
     cx.reply.integer(1);
     Ok(())

@@ -52,6 +52,8 @@ mod many;
 mod memory;
 mod object;
 mod process;
+mod pubsub;
+mod pubsub_info;
 mod raw_string;
 mod scan;
 mod scan_collection;
@@ -130,6 +132,8 @@ const FAMILIES: &[&[Command]] = &[
     hyperloglog::COMMANDS,
     geo::COMMANDS,
     geo_search::COMMANDS,
+    pubsub::COMMANDS,
+    pubsub_info::COMMANDS,
     generic::COMMANDS,
     expire::COMMANDS,
     scan::COMMANDS,

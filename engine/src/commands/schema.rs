@@ -45,6 +45,8 @@ pub enum Schema {
     Tuple(Vec<Self>),
     /// One of these.
     Either(Vec<Self>),
+    /// No reply, but one or more messages out of band.
+    Messages(Box<Self>),
 }
 
 /// A schema is not in the notation: what is wrong, and at which byte.
@@ -71,6 +73,11 @@ impl Schema {
     /// Attributes and messages out of band may come before it.
     pub fn fits(&self, protocol: Protocol, bytes: &[u8]) -> bool {
         let reply = Bytes { bytes, protocol };
+        if let Self::Messages(message) = self
+            && reply.messages(message) == Some(bytes.len())
+        {
+            return true;
+        }
         reply.body(0).is_some_and(|at| {
             bytes.get(at) == Some(&b'-') && reply.skip(at) == Some(bytes.len())
                 || reply.end(self, at) == Some(bytes.len())
@@ -170,6 +177,7 @@ impl Notation<'_> {
             b"null" => Schema::Null,
             b"verbatim" => Schema::Verbatim,
             b"array" => Schema::Array(Box::new(self.parameter()?)),
+            b"messages" => Schema::Messages(Box::new(self.parameter()?)),
             b"set" => Schema::Set(Box::new(self.parameter()?)),
             b"map" => {
                 self.take(b'<', "`<`")?;
@@ -245,13 +253,28 @@ impl<'a> Bytes<'a> {
                 let (len, at) = self.pairs(at)?;
                 (0..len).try_fold(at, |at, _| self.end(&pair.1, self.end(&pair.0, at)?))
             }
-            Schema::Tuple(parts) => {
-                let (len, at) = self.count(at, b'*')?;
-                let fits = len == parts.len();
-                fits.then(|| parts.iter().try_fold(at, |at, part| self.end(part, at)))?
-            }
+            Schema::Tuple(parts) => self.tuple(b'*', parts, at),
             Schema::Either(kinds) => kinds.iter().find_map(|kind| self.end(kind, at)),
+            // They are no value: a command has them instead of a reply.
+            Schema::Messages(_) => None,
         }
+    }
+
+    fn tuple(&self, kind: u8, parts: &[Schema], at: usize) -> Option<usize> {
+        let (len, at) = self.count(at, kind)?;
+        let fits = len == parts.len();
+        fits.then(|| parts.iter().try_fold(at, |at, part| self.end(part, at)))?
+    }
+
+    /// The end of one or more messages, which are tuples.
+    fn messages(&self, message: &Schema) -> Option<usize> {
+        let Schema::Tuple(parts) = message else { return None };
+        let kind = if self.is_resp3() { b'>' } else { b'*' };
+        let mut at = self.tuple(kind, parts, 0)?;
+        while at < self.bytes.len() {
+            at = self.tuple(kind, parts, at)?;
+        }
+        Some(at)
     }
 
     /// Where the reply itself begins: behind attributes and messages out of band.
@@ -419,6 +442,7 @@ mod tests {
             ("array<integer | null>", b"*2\r\n:1\r\n$-1\r\n", b"*2\r\n:1\r\n_\r\n"),
             ("[bulk, [integer]]", b"*2\r\n$0\r\n\r\n*1\r\n:1\r\n", b"*2\r\n$0\r\n\r\n*1\r\n:1\r\n"),
             ("any", b"*1\r\n*1\r\n$-1\r\n", b"%1\r\n+a\r\n~2\r\n#f\r\n(1\r\n"),
+            ("messages<[bulk]>", b"*1\r\n$1\r\na\r\n", b">1\r\n$1\r\na\r\n"),
             ("integer", b"-ERR no\r\n", b"-ERR no\r\n"),
             ("integer", b":1\r\n", b">1\r\n+x\r\n|1\r\n+a\r\n:1\r\n:1\r\n"),
         ];
@@ -432,6 +456,16 @@ mod tests {
                 assert!(!fits(schema, protocol, &[bytes, &b":1\r\n"[..]].concat()), "{schema}");
             }
         }
+    }
+
+    #[test]
+    fn there_may_be_several_messages_and_nothing_else() {
+        let schema = "messages<[bulk, integer | null]>";
+        let resp2 = b"*2\r\n$1\r\na\r\n:1\r\n*2\r\n$1\r\nb\r\n$-1\r\n";
+        let resp3 = b">2\r\n$1\r\na\r\n:1\r\n>2\r\n$1\r\nb\r\n_\r\n";
+        assert!(fits(schema, Protocol::Resp2, resp2) && fits(schema, Protocol::Resp3, resp3));
+        assert!(!fits(schema, Protocol::Resp3, resp2) && !fits(schema, Protocol::Resp2, resp3));
+        assert!(!fits(schema, Protocol::Resp3, &[resp3, &b"+OK\r\n"[..]].concat()));
     }
 
     #[test]
@@ -453,6 +487,9 @@ mod tests {
             ("[bulk, bulk]", Protocol::Resp2, b"*1\r\n$1\r\na\r\n"),
             ("any", Protocol::Resp2, b"%0\r\n"),
             ("array<integer>", Protocol::Resp2, b"*1\r\n-ERR no\r\n"),
+            ("messages<[bulk]>", Protocol::Resp2, b""),
+            ("messages<[bulk]>", Protocol::Resp3, b"*1\r\n$1\r\na\r\n"),
+            ("messages<[bulk]>", Protocol::Resp2, b"*1\r\n:1\r\n"),
         ];
         for (schema, protocol, bytes) in wrong {
             let shown = bytes.escape_ascii();

@@ -224,7 +224,8 @@ fn sort(cx: &mut Cx<'_>, args: Args<'_>, may_store: bool) -> Result<(), Error> {
     if let Some(key) = options.store {
         return store(cx, key, found, &options);
     }
-    let mut lookups = Lookups::new(&cx.state.keyspace, cx.session.db);
+    let notes_names = !cx.state.config.notify_events.is_silent();
+    let mut lookups = Lookups::new(&cx.state.keyspace, cx.session.db, notes_names);
     let chosen = choose(found, &options, &mut lookups)?;
     cx.reply.array(chosen.len() * options.gets.len().max(1));
     for element in chosen {
@@ -251,7 +252,8 @@ fn store(
     options: &Options<'_>,
 ) -> Result<(), Error> {
     let limits = Limits::new(cx.state.config.encodings.list_node_size);
-    let mut lookups = Lookups::new(&cx.state.keyspace, cx.session.db);
+    let notes_names = !cx.state.config.notify_events.is_silent();
+    let mut lookups = Lookups::new(&cx.state.keyspace, cx.session.db, notes_names);
     let mut list = List::default();
     let mut push = |element: Element<'_>| {
         let mut buffer = itoa::Buffer::new();
@@ -285,6 +287,11 @@ fn note(cx: &mut Cx<'_>, seen: &Seen) {
         let access = cx.state.access_now();
         let db = cx.state.keyspace.db_mut(cx.session.db);
         seen.used.iter().for_each(|found| db.set_access(*found, access));
+    }
+    for name in seen.missed.iter().flatten() {
+        // One that has expired is told of, too.
+        cx.find(name);
+        cx.state.notify_miss(cx.db(), name);
     }
 }
 

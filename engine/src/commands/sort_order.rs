@@ -144,7 +144,7 @@ mod tests {
 
     fn sorted(texts: &[&str], alpha: bool, descending: bool) -> Result<Vec<String>, Error> {
         let keyspace = Keyspace::new(1, Rng::new(Seed(1), "sort"));
-        let mut lookups = Lookups::new(&keyspace, 0);
+        let mut lookups = Lookups::new(&keyspace, 0, false);
         let elements = texts.iter().map(|text| crate::value::set::member(text.as_bytes()));
         let order = Order { by: None, alpha, descending };
         let sorted = Sorted::new(elements, &order, &mut lookups)?;
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn a_part_is_what_it_would_be_of_the_whole() {
         let keyspace = Keyspace::new(1, Rng::new(Seed(1), "sort"));
-        let mut lookups = Lookups::new(&keyspace, 0);
+        let mut lookups = Lookups::new(&keyspace, 0, false);
         let mut rng = Rng::new(Seed(2), "sort");
         let all: Vec<_> = (0..200).map(|_| Element::Integer(rng.below(50) as i64)).collect();
         let order = Order { by: None, alpha: false, descending: true };

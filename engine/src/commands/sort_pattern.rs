@@ -72,11 +72,14 @@ pub(super) struct Seen {
     pub(super) used: Vec<Found>,
     /// How many were not.
     pub(super) misses: u64,
+    /// Their names, if somebody may want to know them.
+    pub(super) missed: Option<Vec<Box<[u8]>>>,
 }
 
 impl<'k> Lookups<'k> {
-    pub(super) fn new(keyspace: &'k Keyspace, database: usize) -> Self {
-        Self { keyspace, database, name: Vec::new(), seen: Seen::default() }
+    pub(super) fn new(keyspace: &'k Keyspace, database: usize, notes_names: bool) -> Self {
+        let seen = Seen { missed: notes_names.then(Vec::new), ..Seen::default() };
+        Self { keyspace, database, name: Vec::new(), seen }
     }
 
     /// The value of an entry.
@@ -108,6 +111,9 @@ impl<'k> Lookups<'k> {
         let found = found.filter(|&found| !self.keyspace.is_expired(self.database, found));
         let Some(found) = found else {
             self.seen.misses += 1;
+            if let Some(missed) = &mut self.seen.missed {
+                missed.push(self.name.as_slice().into());
+            }
             return None;
         };
         self.seen.used.push(found);

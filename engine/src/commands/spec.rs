@@ -51,7 +51,8 @@ pub struct Command {
     pub summary: &'static str,
     /// What its replies look like when they are not errors: `ok`, `simple`, `bulk`, `integer`,
     /// `double`, `boolean`, `null`, `verbatim`, `any`, `array<T>`, `set<T>`, `map<K, V>`, tuples
-    /// `[A, B]`, alternatives `A | B`; in the words of [`crate::resp::Reply`].
+    /// `[A, B]`, alternatives `A | B`; in the words of [`crate::resp::Reply`]. `messages<T>`: no
+    /// reply, but one or more messages out of band.
     pub reply: &'static str,
     /// The function.
     pub run: Handler,
@@ -128,6 +129,8 @@ impl Flags {
     pub const TOUCHES_ARBITRARY_KEYS: Self = Self(1 << 15);
     /// May write although it is not a write (PUBLISH).
     pub const MAY_REPLICATE: Self = Self(1 << 16);
+    /// Allowed to a client of RESP2 that has subscribed to something.
+    pub const SUBSCRIBED: Self = Self(1 << 20);
     /// Not in the log of slow commands.
     pub const SKIP_SLOWLOG: Self = Self(1 << 19);
     /// Runs at once also inside MULTI.
@@ -195,6 +198,8 @@ pub enum Group {
     HyperLogLog,
     /// Sorted sets as places on a sphere.
     Geo,
+    /// Publishing and subscribing.
+    PubSub,
     /// Connections.
     Connection,
     /// Several commands as one.
@@ -217,6 +222,7 @@ impl Group {
             Self::Bitmap => "bitmap",
             Self::HyperLogLog => "hyperloglog",
             Self::Geo => "geo",
+            Self::PubSub => "pubsub",
             Self::Connection => "connection",
             Self::Transactions => "transactions",
             Self::Server => "server",
@@ -238,7 +244,8 @@ impl Group {
             Self::Geo => Some("geo"),
             Self::Connection => Some("connection"),
             Self::Transactions => Some("transaction"),
-            Self::Server => None,
+            // Its category goes by the flag.
+            Self::PubSub | Self::Server => None,
         }
     }
 }

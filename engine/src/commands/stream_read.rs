@@ -212,6 +212,9 @@ fn xread(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let start = cx.reply.out.len();
     let mut served = 0;
     for (number, &(found, wants)) in wanted.iter().enumerate() {
+        if !cx.retry {
+            cx.count_read(options.key(args, number), found.is_some());
+        }
         let Some(found) = found else { continue };
         let log = cx.state.keyspace.db(cx.session.db).value(found).stream()?.log();
         let Some(last) = log.last_entry_id() else { continue };
@@ -279,6 +282,9 @@ fn xreadgroup(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let (mut served, mut alarms) = (0, Vec::new());
     for (number, &(found, after)) in wanted.iter().enumerate() {
         let key = options.key(args, number);
+        if !cx.retry {
+            cx.count_read(key, true);
+        }
         let outcome = cx.edit_found(found, |cx, stream: &mut Stream| {
             stream.edit_group(group, |log, group| reading.run(cx.reply, log, group, key, after))
         })?;

@@ -229,11 +229,16 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         return Ok(());
     }
     match found {
-        Some(found) if matches!(options.ttl, NewTtl::Keep) => cx.replace_value(found, value),
-        Some(found) => cx.replace(found, value, deadline),
+        Some(found) if matches!(options.ttl, NewTtl::Keep) => {
+            cx.overwrite(key, found, value, cx.deadline(found));
+        }
+        Some(found) => cx.overwrite(key, found, value, deadline),
         None => cx.add(key, value, deadline),
     }
     cx.changed(key, "set");
+    if deadline.is_some() {
+        cx.also(key, "expire");
+    }
     if !options.returns_old {
         cx.reply.ok();
     }
@@ -257,6 +262,7 @@ fn setex(cx: &mut Cx<'_>, args: Args<'_>, expiry: Expiry<'_>) -> Result<(), Erro
     let deadline = expiry.deadline(cx)?;
     cx.set(args.at(1), NewValue::String(args.at(3)), Some(deadline));
     cx.changed(args.at(1), "set");
+    cx.also(args.at(1), "expire");
     cx.reply.ok();
     Ok(())
 }
@@ -265,7 +271,7 @@ fn setex(cx: &mut Cx<'_>, args: Args<'_>, expiry: Expiry<'_>) -> Result<(), Erro
 fn getset(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let (key, value) = (args.at(1), NewValue::String(args.at(2)));
     match reply_value(cx, key)? {
-        Some(found) => cx.replace(found, value, None),
+        Some(found) => cx.overwrite(key, found, value, None),
         None => cx.add(key, value, None),
     }
     cx.changed(key, "set");

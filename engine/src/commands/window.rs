@@ -183,10 +183,17 @@ fn finish(
     // The entry may have moved when it was stored.
     let Some(found) = cx.find(key) else { return };
     let kept = options.only_without_ttl && cx.deadline(found).is_some();
-    if options.persist || deadline.is_some() && !kept {
+    let had_deadline = cx.deadline(found).is_some();
+    let changes = options.persist || deadline.is_some() && !kept;
+    if changes {
         cx.set_deadline(found, deadline);
     }
     cx.changed(key, event);
+    if changes && deadline.is_some() {
+        cx.also(key, "expire");
+    } else if changes && had_deadline {
+        cx.also(key, "persist");
+    }
 }
 
 /// A float of more precision than a double.

@@ -3,7 +3,7 @@
 use super::memory;
 use super::parameter::{Grammar, Source};
 use super::value::Value;
-use super::{OutputLimit, OutputLimits, rewrite};
+use super::{EventClasses, OutputLimit, OutputLimits, rewrite};
 use crate::value::number::{format_double, parse_integer};
 
 /// One directive with all the words.
@@ -113,23 +113,21 @@ pub(super) fn output_limits_value(limits: &OutputLimits) -> Value {
     Value::Words(words)
 }
 
-/// `notify-keyspace-events`: letters, `A` for most of them; spelled in one order.
+/// `notify-keyspace-events`: letters; spelled in one order.
 pub(super) static EVENTS: Grammar = Grammar {
     parse: |_, words, _| {
-        const ALL: &str = "g$lshzxetd";
-        const ORDER: &str = "g$lshzxetdKEmn";
         let given = words.first().copied().unwrap_or_default();
-        if given.chars().any(|letter| letter != 'A' && !ORDER.contains(letter)) {
-            return Err("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".to_owned());
-        }
-        let all = given.contains('A') || ALL.chars().all(|letter| given.contains(letter));
-        let rest = ORDER
-            .chars()
-            .filter(|&letter| given.contains(letter) && !(all && ALL.contains(letter)));
-        Ok(Value::Text(all.then_some('A').into_iter().chain(rest).collect()))
+        let classes = EventClasses::parse(given)
+            .ok_or("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")?;
+        Ok(Value::Text(classes.spell()))
     },
     lines: one_line,
 };
+
+/// The classes that such a value names.
+pub(super) fn event_classes(value: &Value) -> EventClasses {
+    EventClasses::parse(value.text()).unwrap_or_default()
+}
 
 /// `oom-score-adj-values` of primary, replica and background children.
 pub(super) static OOM_SCORES: Grammar = Grammar {

@@ -5,6 +5,7 @@
 
 mod change;
 mod encodings;
+mod events;
 mod grammar;
 pub mod memory;
 pub mod parameter;
@@ -21,6 +22,7 @@ use crate::planted::PlantedBug;
 use crate::time::TtlClock;
 pub use change::Refusal;
 pub use encodings::{EncodingNames, Encodings};
+pub use events::EventClasses;
 use parameter::{Actor, Flags, Parameter, Source};
 pub use rewrite::spelled;
 pub use table::PARAMETERS;
@@ -35,6 +37,10 @@ pub struct Config {
     pub proto_max_bulk_len: u64,
     /// Most bytes that one client may have sent and not had taken, in bytes.
     pub client_query_buffer_limit: u64,
+    /// Most channels and patterns that one client may subscribe to.
+    pub client_subscriptions_max: usize,
+    /// Which changes of keys are published.
+    pub notify_events: EventClasses,
     /// Most connections at a time.
     pub maxclients: usize,
     /// Close connections that were idle for this many seconds; 0: never.
@@ -79,6 +85,8 @@ impl Default for Config {
             databases: 16,
             proto_max_bulk_len: 512 << 20,
             client_query_buffer_limit: 1 << 30,
+            client_subscriptions_max: 1_000_000,
+            notify_events: EventClasses::default(),
             maxclients: 10_000,
             timeout_secs: 0,
             requirepass: String::new(),

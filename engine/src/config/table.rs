@@ -66,6 +66,10 @@ pub static PARAMETERS: &[Parameter] = &[
         |c| Value::Integer(c.client_query_buffer_limit.into()),
         |c, v| c.client_query_buffer_limit = v.unsigned(),
     ),
+    Parameter::integer("client-subscriptions-max", 1, INT_MAX, "1000000").field(
+        |c| Value::Integer(c.client_subscriptions_max as i128),
+        |c, v| c.client_subscriptions_max = v.size(),
+    ),
     Parameter::flag("cluster-allow-pubsubshard-when-down", "yes"),
     Parameter::flag("cluster-allow-reads-when-down", "no"),
     Parameter::flag("cluster-allow-replica-migration", "yes"),
@@ -185,7 +189,8 @@ pub static PARAMETERS: &[Parameter] = &[
     Parameter::integer("min-replicas-max-lag", 0, INT_MAX, "10").alias("min-slaves-max-lag"),
     Parameter::integer("min-replicas-to-write", 0, INT_MAX, "0").alias("min-slaves-to-write"),
     Parameter::flag("no-appendfsync-on-rewrite", "no"),
-    Parameter::special("notify-keyspace-events", &EVENTS, ""),
+    Parameter::special("notify-keyspace-events", &EVENTS, "")
+        .field(|c| Value::Text(c.notify_events.spell()), |c, v| c.notify_events = event_classes(v)),
     Parameter::choice("oom-score-adj", &["no", "yes", "relative", "absolute"], "no"),
     Parameter::words("oom-score-adj-values", &OOM_SCORES, "0 200 800"),
     Parameter::text("pidfile", "").immutable().driver(),

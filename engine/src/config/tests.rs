@@ -116,6 +116,9 @@ fn values_are_spelled_as_config_get_does() {
     check("notify-keyspace-events", &["KEA"], Ok("AKE"));
     check("notify-keyspace-events", &["gKlshzxetd"], Ok("glshzxetdK"));
     check("notify-keyspace-events", &["$lKEx"], Ok("$lxKE"));
+    check("notify-keyspace-events", &["mEKn"], Ok("nKEm"));
+    check("notify-keyspace-events", &["KEAn"], Ok("AnKE"));
+    check("notify-keyspace-events", &["VcITSoK"], Ok("ocKSTIV"));
     check("notify-keyspace-events", &[""], Ok(""));
     check("shutdown-on-sigterm", &["now", "nosave"], Ok("nosave now"));
     check("shutdown-on-sigterm", &["default now"], Ok("now"));

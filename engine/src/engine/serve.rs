@@ -83,6 +83,8 @@ impl Engine {
         session.blocked = blocked;
         session.keys_wait = Some(keys_wait);
         self.state.waits.end(session);
+        let sessions = &mut self.state.sessions;
+        sessions.collect_mail(session.id, session.protocol, &mut session.outbox);
         self.go_on(session, fx);
     }
 

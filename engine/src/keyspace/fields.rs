@@ -76,7 +76,8 @@ impl Keyspace {
         &mut self,
         index: usize,
         left: &mut usize,
-        expired: &mut impl FnMut(usize, &[u8], &'static str),
+        wants_names: bool,
+        expired: &mut impl FnMut(usize, &[u8], &'static str, &[Vec<u8>]),
     ) {
         while *left > 0
             && let Some((deadline_ms, found)) = self.databases[index].first_fields()
@@ -85,13 +86,15 @@ impl Keyspace {
             let access = self.databases[index].access(found);
             let mut hash: Hash =
                 self.hand_out(index, found).expect("only hashes have fields with deadlines");
-            let count = hash.remove_due(self.now.0, *left);
+            let mut names = Vec::new();
+            let wanted = wants_names.then_some(&mut names);
+            let count = hash.remove_due(self.now.0, *left, wanted);
             *left -= count;
             self.stats.expired_fields += count as u64;
             let key = self.databases[index].key(found);
-            expired(index, key, "hexpired");
+            expired(index, key, "hexpired", &names);
             if hash.is_empty() {
-                expired(index, key, "del");
+                expired(index, key, "del", &[]);
             }
             self.put_back(index, found, hash, access);
         }

@@ -349,11 +349,13 @@ impl Keyspace {
 
     /// Deletes up to `budget` entries and fields whose deadline has passed, in order of their
     /// deadlines, or does other pieces of the wheels' work. `expired` is told of each database and
-    /// key and of what happened, in the words of keyspace events.
+    /// key and of what happened, in the words of keyspace events, and of which fields if it
+    /// `wants_names` of them.
     pub fn expire_some(
         &mut self,
         budget: usize,
-        mut expired: impl FnMut(usize, &[u8], &'static str),
+        wants_names: bool,
+        mut expired: impl FnMut(usize, &[u8], &'static str, &[Vec<u8>]),
     ) {
         let past = UnixMillis(self.now.0.saturating_sub(1));
         let mut left = budget;
@@ -364,7 +366,7 @@ impl Keyspace {
                     DbTurn::Moved => {}
                     DbTurn::Due(found) => {
                         let db = &self.databases[index];
-                        expired(index, db.key(found), "expired");
+                        expired(index, db.key(found), "expired", &[]);
                         let deadline = db.deadline(found).unwrap_or(past);
                         self.stats.lag_ms = past.0.saturating_sub(deadline.0);
                         self.stats.lag_ms_max = self.stats.lag_ms_max.max(self.stats.lag_ms);
@@ -374,7 +376,7 @@ impl Keyspace {
                 }
                 left -= 1;
             }
-            self.expire_fields(index, &mut left, &mut expired);
+            self.expire_fields(index, &mut left, wants_names, &mut expired);
         }
     }
 

@@ -73,8 +73,14 @@ impl Big {
         true
     }
 
-    /// Takes up to so many fields out whose deadlines have passed; returns how many.
-    pub(super) fn remove_due(&mut self, now_ms: u64, count_max: usize) -> usize {
+    /// Takes up to so many fields out whose deadlines have passed; returns how many, and adds their
+    /// names to `names`.
+    pub(super) fn remove_due(
+        &mut self,
+        now_ms: u64,
+        count_max: usize,
+        mut names: Option<&mut Vec<Vec<u8>>>,
+    ) -> usize {
         let mut removed = 0;
         while removed < count_max
             && let Some((&(deadline_ms, hash), _)) = self.deadlines.first_key_value()
@@ -85,6 +91,9 @@ impl Big {
             let name = entry.expect("a deadline in the order is of a field").key().to_vec();
             self.remove(&Encoded::string(&name));
             removed += 1;
+            if let Some(names) = &mut names {
+                names.push(name);
+            }
         }
         removed
     }

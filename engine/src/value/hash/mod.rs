@@ -268,11 +268,17 @@ impl Hash {
             && self.remove(name)
     }
 
-    /// Takes up to so many fields out whose deadlines have passed; returns how many.
-    pub fn remove_due(&mut self, now_ms: u64, count_max: usize) -> usize {
+    /// Takes up to so many fields out whose deadlines have passed; returns how many, and adds their
+    /// names to `names`.
+    pub fn remove_due(
+        &mut self,
+        now_ms: u64,
+        count_max: usize,
+        names: Option<&mut Vec<Vec<u8>>>,
+    ) -> usize {
         match self {
-            Self::Packed(bytes) => small::remove_due(bytes, now_ms, count_max),
-            Self::Table(big) => big.remove_due(now_ms, count_max),
+            Self::Packed(bytes) => small::remove_due(bytes, now_ms, count_max, names),
+            Self::Table(big) => big.remove_due(now_ms, count_max, names),
         }
     }
 

@@ -160,8 +160,14 @@ pub(super) fn set_deadline(
     true
 }
 
-/// Takes up to so many fields out whose deadlines have passed; returns how many.
-pub(super) fn remove_due(bytes: &mut Vec<u8>, now_ms: u64, count_max: usize) -> usize {
+/// Takes up to so many fields out whose deadlines have passed; returns how many, and adds their
+/// names to `names`.
+pub(super) fn remove_due(
+    bytes: &mut Vec<u8>,
+    now_ms: u64,
+    count_max: usize,
+    mut names: Option<&mut Vec<Vec<u8>>>,
+) -> usize {
     if !is_due(first_deadline(bytes), now_ms) {
         return 0;
     }
@@ -172,6 +178,9 @@ pub(super) fn remove_due(bytes: &mut Vec<u8>, now_ms: u64, count_max: usize) -> 
         let place = Place::of_name(bytes, name);
         if removed < count_max && is_due(place.deadline(bytes), now_ms) {
             removed += 1;
+            if let Some(names) = &mut names {
+                names.push(packed::element_at(bytes, from).0.to_vec());
+            }
         } else {
             // What stays moves up, each field once.
             bytes.copy_within(from..place.end, to);

@@ -93,11 +93,15 @@ fn hashes_behave_like_maps_in_both_forms() {
             }
             if step % 97 == 0 {
                 let due = model.values().filter(|(_, at)| is_due(*at, now_ms)).count();
-                let max = rng.below(8) as usize;
-                assert_eq!(hash.remove_due(now_ms, max), due.min(max));
+                let (max, mut gone) = (rng.below(8) as usize, Vec::new());
+                assert_eq!(hash.remove_due(now_ms, max, Some(&mut gone)), due.min(max));
                 // Which of those that are due together went first is the hash's choice, but
                 // earlier ones are taken from a table before later ones.
+                let before: Vec<Vec<u8>> = model.keys().cloned().collect();
                 model.retain(|name, _| hash.reader().find(name).is_some());
+                gone.sort();
+                let left = before.into_iter().filter(|name| !model.contains_key(name));
+                assert_eq!(gone, left.collect::<Vec<_>>());
                 assert_eq!(hash.reader().len(), model.len());
                 check(&hash, &model, now_ms);
                 check(&hash.clone(), &model, now_ms);
