@@ -209,6 +209,58 @@ fn who_is_deleted_is_disconnected_after_its_last_reply() {
 }
 
 #[test]
+fn subscribers_are_closed_when_they_lose_a_channel() {
+    let (mut server, admin, _) = two_clients();
+    play(&mut server, admin, "ACL SETUSER u on nopass +@all &a &b* => OK");
+    let mut subscriber = |line: &str| {
+        let conn = server.connect();
+        server.send(conn, b"HELLO 3 AUTH u x\r\n");
+        let reply = server.send(conn, format!("{line}\r\n").as_bytes());
+        assert!(!reply.starts_with(b"-"), "{}", reply.escape_ascii());
+        conn
+    };
+    let clients = ["SUBSCRIBE a", "SUBSCRIBE bcd", "SSUBSCRIBE bcd a", "PSUBSCRIBE b*", "PING"]
+        .map(subscriber);
+    let mut closed_after = |rules: &str| {
+        play(&mut server, admin, &format!("ACL SETUSER u {rules} => OK"));
+        clients.map(|conn| server.is_closed(conn))
+    };
+    assert_eq!(closed_after("&c"), [false; 5], "nothing was lost");
+    assert_eq!(closed_after("allchannels"), [false; 5]);
+    assert_eq!(closed_after("resetchannels &a &b*"), [false; 5], "what they use was not lost");
+    assert_eq!(closed_after("resetchannels &b*"), [true, false, true, false, false]);
+    assert_eq!(closed_after("resetchannels &bcd"), [true, false, true, true, false]);
+    assert_eq!(closed_after("resetchannels"), [true, true, true, true, false]);
+    play(&mut server, admin, "PUBLISH bcd m => (integer) 0\nPUBSUB NUMPAT => (integer) 0");
+}
+
+#[test]
+fn a_subscriber_may_take_its_own_channels() {
+    let (mut server, admin, user) = two_clients();
+    play(&mut server, admin, "ACL SETUSER u on nopass +@all &a => OK");
+    server.send(user, b"HELLO 3 AUTH u x\r\nSUBSCRIBE a\r\n");
+    assert_eq!(server.send(user, b"ACL SETUSER u resetchannels\r\nPING\r\n"), b"+OK\r\n");
+    assert!(server.is_closed(user));
+}
+
+#[test]
+fn who_removes_itself_may_do_nothing_more_in_its_transaction() {
+    let (mut server, admin, user) = two_clients();
+    play(
+        &mut server,
+        admin,
+        "SET k v => OK
+         ACL SETUSER u on nopass +@all ~* db=1 => OK
+         ACL SETUSER default >pw => OK",
+    );
+    play(&mut server, user, "AUTH u x => OK");
+    let reply = server.send(user, b"MULTI\r\nACL DELUSER u\r\nGET k\r\nEXEC\r\n");
+    let end = b"*2\r\n:1\r\n-NOAUTH Authentication required.\r\n";
+    assert!(reply.ends_with(end), "{}", reply.escape_ascii());
+    assert!(server.is_closed(user));
+}
+
+#[test]
 fn a_user_that_is_changed_is_what_it_is_from_the_next_command_on() {
     let (mut server, admin, user) = two_clients();
     play(&mut server, admin, "ACL SETUSER u on nopass +get ~* => OK");

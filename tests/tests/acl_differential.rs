@@ -157,6 +157,29 @@ ACL SETUSER alice %~a
 ACL SETUSER alice "~a b"
 ACL LIST
 ACL LOG RESET
+ACL SETUSER alice reset on nopass +@pubsub resetchannels &news.* &exact
+2>AUTH alice x
+2>PUBLISH news.a m
+2>PUBLISH other m
+2>SPUBLISH exact m
+2>SPUBLISH other m
+2>SUBSCRIBE exact other
+2>SUBSCRIBE other exact
+2>PSUBSCRIBE news.a
+2>PSUBSCRIBE news.x*
+2>PSUBSCRIBE news.* other
+2>SSUBSCRIBE other
+2>PUBSUB CHANNELS
+ACL DRYRUN alice SUBSCRIBE exact news.b
+ACL DRYRUN alice PSUBSCRIBE news.*
+ACL DRYRUN alice PSUBSCRIBE exact news.* x
+ACL DRYRUN alice SPUBLISH exact m
+ACL DRYRUN alice UNSUBSCRIBE other
+ACL SETUSER alice (&other +publish)
+2>PUBLISH other m
+2>SPUBLISH other m
+ACL LOG
+ACL LOG RESET
 ACL SETUSER alice reset on nopass +multi +exec +get +incr +discard ~a
 2>AUTH alice x
 2>MULTI
