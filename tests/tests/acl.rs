@@ -456,6 +456,24 @@ fn random_passwords_come_from_the_secret() {
 }
 
 #[test]
+fn a_category_is_spelled_as_itself() {
+    let (mut server, admin, _) = two_clients();
+    let categories = server.line(admin, "ACL CAT");
+    for category in categories.elements() {
+        let category = String::from_utf8_lossy(category.bytes()).into_owned();
+        if server.line(admin, &format!("ACL CAT {category}")).elements().is_empty() {
+            continue;
+        }
+        for rules in [format!("+@all -@{category}"), format!("-@all +@{category}")] {
+            server.check(admin, &format!("ACL SETUSER u reset {rules}"), "OK");
+            let user = server.line(admin, "ACL GETUSER u");
+            let shown = String::from_utf8_lossy(user.elements()[5].bytes()).into_owned();
+            assert_eq!(shown, rules);
+        }
+    }
+}
+
+#[test]
 fn limits_hold() {
     let (mut server, admin, _) = two_clients();
     let words = |rules: Vec<String>| {
