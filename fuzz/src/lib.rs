@@ -46,7 +46,7 @@ pub fn cutting_does_not_matter(input: &Cuts<'_>) {
 }
 
 /// Commands that tell how many steps there were or how much was received: cutting shows in them.
-const REPORTS_ON_ITSELF: [&[u8]; 4] = [b"info", b"client", b"memory", b"debug"];
+const REPORTS_ON_ITSELF: [&[u8]; 5] = [b"info", b"client", b"memory", b"debug", b"acl"];
 
 fn contains_in_any_case(bytes: &[u8], word: &[u8]) -> bool {
     bytes.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
