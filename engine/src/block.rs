@@ -403,10 +403,10 @@ fn kind_at(keyspace: &mut Keyspace, db: usize, key: &[u8]) -> Option<Kind> {
 }
 
 fn kind_of(value: Value<'_>) -> Option<Kind> {
-    match value.type_name() {
-        "list" => Some(Kind::List),
-        "zset" => Some(Kind::Zset),
-        "stream" => Some(Kind::Stream),
-        _ => None,
+    match value {
+        Value::List(_) => Some(Kind::List),
+        Value::Zset(_) => Some(Kind::Zset),
+        Value::Stream(_) => Some(Kind::Stream),
+        Value::Bytes(_) | Value::Integer(_) | Value::Set(_) | Value::Hash(_) => None,
     }
 }

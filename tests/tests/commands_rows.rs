@@ -25,6 +25,7 @@ const CANNOT_SUCCEED: &[(&str, &str)] = &[
     ("client|caching", "nothing is tracked"),
     ("config|rewrite", "there is no file"),
     ("restore", "no payload is drawn"),
+    ("restore-asking", "no payload is drawn"),
     ("exec", "no transaction has begun"),
     ("discard", "no transaction has begun"),
 ];

@@ -322,8 +322,10 @@ const OTHER_ARGUMENTS: &[&str] = &[
     "geohash",
     "geopos",
     "pfmerge",
-    // With what becomes of references, CLAIM, and the names that producers give to entries.
+    // With what becomes of references, CLAIM, limits over all streams, and the names that producers
+    // give to entries.
     "xadd",
+    "xread",
     "xreadgroup",
     "xtrim",
     // With polygons.

@@ -230,3 +230,23 @@ fn deadlines_of_fields_are_copied_and_moved() {
         server.engine().check_invariants();
     }
 }
+
+/// The form of RESTORE that nodes use among themselves, with payloads of the real server.
+#[test]
+fn restore_asking_does_what_restore_does() {
+    let Some(mut pair) = Pair::start("restore_asking_does_what_restore_does") else { return };
+    pair.run("CONFIG SET rdbcompression no", "settings");
+    for sample in samples() {
+        let what = sample.name;
+        let (lasting, _) = pair.make(&sample);
+        let payload = pair.real.call(&["DUMP", "s"]);
+        let words = [b"RESTORE-ASKING", &b"c"[..], b"0", payload.bytes()];
+        for expected in
+            [Value::simple("OK"), Value::error("BUSYKEY Target key name already exists.")]
+        {
+            assert_eq!(pair.real.call(&words), expected, "{what}");
+            assert_eq!(pair.server.call(pair.conn, &words), expected, "{what}");
+        }
+        assert_eq!(pair.digest("c", what), lasting, "{what}");
+    }
+}

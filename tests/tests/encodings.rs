@@ -1,7 +1,10 @@
 //! The forms of values: at which limits they change, when they come back, and that they are those
 //! of Redis 7.0.15 where OBJECT ENCODING is told to use its names.
 
-use orrery_engine::ConnId;
+use std::collections::BTreeSet;
+
+use orrery_engine::config::Access;
+use orrery_engine::{Config, ConnId, Seed};
 use orrery_tests::real_redis::RealRedis;
 use orrery_tests::resp_value::{Value, words};
 use orrery_tests::server_in_process::Server;
@@ -308,4 +311,54 @@ fn forms_are_those_of_redis_7_0() {
         let (ours, theirs) = (client.server.line(client.conn, ask), real.call(&words(ask)));
         assert_eq!(ours, theirs, "after {}", &line[..line.len().min(200)]);
     }
+}
+
+/// What DEBUG OBJECT says of the value at `k` that does not depend on time and place. A list of
+/// Redis's knows which limit it was made with; here the limit of now holds for all of them.
+fn described(reply: &Value) -> String {
+    let text = String::from_utf8(reply.bytes().to_vec()).expect("it is text");
+    let words = text.split(' ').skip_while(|word| !word.starts_with("encoding:"));
+    let is_stable = |word: &&str| !word.starts_with("lru") && !word.starts_with("ql_listpack_max");
+    words.filter(is_stable).collect::<Vec<_>>().join(" ")
+}
+
+/// Every form of every type, and how long it is in a dump. (Deleted entries of a stream, which
+/// Redis writes for as long as it has others in their block, are not there to be written here.)
+#[test]
+fn lengths_in_dumps_are_those_of_redis_7_0() {
+    let Some(redis) = RealRedis::start_with("lengths in dumps", &["--enable-debug-command", "yes"])
+    else {
+        return;
+    };
+    let mut real = redis.connect();
+    let config = Config { debug_command: Access::Yes, ..Config::default() };
+    let mut server = Server::new(config, Seed(1));
+    let conn = server.connect();
+    let settings = ["encoding-names 7.0", "rdb-version 10"];
+    settings.iter().for_each(|it| server.check(conn, &format!("CONFIG SET {it}"), "OK"));
+    let mut lines = vec!["CONFIG SET rdbcompression no".to_owned()];
+    lines.extend(lines_of_7_0());
+    let nodes =
+        ["CONFIG SET list-max-listpack-size 1 list-compress-depth 1", "DEL k", "RPUSH k a b c"];
+    let groups = [
+        "DEL k",
+        "XADD k 1-1 a b",
+        "XADD k 1-2 a c",
+        "XGROUP CREATE k g 0",
+        "XREADGROUP GROUP g me COUNT 1 STREAMS k >",
+    ];
+    lines.extend(nodes.into_iter().chain(groups).map(str::to_owned));
+    let mut seen = BTreeSet::new();
+    for line in lines {
+        let (_, _) = (real.call(&words(&line)), server.line(conn, &line));
+        let ask = "DEBUG OBJECT k";
+        let (ours, theirs) = (server.line(conn, ask), real.call(&words(ask)));
+        assert_eq!(ours.is_error(), theirs.is_error(), "{ours} {theirs}");
+        if !ours.is_error() {
+            let (ours, theirs) = (described(&ours), described(&theirs));
+            assert_eq!(ours, theirs, "after {}", &line[..line.len().min(200)]);
+            seen.insert(ours.split(' ').next().map(str::to_owned));
+        }
+    }
+    assert_eq!(seen.len(), 9, "{seen:?}");
 }

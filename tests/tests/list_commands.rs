@@ -307,7 +307,10 @@ fn random_lines_are_answered_as_by_redis() {
         let mut real = redis.connect();
         let mut server = Server::new(Config::default(), Seed(1));
         let conn = server.connect();
-        for words in [vec!["FLUSHALL"], vec!["CONFIG", "SET", "list-max-listpack-size", size]] {
+        let depth = ["0", "1", "2"][seed % 3];
+        let limits =
+            ["CONFIG", "SET", "list-max-listpack-size", size, "list-compress-depth", depth];
+        for words in [vec!["FLUSHALL"], limits.to_vec()] {
             real.call(&words);
             server.call(conn, &words);
         }

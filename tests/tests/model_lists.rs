@@ -62,6 +62,8 @@ enum Op {
     Copy(Key, Key),
     Expire(Key, i64),
     Size(usize),
+    /// `list-compress-depth`
+    Depth(u8),
     /// Time passes; the driver may oversleep.
     Wait(u64, bool),
 }
@@ -93,9 +95,10 @@ fn beginning() -> impl Strategy<Value = Vec<Op>> {
     let push = (0..3_u8, many_words()).prop_map(|(key, words)| {
         [Op::Push(Side::Right, true, key, words.clone()), Op::Push(Side::Left, true, key, words)]
     });
-    (0..SIZES.len(), prop::collection::vec(push, 0..4)).prop_map(|(size, pushes)| {
-        let ops = [Op::Size(size)].into_iter().chain(pushes.into_iter().flatten());
-        ops.collect()
+    let pushes = prop::collection::vec(push, 0..4);
+    (0..SIZES.len(), 0..3_u8, pushes).prop_map(|(size, depth, pushes)| {
+        let ops = [Op::Size(size), Op::Depth(depth)].into_iter();
+        ops.chain(pushes.into_iter().flatten()).collect()
     })
 }
 
@@ -160,6 +163,7 @@ fn second_op() -> impl Strategy<Value = Op> {
         1 => (key(), key()).prop_map(|(from, to)| Op::Copy(from, to)),
         1 => (key(), 1..3000_i64).prop_map(|(key, millis)| Op::Expire(key, millis)),
         2 => (0..SIZES.len()).prop_map(Op::Size),
+        1 => (0..3_u8).prop_map(Op::Depth),
         2 => (0..1500_u64, any::<bool>()).prop_map(|(millis, sleeps)| Op::Wait(millis, sleeps)),
     ]
 }
@@ -293,6 +297,9 @@ impl Op {
             Self::Expire(key, millis) => words(&["PEXPIRE", &name(*key), &millis.to_string()], &[]),
             Self::Size(size) => {
                 words(&["CONFIG", "SET", "list-max-listpack-size", &SIZES[*size].to_string()], &[])
+            }
+            Self::Depth(depth) => {
+                words(&["CONFIG", "SET", "list-compress-depth", &depth.to_string()], &[])
             }
             _ => vec![],
         }
@@ -472,7 +479,7 @@ impl Model {
                     Value::Integer(1)
                 }
             },
-            Op::Size(_) => Value::simple("OK"),
+            Op::Size(_) | Op::Depth(_) => Value::simple("OK"),
             _ => unreachable!("{op:?} is no command of this half"),
         })
     }

@@ -92,6 +92,69 @@ conversations! {
         XAUTOCLAIM s g bob 0 - COUNT
         XAUTOCLAIM s g bob 0 (18446744073709551615-18446744073709551615
     ";
+    reading_deleted_entries: "
+        XADD s 1-0 a 1
+        XADD s 2-0 a 2
+        XADD s 3-0 a 3
+        XGROUP CREATE s g 0
+        XREADGROUP GROUP g alice STREAMS s >
+        @sleep 100
+        XDEL s 1-0 3-0
+        # Her own list names them
+        XREADGROUP GROUP g alice STREAMS s 0
+        @sleep 100
+        # Those that are too young stay
+        XREADGROUP GROUP g bob CLAIM 250 STREAMS s >
+        XPENDING s g - + 10
+        # What is claimed is taken off the list, as XAUTOCLAIM does
+        XREADGROUP GROUP g bob CLAIM 50 STREAMS s >
+        XPENDING s g - + 10
+        XDEL s 2-0
+        @sleep 100
+        XREADGROUP GROUP g carol CLAIM 50 STREAMS s >
+        XPENDING s g
+        XINFO CONSUMERS s g
+    ";
+    limits_over_all_streams: "
+        XADD s 1-0 a 1
+        XADD s 2-0 a 2
+        XADD s 3-0 a 3
+        XADD t 1-0 a 1
+        XADD t 2-0 a 2
+        XADD u 1-0 a 1
+        # Two of the first, one of the second, none of the third
+        XREAD COUNT 2 MAXCOUNT 3 STREAMS s t u 0 0 0
+        XREAD MAXCOUNT 4 STREAMS s t u 0 0 0
+        XREAD MAXCOUNT 1 STREAMS u t + +
+        # As soon as there are so many bytes it is enough, but something comes
+        XREAD MAXSIZE 1 STREAMS s t 0 0
+        XREAD MAXSIZE 60 STREAMS s t 0 0
+        XREAD MAXSIZE 130 STREAMS s t 0 0
+        XREAD MAXCOUNT 2 MAXSIZE 1000 STREAMS s t 0 0
+        # What is held back is not delivered
+        XGROUP CREATE s g 0
+        XGROUP CREATE t g 0
+        XREADGROUP GROUP g alice MAXCOUNT 4 STREAMS s t > >
+        XPENDING s g
+        XPENDING t g
+        XREADGROUP GROUP g alice MAXSIZE 1 STREAMS s t 0 0
+        XREADGROUP GROUP g alice MAXCOUNT 3 STREAMS t s 0 0
+        @sleep 100
+        # What is claimed counts
+        XREADGROUP GROUP g bob MAXCOUNT 2 CLAIM 100 STREAMS t s > >
+        XREADGROUP GROUP g bob MAXSIZE 1 CLAIM 100 STREAMS s t > >
+        XPENDING s g - + 10
+        XPENDING t g - + 10
+        # What is refused
+        XREAD MAXCOUNT 0 STREAMS s 0
+        XREAD MAXCOUNT -1 STREAMS s 0
+        XREAD MAXCOUNT x STREAMS s 0
+        XREAD MAXSIZE 0 STREAMS s 0
+        XREAD MAXSIZE x STREAMS s 0
+        XREAD MAXCOUNT 1 COUNT 2 STREAMS s 0
+        XREAD MAXCOUNT
+        XREADGROUP GROUP g bob COUNT 3 MAXCOUNT 2 STREAMS s >
+    ";
     claiming_by_id: "
         XADD s 1-0 a 1
         XADD s 2-0 a 2

@@ -10,11 +10,13 @@ use super::debug_reload::reload;
 use super::object::{encoding_of, idle_secs_of, references_of};
 use super::spec::{Command, Flags, Group};
 use crate::args::Args;
-use crate::config::memory;
+use crate::config::{Encodings, memory};
 use crate::effects::{Effect, LogLevel};
 use crate::error::Error;
 use crate::keyspace::{NewValue, Value};
+use crate::snapshot::save;
 use crate::time::Micros;
+use crate::value::list::ListRef;
 use crate::value::number::parse_integer;
 
 /// The rows of this family.
@@ -233,11 +235,16 @@ fn index_figures(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
 /// Values have no address here that would mean anything.
 fn object(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let found = cx.find(args.at(2)).ok_or(Error::NoSuchKey)?;
+    let (encoding, encodings) = (encoding_of(cx, found), &cx.state.config.encodings);
+    let nodes = match cx.value(found) {
+        Value::List(list) if encoding == "quicklist" => node_figures(list, encodings),
+        _ => String::new(),
+    };
     let text = format!(
-        "Value at:0x0 refcount:{} encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{}",
+        "Value at:0x0 refcount:{} encoding:{encoding} serializedlength:{} lru:{} \
+         lru_seconds_idle:{}{nodes}",
         references_of(cx, found),
-        encoding_of(cx, found),
-        serialized_len(cx.value(found)),
+        serialized_len(cx.value(found), encodings),
         cx.state.keyspace.db(cx.session.db).access(found),
         idle_secs_of(cx, found)
     );
@@ -245,28 +252,24 @@ fn object(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// How long the value is in a snapshot of Redis that does not compress.
-fn serialized_len(value: Value<'_>) -> usize {
-    let len_len = |len: usize| match len {
-        0..64 => 1,
-        64..16_384 => 2,
-        _ => 5,
-    };
-    let string_len = |len: usize| len_len(len) + len;
-    match value {
-        Value::Integer(-128..=127) => 2,
-        Value::Integer(-32_768..=32_767) => 3,
-        Value::Integer(-2_147_483_648..=2_147_483_647) => 5,
-        Value::Integer(value) => string_len(value.to_string().len()),
-        Value::Bytes(bytes) => string_len(bytes.len()),
-        // Each node is a string, with its kind before it.
-        Value::List(list) => {
-            let nodes = list.parts().map(|part| 1 + string_len(part.dump_len()));
-            len_len(list.parts().count()) + nodes.sum::<usize>()
-        }
-        // Other types have no snapshot form yet.
-        _ => 0,
-    }
+/// How long the value is in a dump, without its type, version and checksum.
+fn serialized_len(value: Value<'_>, encodings: &Encodings) -> usize {
+    const TYPE_BYTES: usize = 1;
+    save(value, encodings).into_value().0.len() - TYPE_BYTES
+}
+
+/// What there is to say of the nodes of a list.
+fn node_figures(list: ListRef<'_>, encodings: &Encodings) -> String {
+    let mut bytes = 0;
+    list.for_each_part(|part| bytes += part.dump_len());
+    format!(
+        " ql_nodes:{} ql_avg_node:{:.2} ql_listpack_max:{} ql_compressed:{} \
+         ql_uncompressed_size:{bytes}",
+        list.part_count(),
+        list.len() as f64 / list.part_count() as f64,
+        encodings.list_node_size,
+        u8::from(list.compresses())
+    )
 }
 
 /// `<prefix>:<n>` holds `value:<n>`, cut or filled with zero bytes to the size.

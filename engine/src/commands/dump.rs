@@ -2,7 +2,7 @@
 
 use super::Cx;
 use super::arguments::integer;
-use super::spec::{Command, Flags, one_key};
+use super::spec::{Command, Flags, Group, one_key};
 use crate::args::Args;
 use crate::error::Error;
 use crate::snapshot::{Setting, load, save};
@@ -27,20 +27,33 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "RESTORE",
-        syntax: "key ttl:integer serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] \
-            [FREQ frequency:integer]",
-        arity: -4,
-        flags: Flags::WRITE.and(Flags::DENYOOM),
-        keys: &[one_key(&["OW", "UPDATE"])],
         categories: &["dangerous"],
         since: "2.6.0",
-        complexity: "O(N) where N is the size of the value; O(N*log(N)) for sorted sets.",
         summary: "Creates a key from bytes that DUMP gave.",
-        reply: "ok",
-        run: restore,
-        ..Command::ROW
+        ..RESTORE
+    },
+    Command {
+        name: "RESTORE-ASKING",
+        flags: RESTORE.flags.and(Flags::ASKING),
+        group: Group::Server,
+        categories: &["keyspace", "dangerous"],
+        since: "3.0.0",
+        summary: "Does what RESTORE does; for nodes that move keys among themselves.",
+        ..RESTORE
     },
 ];
+
+const RESTORE: Command = Command {
+    syntax: "key ttl:integer serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] \
+        [FREQ frequency:integer]",
+    arity: -4,
+    flags: Flags::WRITE.and(Flags::DENYOOM),
+    keys: &[one_key(&["OW", "UPDATE"])],
+    complexity: "O(N) where N is the size of the value; O(N*log(N)) for sorted sets.",
+    reply: "ok",
+    run: restore,
+    ..Command::ROW
+};
 
 /// `DUMP key`
 fn dump(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {

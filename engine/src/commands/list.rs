@@ -3,6 +3,8 @@
 //! Taking elements off has its own file ([`super::list_pop`]), and so has moving them from list to
 //! list ([`super::list_move`]).
 
+use core::ops::ControlFlow;
+
 use super::Cx;
 use super::arguments::integer;
 use super::spec::{Command, Flags, Group, one_key};
@@ -165,7 +167,8 @@ pub(super) const COMMANDS: &[Command] = &[
 
 /// The limits of the forms of lists.
 pub(super) fn limits(cx: &Cx<'_>) -> Limits {
-    let limits = Limits::new(cx.state.config.encodings.list_node_size);
+    let encodings = &cx.state.config.encodings;
+    let limits = Limits::new(encodings.list_node_size).compressing(encodings.list_compress_depth);
     match cx.state.list_element_bytes {
         Some(bytes) => limits.with_long_elements(bytes),
         None => limits,
@@ -249,9 +252,9 @@ fn index(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     };
     let list = cx.state.keyspace.db(cx.session.db).value(found).list()?;
     let index = inside(integer(args.at(2))?, list.len());
-    match index.and_then(|index| list.element(index)) {
-        Some(element) => element.reply(cx.reply),
-        None => cx.reply.null(),
+    let shown = index.and_then(|index| list.with_element(index, |it| it.reply(cx.reply)));
+    if shown.is_none() {
+        cx.reply.null();
     }
     Ok(())
 }
@@ -390,25 +393,31 @@ impl Search {
         Ok(search)
     }
 
-    /// The indexes of the elements that equal `wanted`.
-    fn matches<'a>(
-        &self,
-        list: ListRef<'a>,
-        wanted: &'a [u8],
-    ) -> impl Iterator<Item = usize> + use<'a> {
+    /// Shows the indexes of the elements that equal `wanted`.
+    fn for_each_match(&self, list: ListRef<'_>, wanted: &[u8], mut show: impl FnMut(usize)) {
         let side = if self.rank < 0 { Side::Back } else { Side::Front };
         let (len, wanted) = (list.len(), element_of(wanted));
         let looks = if self.len_max == 0 { usize::MAX } else { self.len_max };
-        let skip = usize::try_from(self.rank.unsigned_abs() - 1).unwrap_or(usize::MAX);
-        let count = match self.count {
+        let mut skip = usize::try_from(self.rank.unsigned_abs() - 1).unwrap_or(usize::MAX);
+        let mut count = match self.count {
             None => 1,
             Some(0) => usize::MAX,
             Some(count) => count,
         };
-        let elements = list.walk(side, 0, looks).enumerate();
-        let matches =
-            elements.filter(move |&(_, element)| element == wanted).skip(skip).take(count);
-        matches.map(move |(index, _)| if side == Side::Back { len - 1 - index } else { index })
+        let mut passed = 0;
+        let _: ControlFlow<()> = list.walk(side, 0, looks).try_for_each(|element| {
+            if element == wanted {
+                match skip.checked_sub(1) {
+                    Some(rest) => skip = rest,
+                    None => {
+                        show(if side == Side::Back { len - 1 - passed } else { passed });
+                        count -= 1;
+                    }
+                }
+            }
+            passed += 1;
+            if count == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
     }
 }
 
@@ -435,16 +444,20 @@ fn position(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         Some(found) => Some(cx.state.keyspace.db(cx.session.db).value(found).list()?),
         None => None,
     };
-    let mut matches = list.into_iter().flat_map(|list| search.matches(list, args.at(2)));
-    if search.count.is_some() {
-        let matches: Vec<usize> = matches.collect();
-        cx.reply.array(matches.len());
-        matches.into_iter().for_each(|index| cx.reply.count(index));
-    } else {
-        match matches.next() {
-            Some(index) => cx.reply.count(index),
-            None => cx.reply.null(),
+    let (mut first, mut all) = (None, Vec::new());
+    if let Some(list) = list {
+        search.for_each_match(list, args.at(2), |index| match search.count {
+            None => first = Some(index),
+            Some(_) => all.push(index),
+        });
+    }
+    match (search.count, first) {
+        (Some(_), _) => {
+            cx.reply.array(all.len());
+            all.into_iter().for_each(|index| cx.reply.count(index));
         }
+        (None, Some(index)) => cx.reply.count(index),
+        (None, None) => cx.reply.null(),
     }
     Ok(())
 }

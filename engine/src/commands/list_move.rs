@@ -213,8 +213,7 @@ impl HowMany {
         let len = list.reader().len();
         let count = self.count.min(len);
         let skip = if ends.from == Side::Front { 0 } else { len - count };
-        let words = list.reader().walk(Side::Front, skip, count);
-        let mut words: Vec<Vec<u8>> = words.map(|element| element.to_vec()).collect();
+        let mut words = list.reader().walk(Side::Front, skip, count).to_vecs();
         if self.one_by_one && ends.from == ends.to {
             words.reverse();
         }

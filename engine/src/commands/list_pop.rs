@@ -121,8 +121,7 @@ pub(super) fn popped(cx: &mut Cx<'_>, key: &[u8], side: Side, is_gone: bool) {
 fn pop_one(cx: &mut Cx<'_>, key: &[u8], found: Found, side: Side) -> Result<(), Error> {
     let limits = limits(cx);
     let is_gone = cx.edit_found(found, |cx, list: &mut List| {
-        let first = list.reader().walk(side, 0, 1).next();
-        first.expect("a list that is kept has elements").reply(cx.reply);
+        list.reader().walk(side, 0, 1).for_each(|element| element.reply(cx.reply));
         list.remove_end(side, 1, &limits);
         list.is_empty()
     })?;

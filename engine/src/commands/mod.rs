@@ -67,6 +67,7 @@ mod sort_pattern;
 pub mod spec;
 mod stream;
 mod stream_add;
+mod stream_budget;
 mod stream_claim;
 mod stream_group;
 mod stream_info;

@@ -176,11 +176,13 @@ fn keys(args: Args<'_>, may_store: bool) -> Result<Vec<FoundKey>, BadKeys> {
 }
 
 /// The elements in their own order, or backwards where they have an order and `descending` says so:
-/// all, or if nothing is going to be sorted only those in `range`.
+/// all, or if nothing is going to be sorted only those in `range`. A list of which parts are
+/// compressed is opened into `opened`.
 fn elements<'a>(
     value: Value<'a>,
     descending: bool,
     range: Option<Range<usize>>,
+    opened: &'a mut Option<List>,
 ) -> Box<dyn Iterator<Item = Element<'a>> + 'a> {
     match value {
         Value::Set(set) => {
@@ -190,7 +192,7 @@ fn elements<'a>(
         Value::List(list) => {
             let side = if descending { Side::Back } else { Side::Front };
             let range = range.unwrap_or(0..list.len());
-            Box::new(list.walk(side, range.start, range.len()))
+            Box::new(list.open(opened).elements(side, range.start, range.len()))
         }
         Value::Zset(zset) => {
             let range = range.unwrap_or(0..zset.len());
@@ -225,8 +227,9 @@ fn sort(cx: &mut Cx<'_>, args: Args<'_>, may_store: bool) -> Result<(), Error> {
         return store(cx, key, found, &options);
     }
     let notes_names = !cx.state.config.notify_events.is_silent();
+    let mut opened = None;
     let mut lookups = Lookups::new(&cx.state.keyspace, cx.session.db, notes_names);
-    let chosen = choose(found, &options, &mut lookups)?;
+    let chosen = choose(found, &options, &mut lookups, &mut opened)?;
     cx.reply.array(chosen.len() * options.gets.len().max(1));
     for element in chosen {
         if options.gets.is_empty() {
@@ -251,15 +254,17 @@ fn store(
     found: Option<Found>,
     options: &Options<'_>,
 ) -> Result<(), Error> {
-    let limits = Limits::new(cx.state.config.encodings.list_node_size);
+    let encodings = &cx.state.config.encodings;
+    let limits = Limits::new(encodings.list_node_size).compressing(encodings.list_compress_depth);
     let notes_names = !cx.state.config.notify_events.is_silent();
+    let mut opened = None;
     let mut lookups = Lookups::new(&cx.state.keyspace, cx.session.db, notes_names);
     let mut list = List::default();
     let mut push = |element: Element<'_>| {
         let mut buffer = itoa::Buffer::new();
         list.push(Side::Back, iter::once(element.bytes(&mut buffer)), &limits);
     };
-    for element in choose(found, options, &mut lookups)? {
+    for element in choose(found, options, &mut lookups, &mut opened)? {
         if options.gets.is_empty() {
             push(element);
         }
@@ -300,13 +305,14 @@ fn choose<'a>(
     found: Option<Found>,
     options: &Options<'_>,
     lookups: &mut Lookups<'a>,
+    opened: &'a mut Option<List>,
 ) -> Result<Vec<Element<'a>>, Error> {
     let Some(value) = found.map(|found| lookups.value(found)) else { return Ok(Vec::new()) };
     let range = options.range(len(value)?);
     match options.order(matches!(value, Value::Set(_))) {
-        None => Ok(elements(value, options.descending, Some(range)).collect()),
+        None => Ok(elements(value, options.descending, Some(range), opened).collect()),
         Some(order) => {
-            let all = elements(value, false, None);
+            let all = elements(value, false, None, opened);
             Ok(Sorted::new(all, &order, lookups)?.range(range))
         }
     }

@@ -138,6 +138,9 @@ impl Flags {
     /// Runs the queued commands, and does whatever they do.
     pub const RUNS_QUEUED: Self = Self(1 << 18);
 
+    /// Served for a slot that is moving here, without ASKING before it.
+    pub const ASKING: Self = Self(1 << 20);
+
     /// Both sets of flags.
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
@@ -155,7 +158,7 @@ impl Flags {
         Self::NAMES.iter().filter(|(flag, _)| self.has(*flag)).map(|&(_, name)| name).collect()
     }
 
-    const NAMES: [(Self, &'static str); 16] = [
+    const NAMES: [(Self, &'static str); 17] = [
         (Self::WRITE, "write"),
         (Self::READONLY, "readonly"),
         (Self::DENYOOM, "denyoom"),
@@ -166,6 +169,7 @@ impl Flags {
         (Self::LOADING, "loading"),
         (Self::STALE, "stale"),
         (Self::SKIP_SLOWLOG, "skip_slowlog"),
+        (Self::ASKING, "asking"),
         (Self::FAST, "fast"),
         (Self::NO_AUTH, "no_auth"),
         (Self::MAY_REPLICATE, "may_replicate"),

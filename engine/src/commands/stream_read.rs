@@ -5,9 +5,10 @@
 use super::Cx;
 use super::arguments::{integer, until_after_millis};
 use super::spec::{Begin, Command, Find, Flags, KeySpec};
+use super::stream_budget::Budget;
 use super::stream_words::{
-    ROW, changed_silently, close_array, close_pairs, open_pair, quoted, reply_entries, reply_entry,
-    reply_fields, reply_id, stream_at, strict_id, wake,
+    ROW, changed_silently, close_array, close_pairs, open_pair, quoted, reply_entry, reply_fields,
+    reply_id, stream_at, strict_id, wake,
 };
 use crate::args::Args;
 use crate::error::Error;
@@ -16,7 +17,9 @@ use crate::resp::Reply;
 use crate::session::{Kind, TimedOut, WaitFor};
 use crate::time::{Instant, UnixMillis};
 use crate::value::number::parse_integer;
-use crate::value::stream::{Claim, ConsumerNumber, Deliveries, Group, Log, Stream, StreamId};
+use crate::value::stream::{
+    Claim, ConsumerNumber, Deliveries, Entry, Group, Log, Stream, StreamId,
+};
 
 /// Entries that a client gets at most that has waited for them and said no number, as in Redis.
 const WAITED_COUNT: usize = 1000;
@@ -31,7 +34,8 @@ const GROUP_ENTRIES_BY_KEY: &str = "array<[bulk, array<[bulk, array<bulk> | null
 pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "XREAD",
-        syntax: "[COUNT count] [BLOCK milliseconds] STREAMS key [key ...] id [id ...]",
+        syntax: "[COUNT count] [MAXCOUNT maxcount:integer] [MAXSIZE maxsize:integer] \
+            [BLOCK milliseconds] STREAMS key [key ...] id [id ...]",
         arity: -4,
         flags: Flags::READONLY.and(Flags::BLOCKING),
         keys: &[KeySpec {
@@ -47,8 +51,9 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "XREADGROUP",
-        syntax: "GROUP group consumer [COUNT count] [BLOCK milliseconds] \
-            [CLAIM min-idle-time:integer] [NOACK] STREAMS key [key ...] id [id ...]",
+        syntax: "GROUP group consumer [COUNT count] [MAXCOUNT maxcount:integer] \
+            [MAXSIZE maxsize:integer] [BLOCK milliseconds] [CLAIM min-idle-time:integer] [NOACK] \
+            STREAMS key [key ...] id [id ...]",
         arity: -7,
         flags: Flags::WRITE.and(Flags::BLOCKING),
         keys: &[KeySpec {
@@ -69,6 +74,9 @@ pub(super) const COMMANDS: &[Command] = &[
 struct Options<'a> {
     /// `None`: all.
     count: Option<usize>,
+    /// Of all streams together.
+    count_in_all: Option<usize>,
+    bytes_in_all: Option<usize>,
     /// Whether to wait, and until when.
     block: Option<Option<Instant>>,
     /// Group and consumer.
@@ -99,6 +107,10 @@ impl<'a> Options<'a> {
         if is_group && options.reader.is_none() {
             return Err(Error::fixed("ERR Missing GROUP option for XREADGROUP"));
         }
+        if options.count_in_all.is_some_and(|in_all| options.count.is_some_and(|it| it > in_all)) {
+            let text = "ERR MAXCOUNT must be greater than or equal to COUNT";
+            return Err(Error::fixed(text));
+        }
         Ok(options)
     }
 
@@ -122,6 +134,14 @@ impl<'a> Options<'a> {
             Some(word) if args.is(index, "COUNT") => {
                 let count = usize::try_from(integer(word)?).unwrap_or(0);
                 self.count = Some(count).filter(|&count| count > 0);
+                Ok(2)
+            }
+            Some(word) if args.is(index, "MAXCOUNT") => {
+                self.count_in_all = Some(limit(word, "ERR MAXCOUNT must be positive")?);
+                Ok(2)
+            }
+            Some(word) if args.is(index, "MAXSIZE") => {
+                self.bytes_in_all = Some(limit(word, "ERR MAXSIZE must be positive")?);
                 Ok(2)
             }
             Some(_) if args.is(index, "STREAMS") => {
@@ -157,6 +177,10 @@ impl<'a> Options<'a> {
         args.at(self.keys_at + self.keys + number)
     }
 
+    fn budget(&self, reply: &Reply) -> Budget {
+        Budget::new(reply, self.count_in_all, self.bytes_in_all)
+    }
+
     /// How many entries of each stream are wanted now.
     fn count(&self, cx: &Cx<'_>) -> usize {
         let count = self.count.or_else(|| cx.retry.then_some(WAITED_COUNT));
@@ -178,6 +202,12 @@ const UNBALANCED: Error = Error::fixed(
     "ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.",
 );
 
+/// A number above zero, or an error of this text.
+fn limit(word: &[u8], text: &'static str) -> Result<usize, Error> {
+    let number = usize::try_from(integer(word)?).ok();
+    number.filter(|&number| number > 0).ok_or_else(|| Error::fixed(text))
+}
+
 fn min_idle(word: &[u8]) -> Result<u64, Error> {
     let millis = parse_integer(word).ok_or(Error::fixed("ERR min-idle-time is not an integer"))?;
     u64::try_from(millis).map_err(|_| Error::fixed("ERR min-idle-time must be a positive integer"))
@@ -191,7 +221,7 @@ enum Wanted {
     Last,
 }
 
-/// `XREAD [COUNT count] [BLOCK milliseconds] STREAMS key [key ...] id [id ...]`
+/// `XREAD [...] STREAMS key [key ...] id [id ...]`
 fn xread(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let options = Options::parse(cx, args, false)?;
     let mut wanted = Vec::with_capacity(options.keys);
@@ -209,9 +239,13 @@ fn xread(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         wanted.push((found.filter(|_| stream.is_some()), wants));
     }
     let count = options.count(cx);
+    let mut budget = options.budget(cx.reply);
     let start = cx.reply.out.len();
     let mut served = 0;
     for (number, &(found, wants)) in wanted.iter().enumerate() {
+        if budget.is_spent(cx.reply) {
+            break;
+        }
         if !cx.retry {
             cx.count_read(options.key(args, number), found.is_some());
         }
@@ -224,7 +258,7 @@ fn xread(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         };
         if let Some(first) = after.next().filter(|_| last > after) {
             open_pair(cx.reply, options.key(args, number));
-            reply_entries(cx.reply, log.range(first, StreamId::MAX), Some(count));
+            reply_within(cx.reply, log.range(first, StreamId::MAX).take(count), &mut budget);
             served += 1;
         }
     }
@@ -235,6 +269,25 @@ fn xread(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         options.wait(cx, args, Kind::Stream, words);
     }
     Ok(())
+}
+
+/// Replies with entries for as long as there is a budget for them.
+fn reply_within<'a>(
+    reply: &mut Reply,
+    entries: impl Iterator<Item = Entry<'a>>,
+    budget: &mut Budget,
+) {
+    let start = reply.out.len();
+    let mut len = 0;
+    for entry in entries {
+        if budget.is_spent(reply) {
+            break;
+        }
+        reply_entry(reply, entry);
+        budget.spend();
+        len += 1;
+    }
+    close_array(reply, start, len);
 }
 
 const ONLY_IN_GROUPS: Error = Error::fixed(
@@ -278,24 +331,30 @@ fn xreadgroup(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         min_idle_ms: options.min_idle_ms,
         now_ms: cx.key_now().0,
     };
+    let mut budget = options.budget(cx.reply);
     let start = cx.reply.out.len();
     let (mut served, mut alarms) = (0, Vec::new());
     for (number, &(found, after)) in wanted.iter().enumerate() {
+        if budget.is_spent(cx.reply) {
+            break;
+        }
         let key = options.key(args, number);
         if !cx.retry {
             cx.count_read(key, true);
         }
         let outcome = cx.edit_found(found, |cx, stream: &mut Stream| {
-            stream.edit_group(group, |log, group| reading.run(cx.reply, log, group, key, after))
+            stream.edit_group(group, |log, group| {
+                reading.run(cx.reply, log, group, key, after, &mut budget)
+            })
         })?;
         let outcome = outcome.unwrap_or_default();
         if outcome.made_consumer {
             cx.announce(key, "xgroup-createconsumer");
         }
-        if outcome.served {
+        if outcome.served || outcome.has_dropped {
             changed_silently(cx);
-            served += 1;
         }
+        served += usize::from(outcome.served);
         if outcome.has_claimants {
             wake(cx, key);
         }
@@ -368,6 +427,8 @@ struct Reading<'a> {
 struct Outcome {
     served: bool,
     made_consumer: bool,
+    /// Whether something is pending no longer because it was deleted.
+    has_dropped: bool,
     /// Whether others may wait for what is pending to become old.
     has_claimants: bool,
     /// When something will be there to claim, if nothing else happens.
@@ -383,11 +444,15 @@ impl Reading<'_> {
         group: &mut Group,
         key: &[u8],
         after: StreamId,
+        budget: &mut Budget,
     ) -> Outcome {
         let mut outcome = Outcome::default();
         let wants_new = after == StreamId::MAX;
         let has_new = log.last_entry_id().is_some_and(|last| last > group.last_delivered());
-        let claims = if wants_new { self.claims(log, group) } else { Vec::new() };
+        let mut claims = Vec::new();
+        if wants_new {
+            (claims, outcome.has_dropped) = self.claims(log, group, budget.entries());
+        }
         if wants_new && !has_new && claims.is_empty() {
             outcome.due_ms = self.due_ms(group);
             return outcome;
@@ -401,24 +466,37 @@ impl Reading<'_> {
         open_pair(reply, key);
         let start = reply.out.len();
         let len = if wants_new {
-            let claimed = self.claim(reply, log, group, consumer, &claims);
-            let delivered = self.deliver(reply, log, group, consumer, self.count - claimed);
+            let claimed = self.claim(reply, log, group, consumer, &claims, budget);
+            let rest = self.count - claimed;
+            let delivered = self.deliver(reply, log, group, consumer, rest, budget);
             if claimed > 0 || delivered > 0 && !self.no_ack {
                 group.set_active(consumer, Some(self.now_ms));
             }
             claimed + delivered
         } else {
-            self.history(reply, log, group, consumer, after)
+            self.history(reply, log, group, consumer, after, budget)
         };
         close_array(reply, start, len);
         outcome
     }
 
-    /// The entries that are to be claimed.
-    fn claims(&self, log: &Log, group: &mut Group) -> Vec<StreamId> {
-        let Some(min_idle_ms) = self.min_idle_ms else { return Vec::new() };
-        let exists = |id| log.entry(id).is_some();
-        group.claimable(self.now_ms, min_idle_ms, self.count, exists)
+    /// The entries that are to be claimed, `most` at most. Those that were deleted are pending no
+    /// longer, as XCLAIM and XAUTOCLAIM have it; whether there were some is the second result.
+    fn claims(&self, log: &Log, group: &mut Group, most: usize) -> (Vec<StreamId>, bool) {
+        let Some(min_idle_ms) = self.min_idle_ms else { return Default::default() };
+        let mut deleted = Vec::new();
+        let exists = |id| {
+            let exists = log.entry(id).is_some();
+            if !exists {
+                deleted.push(id);
+            }
+            exists
+        };
+        let claims = group.claimable(self.now_ms, min_idle_ms, self.count.min(most), exists);
+        for &id in &deleted {
+            group.acknowledge(id);
+        }
+        (claims, !deleted.is_empty())
     }
 
     /// When the first pending entry will have been idle for long enough.
@@ -434,8 +512,13 @@ impl Reading<'_> {
         group: &mut Group,
         owner: ConsumerNumber,
         ids: &[StreamId],
+        budget: &mut Budget,
     ) -> usize {
+        let mut len = 0;
         for &id in ids {
+            if budget.is_spent(reply) {
+                break;
+            }
             let Some(entry) = log.entry(id) else { continue };
             let Some(&before) = group.pending(id) else { continue };
             let (delivered_ms, deliveries) = (self.now_ms, Deliveries::Add);
@@ -445,8 +528,10 @@ impl Reading<'_> {
             reply_fields(reply, entry);
             reply.integer(before.idle_ms(self.now_ms) as i64);
             reply.integer(before.deliveries);
+            budget.spend();
+            len += 1;
         }
-        ids.len()
+        len
     }
 
     /// Delivers what is new.
@@ -457,10 +542,14 @@ impl Reading<'_> {
         group: &mut Group,
         consumer: ConsumerNumber,
         count: usize,
+        budget: &mut Budget,
     ) -> usize {
         let Some(first) = group.last_delivered().next() else { return 0 };
         let mut len = 0;
         for entry in log.range(first, StreamId::MAX).take(count) {
+            if budget.is_spent(reply) {
+                break;
+            }
             group.advance(log, entry.id);
             if self.min_idle_ms.is_some() {
                 reply.array(4);
@@ -474,6 +563,7 @@ impl Reading<'_> {
             if !self.no_ack {
                 group.deliver(entry.id, consumer, self.now_ms);
             }
+            budget.spend();
             len += 1;
         }
         len
@@ -487,11 +577,16 @@ impl Reading<'_> {
         group: &mut Group,
         consumer: ConsumerNumber,
         after: StreamId,
+        budget: &mut Budget,
     ) -> usize {
         let Some(first) = after.next() else { return 0 };
-        let ids = group.consumer(consumer).pending_from(first).take(self.count);
-        let ids: Vec<StreamId> = ids.collect();
+        let most = self.count.min(budget.entries());
+        let ids: Vec<StreamId> = group.consumer(consumer).pending_from(first).take(most).collect();
+        let mut len = 0;
         for &id in &ids {
+            if budget.is_spent(reply) {
+                break;
+            }
             match log.entry(id) {
                 Some(entry) => {
                     reply_entry(reply, entry);
@@ -503,7 +598,9 @@ impl Reading<'_> {
                     reply.null_array();
                 }
             }
+            budget.spend();
+            len += 1;
         }
-        ids.len()
+        len
     }
 }

@@ -90,7 +90,8 @@ impl Build for Text {
 impl Build for List {
     fn add(&mut self, item: Item<'_>, setting: &Setting<'_>) -> Result<(), Corrupt> {
         let Item::ListElement(element) = item else { return Err(STRAY) };
-        let limits = list::Limits::new(setting.encodings.list_node_size);
+        let limits = list::Limits::new(setting.encodings.list_node_size)
+            .compressing(setting.encodings.list_compress_depth);
         let mut buffer = itoa::Buffer::new();
         self.push(Side::Back, core::iter::once(element.bytes(&mut buffer)), &limits);
         Ok(())

@@ -14,7 +14,10 @@ pub(crate) fn save(value: Value<'_>, encodings: &Encodings) -> Saver {
     match value {
         Value::Bytes(bytes) => saver.string(Element::Bytes(bytes)),
         Value::Integer(value) => saver.string(Element::Integer(value)),
-        Value::List(list) => saver.list(list.parts()),
+        Value::List(list) => {
+            saver.begin_list(list.part_count());
+            list.for_each_part(|part| saver.list_part(part));
+        }
         Value::Set(set) => save_set(&mut saver, set),
         Value::Hash(hash) => save_hash(&mut saver, hash),
         Value::Zset(zset) => save_zset(&mut saver, zset),

@@ -115,7 +115,7 @@ fn settings(draw: &mut Draw<'_>, steps: &mut Vec<Step>) {
         ("hash-max-listpack-entries", pick(&["512", "3", "0"])),
         ("hash-max-listpack-value", pick(&["64", "4"])),
         ("list-max-listpack-size", pick(&["-2", "3", "1", "-1"])),
-        ("list-compress-depth", pick(&["0", "1"])),
+        ("list-compress-depth", pick(&["0", "1", "2"])),
         // Since 7.2 a set that is made of more words than this is none of integers.
         ("set-max-intset-entries", pick(&["512", "0"])),
         ("zset-max-listpack-entries", pick(&["128", "3", "0"])),

@@ -114,6 +114,11 @@ fn members(zset: &[(Vec<u8>, f64)]) -> impl Iterator<Item = (Element<'_>, f64)> 
     zset.iter().map(|(member, score)| (Element::Bytes(member), *score))
 }
 
+fn save_list<'a>(saver: &mut Saver, parts: impl Iterator<Item = Part<'a>> + Clone) {
+    saver.begin_list(parts.clone().count());
+    parts.for_each(|part| saver.list_part(part));
+}
+
 /// The value in every packing that it can have.
 pub(crate) fn write(owned: &Owned, compress: bool) -> Vec<Vec<u8>> {
     let payload = |write: &dyn Fn(&mut Saver)| {
@@ -133,7 +138,10 @@ pub(crate) fn write(owned: &Owned, compress: bool) -> Vec<Vec<u8>> {
                 })
             };
             let long = || list.iter().map(|element| Part::Long(element));
-            vec![payload(&|saver| saver.list(parts())), payload(&|saver| saver.list(long()))]
+            vec![
+                payload(&|saver| save_list(saver, parts())),
+                payload(&|saver| save_list(saver, long())),
+            ]
         }
         Owned::Set(set) => {
             let mut payloads = vec![payload(&|saver| saver.set(set.len(), elements(set)))];

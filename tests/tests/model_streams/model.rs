@@ -78,6 +78,7 @@ pub(crate) struct Resolved {
     pub(crate) reader: Option<(String, String)>,
     pub(crate) streams: Vec<(Key, Want)>,
     pub(crate) count: Option<usize>,
+    pub(crate) count_in_all: Option<usize>,
     pub(crate) no_ack: bool,
     pub(crate) min_idle: Option<u64>,
 }
@@ -400,6 +401,7 @@ impl Model {
             reader: reading.reader.map(|(group, it)| (group_name(group), consumer_name(it))),
             streams: reading.streams.iter().map(want).collect(),
             count: reading.count.filter(|&count| count > 0).map(usize::from),
+            count_in_all: reading.count_in_all.map(usize::from),
             no_ack: reading.no_ack,
             min_idle: reading.min_idle_ms.map(u64::from),
         }
@@ -469,15 +471,20 @@ impl Model {
             }
         }
         let all = if retry { WAITED_COUNT } else { usize::MAX };
-        let count = reading.count.unwrap_or(all);
+        let mut left = reading.count_in_all.unwrap_or(usize::MAX);
         let mut pairs = Vec::new();
         for &(key, want) in &reading.streams {
+            if left == 0 {
+                break;
+            }
+            let count = reading.count.unwrap_or(all).min(left);
             let entries = match &reading.reader {
                 None => self.read_stream(key, want, count),
                 Some((group, consumer)) => {
                     self.read_group(key, want, count, group, consumer, reading)
                 }
             };
+            left -= entries.as_ref().map_or(0, Vec::len);
             let pair = entries.map(|it| Value::Array(vec![text(&key_name(key)), Value::Array(it)]));
             pairs.extend(pair);
         }
@@ -547,7 +554,15 @@ impl Model {
         }
         let due = reading.min_idle.map_or_else(Vec::new, |min_idle| group.due(now, min_idle));
         let owner = Some(consumer.to_owned());
-        for id in due.into_iter().filter(|id| stream.entries.contains_key(id)).take(count) {
+        for id in due {
+            if entries.len() == count {
+                break;
+            }
+            // What was deleted is not claimed, and pending no longer.
+            if !stream.entries.contains_key(&id) {
+                group.pending.remove(&id);
+                continue;
+            }
             let pending = group.pending.get_mut(&id).expect("it is due");
             let idle = now - if pending.owner.is_some() { pending.at } else { 0 };
             let numbers = [Value::Integer(idle as i64), Value::Integer(pending.count)];

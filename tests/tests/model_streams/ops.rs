@@ -80,6 +80,8 @@ pub(crate) struct Reading {
     pub(crate) reader: Option<(Name, Name)>,
     pub(crate) streams: Vec<(Key, From)>,
     pub(crate) count: Option<u8>,
+    /// MAXCOUNT
+    pub(crate) count_in_all: Option<u8>,
     pub(crate) no_ack: bool,
     pub(crate) min_idle_ms: Option<u16>,
     /// Milliseconds; `None`: it does not wait, or for ever.
@@ -268,18 +270,22 @@ fn reading() -> impl Strategy<Value = Reading> {
     (
         reader,
         streams,
-        prop::option::of(0..5_u8),
+        (prop::option::of(0..5_u8), prop::option::weighted(0.3, 0..4_u8)),
         prop::bool::weighted(0.2),
         min_idle_ms,
         prop::option::of(1..80_u16),
     )
-        .prop_map(|(reader, streams, count, no_ack, min_idle_ms, patience_ms)| Reading {
-            reader,
-            streams,
-            count,
-            no_ack: no_ack && reader.is_some(),
-            min_idle_ms: min_idle_ms.filter(|_| reader.is_some()),
-            patience_ms,
+        .prop_map(|(reader, streams, (count, more), no_ack, min_idle_ms, patience_ms)| {
+            Reading {
+                reader,
+                streams,
+                count,
+                // It may not be less than COUNT, nor nothing.
+                count_in_all: more.map(|more| (count.unwrap_or(0) + more).max(1)),
+                no_ack: no_ack && reader.is_some(),
+                min_idle_ms: min_idle_ms.filter(|_| reader.is_some()),
+                patience_ms,
+            }
         })
 }
 

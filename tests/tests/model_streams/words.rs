@@ -199,6 +199,9 @@ impl Model {
         if let Some(count) = reading.count {
             line.words(["COUNT", &count.to_string()]);
         }
+        if let Some(count) = reading.count_in_all {
+            line.words(["MAXCOUNT", &count.to_string()]);
+        }
         if blocks {
             line.words(["BLOCK", &reading.patience_ms.unwrap_or(0).to_string()]);
         }

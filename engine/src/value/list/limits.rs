@@ -1,4 +1,5 @@
-//! The limits of a packed list and of a node, as `list-max-listpack-size` gives them.
+//! The limits of a packed list and of a node, as `list-max-listpack-size` gives them, and how far
+//! from the ends nodes are compressed (`list-compress-depth`).
 
 use super::element_of;
 use crate::value::packed::Element;
@@ -7,6 +8,8 @@ use crate::value::packed::Element;
 const BYTES_BY_LEVEL: [usize; 5] = [4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10];
 /// The largest node when elements are counted.
 const BYTES_WHEN_COUNTED: usize = 8 << 10;
+/// A larger depth counts as this one.
+const DEPTH_MAX: usize = (1 << 16) - 1;
 /// No node has more elements.
 const ELEMENTS_MAX: usize = (1 << 15) - 1;
 
@@ -21,6 +24,8 @@ pub struct Limits {
     counts_elements: bool,
     /// A longer element is alone in its node.
     element_bytes: usize,
+    /// So many nodes at each end are not compressed; 0: none is compressed.
+    compress_depth: usize,
 }
 
 impl Limits {
@@ -32,13 +37,31 @@ impl Limits {
                 elements: elements.clamp(1, ELEMENTS_MAX),
                 counts_elements: true,
                 element_bytes: BYTES_WHEN_COUNTED,
+                compress_depth: 0,
             },
             Err(_) => {
                 let level = parameter.unsigned_abs().min(BYTES_BY_LEVEL.len() as u64) as usize;
                 let bytes = BYTES_BY_LEVEL[level - 1];
-                Self { bytes, elements: usize::MAX, counts_elements: false, element_bytes: bytes }
+                Self {
+                    bytes,
+                    elements: usize::MAX,
+                    counts_elements: false,
+                    element_bytes: bytes,
+                    compress_depth: 0,
+                }
             }
         }
+    }
+
+    /// The same, but nodes that are farther from both ends are compressed.
+    pub fn compressing(self, depth: usize) -> Self {
+        Self { compress_depth: depth.min(DEPTH_MAX), ..self }
+    }
+
+    /// So many nodes at each end are not compressed; 0: none is compressed.
+    #[inline]
+    pub(super) fn compress_depth(&self) -> usize {
+        self.compress_depth
     }
 
     /// The same, but elements of so many bytes are alone in their nodes, as huge ones are: for

@@ -2,10 +2,12 @@
 //!
 //! A packed list is two bytes of count and the entries (`entry`); a long one is a deque of
 //! `node`s. As in Redis 7.2 a list that has shrunk to one node of half the limit is packed again.
-//! Nodes are never compressed, whatever `list-compress-depth` says.
+//! Nodes far from both ends may be compressed (`closed`, `depth`).
 //!
-//! Invariant: equal lists read the same, whichever form they have.
+//! Invariant: equal lists read the same, whichever form they have; and reading changes no form.
 
+mod closed;
+mod depth;
 mod entry;
 mod limits;
 mod node;
@@ -14,7 +16,7 @@ mod walk;
 
 pub use limits::Limits;
 pub use nodes::Nodes;
-pub use walk::{Elements, Part};
+pub use walk::{OpenRef, Part, Walk};
 
 use crate::value::collection::Collection;
 use crate::value::number::parse_integer;
@@ -64,67 +66,75 @@ impl<'a> ListRef<'a> {
         self.len() == 0
     }
 
-    /// Element number `index`.
-    pub fn element(self, index: usize) -> Option<Element<'a>> {
+    /// Shows element number `index`, if it is there.
+    pub fn with_element<R>(self, index: usize, show: impl FnOnce(Element<'_>) -> R) -> Option<R> {
         match self {
             _ if index >= self.len() => None,
             Self::Packed(_) => {
                 let (entries, count) = self.entries();
-                Some(entry::element_at(entries, entry::offset_of(entries, count, index)).0)
+                let at = entry::offset_of(entries, count, index);
+                Some(show(entry::element_at(entries, at).0))
             }
             Self::Nodes(nodes) => {
                 let (number, inner) = nodes.locate(index);
-                Some(nodes.nodes[number].element(inner))
+                let (node, mut buffer) = (&nodes.nodes[number], Vec::new());
+                Some(show(node.element(node.read(&mut buffer), inner)))
             }
         }
     }
 
     /// All elements in order.
-    pub fn elements(self) -> Elements<'a> {
+    pub fn elements(self) -> Walk<'a> {
         self.walk(Side::Front, 0, usize::MAX)
     }
 
     /// The elements from an end on: over `skip` of them, then up to `count`.
-    pub fn walk(self, side: Side, skip: usize, count: usize) -> Elements<'a> {
+    #[inline]
+    pub fn walk(self, side: Side, skip: usize, count: usize) -> Walk<'a> {
+        Walk { list: self, side, skip, count }
+    }
+
+    /// Of how many parts it consists.
+    pub fn part_count(self) -> usize {
+        match self {
+            Self::Packed(_) => 1,
+            Self::Nodes(nodes) => nodes.nodes.len(),
+        }
+    }
+
+    /// Shows the parts in order, to be copied into a dump.
+    pub fn for_each_part(self, mut show: impl FnMut(Part<'_>)) {
         match self {
             Self::Packed(_) => {
-                let (bytes, len) = self.entries();
-                let part = Part::Entries { bytes, count: len };
-                Elements::new(Some(part), Default::default(), side, skip, count)
+                let (bytes, count) = self.entries();
+                show(Part::Entries { bytes, count });
             }
             Self::Nodes(nodes) => {
-                // Whole nodes before the place are passed over from the nearer end.
-                let index =
-                    if side == Side::Front { skip } else { nodes.len().saturating_sub(skip) };
-                let (number, inner) = match side {
-                    Side::Back if index == 0 => {
-                        return Elements::new(None, Default::default(), side, 0, 0);
-                    }
-                    Side::Back => {
-                        let (number, inner) = nodes.locate(index - 1);
-                        (number, nodes.nodes[number].len() - 1 - inner)
-                    }
-                    Side::Front => nodes.locate(index),
-                };
-                let rest = match side {
-                    Side::Front => nodes.nodes.range(number..),
-                    Side::Back => nodes.nodes.range(..=number),
-                };
-                Elements::new(None, rest, side, inner, count)
+                let mut buffer = Vec::new();
+                for node in &nodes.nodes {
+                    show(Part::of(node, node.read(&mut buffer)));
+                }
             }
         }
     }
 
-    /// The parts as they lie in memory, to be copied into a dump.
-    pub fn parts(self) -> impl Iterator<Item = Part<'a>> {
-        let (packed, nodes) = match self {
-            Self::Packed(_) => {
-                let (bytes, count) = self.entries();
-                (Some(Part::Entries { bytes, count }), None)
+    /// The same list with nothing compressed: if something is, a copy in `store`.
+    pub fn open(self, store: &'a mut Option<List>) -> OpenRef<'a> {
+        match self {
+            Self::Nodes(nodes) if nodes.nodes.iter().any(Node::is_closed) => {
+                let copy = List::Nodes(Box::new(nodes.opened()));
+                OpenRef(store.insert(copy).reader())
             }
-            Self::Nodes(nodes) => (None, Some(nodes.nodes.iter().map(Part::of))),
-        };
-        packed.into_iter().chain(nodes.into_iter().flatten())
+            _ => OpenRef(self),
+        }
+    }
+
+    /// Whether nodes far from the ends are compressed.
+    pub fn compresses(self) -> bool {
+        match self {
+            Self::Packed(_) => false,
+            Self::Nodes(nodes) => nodes.depth.is_set(),
+        }
     }
 
     /// The entries of a packed list and their number.
@@ -226,7 +236,7 @@ impl List {
                 bytes.clear();
                 None
             }
-            Self::Nodes(nodes) => Some(nodes.remove_end(side, count.min(len))),
+            Self::Nodes(nodes) => Some(nodes.remove_end(side, count.min(len), limits)),
         };
         self.pack(limits, true);
         let long = removed.filter(Nodes::is_big)?;

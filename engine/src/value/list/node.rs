@@ -1,9 +1,11 @@
 //! One node of a list: entries in one allocation, with room at either end, or one long element.
+//! Either may be compressed ([`super::closed`]); only what is open can be read here and changed.
 //!
 //! Invariant: a node is never empty while it is in a list, and an element lies alone in a node
 //! exactly if it is longer than the limit that was in force when it came.
 
 use super::Side;
+use super::closed::Form;
 use super::entry::{self, Entry, LISTPACK_OVERHEAD};
 use super::limits::Limits;
 use crate::value::packed::Element;
@@ -17,27 +19,32 @@ pub(super) const HEADER_BYTES: usize = 2;
 /// A part of a list.
 #[derive(Debug, Default)]
 pub(super) struct Node {
-    /// Room, then the entries; or the element.
-    bytes: Vec<u8>,
-    /// Where the entries begin.
-    start: u32,
+    /// Room, then the entries; or the element; or either compressed.
+    pub(super) bytes: Vec<u8>,
+    /// Where the entries begin; how long the content is if it is compressed.
+    pub(super) start: u32,
     /// How many there are.
-    count: u16,
+    pub(super) count: u16,
     /// Whether there is one element and the bytes are it, as it is.
-    is_plain: bool,
+    pub(super) is_plain: bool,
+    /// Whether it is compressed.
+    pub(super) form: Form,
 }
 
 impl Clone for Node {
     /// A copy has no room.
     fn clone(&self) -> Self {
-        Self { bytes: self.content().to_vec(), start: 0, ..*self }
+        match self.form {
+            Form::Closed => Self { bytes: self.bytes.clone(), ..*self },
+            _ => Self { bytes: self.content().to_vec(), start: 0, ..*self },
+        }
     }
 }
 
 impl Node {
     /// A node of one long element.
     pub(super) fn plain(element: &[u8]) -> Self {
-        Self { bytes: element.to_vec(), start: 0, count: 1, is_plain: true }
+        Self { bytes: element.to_vec(), count: 1, is_plain: true, ..Self::default() }
     }
 
     /// A node of one element, with room for `bytes_min` bytes; the room is where the next ones are
@@ -53,7 +60,7 @@ impl Node {
     pub(super) fn from_packed(bytes: Vec<u8>) -> Self {
         let count = packed_count(&bytes);
         let start = bytes.len().min(HEADER_BYTES) as u32;
-        Self { bytes, start, count: count as u16, is_plain: false }
+        Self { bytes, start, count: count as u16, ..Self::default() }
     }
 
     /// A packed list of the entries; no bytes if there are none.
@@ -89,12 +96,22 @@ impl Node {
     /// The entries, or the long element.
     #[inline]
     pub(super) fn content(&self) -> &[u8] {
+        debug_assert!(self.form != Form::Closed, "what is read is open");
         &self.bytes[self.start as usize..]
+    }
+
+    /// How long the content is, compressed or not.
+    #[inline]
+    pub(super) fn content_len(&self) -> usize {
+        match self.form {
+            Form::Closed => self.start as usize,
+            _ => self.bytes.len() - self.start as usize,
+        }
     }
 
     /// How long a listpack of the entries is.
     pub(super) fn listpack_bytes(&self) -> usize {
-        self.content().len() + LISTPACK_OVERHEAD
+        self.content_len() + LISTPACK_OVERHEAD
     }
 
     /// Heap bytes.
@@ -108,9 +125,8 @@ impl Node {
         !self.is_plain && !limits.exceeds(self.listpack_bytes() + entry_len, self.len() + 1)
     }
 
-    /// Element number `index`.
-    pub(super) fn element(&self, index: usize) -> Element<'_> {
-        let content = self.content();
+    /// Element number `index`, in the content.
+    pub(super) fn element<'b>(&self, content: &'b [u8], index: usize) -> Element<'b> {
         if self.is_plain {
             return Element::Bytes(content);
         }
@@ -281,6 +297,35 @@ impl Node {
         starts.len()
     }
 
+    /// The same for a node that may be compressed: it is opened only if it has such elements. The
+    /// buffer is for looking.
+    pub(super) fn remove_equal_anyhow(
+        &mut self,
+        needle: &[u8],
+        entry: &Entry<'_>,
+        side: Side,
+        max: usize,
+        buffer: &mut Vec<u8>,
+    ) -> usize {
+        if self.form == Form::Closed {
+            let mut opened = self.opened(buffer);
+            let removed = opened.remove_equal(needle, entry, side, max);
+            if removed == 0 {
+                *buffer = opened.bytes;
+                return 0;
+            }
+            opened.bytes.shrink_to_fit();
+            *self = opened;
+            return removed;
+        }
+        let removed = self.remove_equal(needle, entry, side, max);
+        if removed > 0 {
+            self.form = Form::Open;
+        }
+        self.shrink();
+        removed
+    }
+
     /// Where up to `max` entries begin that are like this one, from an end on.
     fn offsets_of(&self, entry: &Entry<'_>, side: Side, max: usize) -> Vec<usize> {
         let content = self.content();
@@ -315,7 +360,7 @@ impl Node {
         let bytes = self.bytes[at..].to_vec();
         self.bytes.truncate(at);
         self.count = index as u16;
-        Self { bytes, start: 0, count: count as u16, is_plain: false }
+        Self { bytes, count: count as u16, ..Self::default() }
     }
 
     /// Takes the elements of the node that follows, which has entries too.
@@ -344,11 +389,15 @@ impl Node {
 
     pub(super) fn check_invariants(&self) {
         assert!(!self.is_empty(), "a node has elements");
+        let mut content = Vec::new();
+        let content = self.read(&mut content);
+        assert_eq!(content.len(), self.content_len(), "a node knows how long its content is");
         if self.is_plain {
             assert_eq!(self.len(), 1, "a long element is alone");
         } else {
-            entry::check_invariants(self.content(), self.len());
+            entry::check_invariants(content, self.len());
         }
+        self.check_form(content);
     }
 }
 

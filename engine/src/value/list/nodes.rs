@@ -1,11 +1,14 @@
 //! A long list: nodes of some kilobytes in a deque, so that both ends are at hand and a place far
 //! inside is found by the counts of the nodes before it.
 //!
-//! Invariants: no node is empty; the length and the memory are the sums over the nodes.
+//! Invariants: no node is empty; the length and the memory are the sums over the nodes; how each is
+//! held is for [`super::depth`] to say.
 
 use std::collections::VecDeque;
 
 use super::Side;
+use super::closed::Form;
+use super::depth::Depth;
 use super::entry::Entry;
 use super::limits::Limits;
 use super::node::Node;
@@ -28,6 +31,7 @@ pub struct Nodes {
     pub(super) nodes: VecDeque<Node>,
     len: usize,
     node_bytes: usize,
+    pub(super) depth: Depth,
 }
 
 impl Clone for Nodes {
@@ -35,7 +39,7 @@ impl Clone for Nodes {
     fn clone(&self) -> Self {
         let nodes = self.nodes.clone();
         let node_bytes = nodes.iter().map(Node::memory_bytes).sum();
-        Self { nodes, len: self.len, node_bytes }
+        Self { nodes, len: self.len, node_bytes, depth: self.depth.clone() }
     }
 }
 
@@ -78,23 +82,50 @@ impl Nodes {
         unreachable!("the nodes hold as many elements as they count")
     }
 
+    /// A copy of which nothing is compressed.
+    pub(super) fn opened(&self) -> Self {
+        let mut copy = self.clone();
+        for number in 0..copy.nodes.len() {
+            copy.in_place(number, Node::open);
+        }
+        copy.depth = Depth::default();
+        copy
+    }
+
     /// Adds a node.
     pub(super) fn insert_node(&mut self, number: usize, node: Node) {
         self.len += node.len();
         self.node_bytes += node.memory_bytes();
         self.nodes.insert(number, node);
+        self.depth.inserted(number);
+        self.settle_edges();
     }
 
+    /// Removes a node, and opens it.
     fn remove_node(&mut self, number: usize) -> Node {
-        let node = self.nodes.remove(number).expect("the node is there");
+        let mut node = self.nodes.remove(number).expect("the node is there");
         self.len -= node.len();
         self.node_bytes -= node.memory_bytes();
+        self.depth.removed(number);
+        self.settle_edges();
+        node.open();
         node
+    }
+
+    /// Opens a node and changes it.
+    #[inline]
+    fn change<R>(&mut self, number: usize, change: impl FnOnce(&mut Node) -> R) -> R {
+        self.in_place(number, |node| {
+            if node.form != Form::Open {
+                node.open();
+            }
+            change(node)
+        })
     }
 
     /// Changes a node, and keeps the sums.
     #[inline]
-    fn change<R>(&mut self, number: usize, change: impl FnOnce(&mut Node) -> R) -> R {
+    pub(super) fn in_place<R>(&mut self, number: usize, change: impl FnOnce(&mut Node) -> R) -> R {
         let node = &mut self.nodes[number];
         let (len, bytes) = (node.len(), node.memory_bytes());
         let result = change(node);
@@ -123,6 +154,7 @@ impl Nodes {
     /// Adds an element at an end.
     #[inline]
     pub(super) fn push(&mut self, side: Side, element: &[u8], limits: &Limits) {
+        self.settle_some(limits);
         let behind = if side == Side::Front { 0 } else { self.nodes.len() };
         if limits.is_long(element) {
             self.insert_node(behind, Node::plain(element));
@@ -141,7 +173,8 @@ impl Nodes {
     }
 
     /// Removes `count` elements from an end; whole nodes that go are handed over.
-    pub(super) fn remove_end(&mut self, side: Side, count: usize) -> Self {
+    pub(super) fn remove_end(&mut self, side: Side, count: usize, limits: &Limits) -> Self {
+        self.settle_some(limits);
         let (mut left, mut whole) = (count, 0);
         while let Some(node) = self.nth_from(side, whole)
             && node.len() <= left
@@ -175,7 +208,10 @@ impl Nodes {
         let node_bytes = nodes.iter().map(Node::memory_bytes).sum();
         self.len -= len;
         self.node_bytes -= node_bytes;
-        Self { nodes, len, node_bytes }
+        if count > 0 {
+            self.settle_removed(side, count);
+        }
+        Self { depth: Depth::unknown(count), nodes, len, node_bytes }
     }
 
     fn shrink_deque(&mut self) {
@@ -187,11 +223,19 @@ impl Nodes {
 
     /// Puts an element before element number `index`, or behind the last.
     pub(super) fn insert(&mut self, index: usize, element: &[u8], limits: &Limits) {
+        self.settle_some(limits);
+        let number = self.insert_open(index, element, limits);
+        // So far it is split and put together with its neighbours.
+        self.settle_changed(number.saturating_sub(3)..=number + 2);
+    }
+
+    /// Inserts an element; returns about which node it lies in. Those around it may be left open.
+    fn insert_open(&mut self, index: usize, element: &[u8], limits: &Limits) -> usize {
         let (number, inner) = self.locate(index);
         if limits.is_long(element) {
             let behind = self.split(number, inner);
             self.insert_node(behind, Node::plain(element));
-            return;
+            return behind;
         }
         let entry = Entry::new(element);
         let takes = |number: usize| {
@@ -207,6 +251,7 @@ impl Nodes {
             self.insert_node(behind, node);
             self.merge_around(behind, limits);
         }
+        number
     }
 
     /// Splits a node before its element `inner`; returns the number of the second part.
@@ -236,7 +281,7 @@ impl Nodes {
         else {
             return false;
         };
-        let bytes = first.listpack_bytes() + second.content().len();
+        let bytes = first.listpack_bytes() + second.content_len();
         let fits = !first.is_plain()
             && !second.is_plain()
             && !limits.exceeds(bytes, first.len() + second.len());
@@ -249,12 +294,17 @@ impl Nodes {
 
     /// Gives element number `index` another value.
     pub(super) fn set(&mut self, index: usize, element: &[u8], limits: &Limits) {
+        self.settle_some(limits);
         let (number, inner) = self.locate(index);
+        if self.nodes[number].form == Form::Closed {
+            self.in_place(number, Node::open);
+        }
         let node = &self.nodes[number];
         if !limits.is_long(element) && !node.is_plain() {
             let entry = Entry::new(element);
             if !limits.exceeds(node.len_with(inner, &entry), node.len()) {
                 self.change(number, |node| node.set(inner, &entry));
+                self.settle_changed(number..=number);
                 return;
             }
         }
@@ -276,15 +326,15 @@ impl Nodes {
         max: usize,
         limits: &Limits,
     ) -> usize {
+        self.settle_some(limits);
         let entry = Entry::new(needle);
+        let mut buffer = Vec::new();
         let (mut removed, mut number) = (0, self.end_number(side));
         while let Some(present) = number
             && removed < max
         {
-            let here = self.change(present, |node| {
-                let here = node.remove_equal(needle, &entry, side, max - removed);
-                node.shrink();
-                here
+            let here = self.in_place(present, |node| {
+                node.remove_equal_anyhow(needle, &entry, side, max - removed, &mut buffer)
             });
             removed += here;
             let mut next = present + 1;
@@ -293,6 +343,9 @@ impl Nodes {
                 next = present;
             } else if here > 0 && present > 0 && self.merge(present - 1, limits) {
                 next = present;
+            }
+            if here > 0 {
+                self.settle_changed(present.saturating_sub(1)..=present);
             }
             number = match side {
                 Side::Front => Some(next).filter(|&next| next < self.nodes.len()),
@@ -335,6 +388,7 @@ impl Nodes {
         }
         assert_eq!(self.len, len, "a list knows its length");
         assert_eq!(self.node_bytes, bytes, "a list knows its memory");
+        self.check_forms();
     }
 }
 

@@ -13,18 +13,27 @@ const LITERALS_MAX: usize = 32;
 const DISTANCE_MAX: usize = 1 << 13;
 const MATCH_MIN: usize = 3;
 const MATCH_MAX: usize = 7 + 255 + 2;
-const HASH_BITS: u32 = 13;
+const HASH_BITS_MAX: u32 = 13;
+const HASH_BITS_MIN: u32 = 6;
 
 /// How much longer than its compressed form a string can be: three bytes stand for 264.
 pub const GROWTH_MAX: usize = 88;
 
 /// The `len` bytes that `packed` stands for.
 pub fn decompress(packed: &[u8], len: usize) -> Result<Vec<u8>, Corrupt> {
+    let mut out = Vec::new();
+    decompress_into(&mut out, packed, len)?;
+    Ok(out)
+}
+
+/// Makes `out` the `len` bytes that `packed` stands for; no longer than they are, if it was empty.
+pub fn decompress_into(out: &mut Vec<u8>, packed: &[u8], len: usize) -> Result<(), Corrupt> {
     const BAD: Corrupt = Corrupt("a compressed string that does not fit together");
     if len > packed.len().saturating_mul(GROWTH_MAX) {
         return Err(BAD);
     }
-    let mut out = Vec::with_capacity(len);
+    out.clear();
+    out.reserve_exact(len);
     let mut rest = packed;
     while let [control, after @ ..] = rest {
         rest = after;
@@ -44,14 +53,14 @@ pub fn decompress(packed: &[u8], len: usize) -> Result<Vec<u8>, Corrupt> {
             rest = after;
             let distance = ((control & 0x1f) << 8 | usize::from(*low)) + 1;
             let start = out.len().checked_sub(distance).ok_or(BAD)?;
-            copy_within(&mut out, start, run + 2);
+            copy_within(out, start, run + 2);
         }
         // Checked every time: no more than one run is ever in excess.
         if out.len() > len {
             return Err(BAD);
         }
     }
-    if out.len() == len { Ok(out) } else { Err(BAD) }
+    if out.len() == len { Ok(()) } else { Err(BAD) }
 }
 
 /// Appends `run` bytes from `start` on; they may overlap with what is appended.
@@ -75,11 +84,21 @@ pub struct Compressor {
 
 impl Default for Compressor {
     fn default() -> Self {
-        Self { last_seen: vec![0; 1 << HASH_BITS], base: 0 }
+        Self::with_hash_bits(HASH_BITS_MAX)
     }
 }
 
 impl Compressor {
+    /// For one string of such a length: a short one needs no large table.
+    pub fn sized_for(len: usize) -> Self {
+        let hash_bits = (len | 1).ilog2() + 1;
+        Self::with_hash_bits(hash_bits.clamp(HASH_BITS_MIN, HASH_BITS_MAX))
+    }
+
+    fn with_hash_bits(hash_bits: u32) -> Self {
+        Self { last_seen: vec![0; 1 << hash_bits], base: 0 }
+    }
+
     /// The compressed form, if it has at most `len_max` bytes.
     pub fn compress(&mut self, input: &[u8], len_max: usize) -> Option<Vec<u8>> {
         let len = u32::try_from(input.len()).ok().filter(|&len| len < u32::MAX / 2)?;
@@ -116,7 +135,8 @@ impl Compressor {
     fn seen(&mut self, input: &[u8], at: usize) -> Option<usize> {
         let key = &input[at..at + MATCH_MIN];
         let number = u32::from(key[0]) | u32::from(key[1]) << 8 | u32::from(key[2]) << 16;
-        let hash = number.wrapping_mul(0x9e37_79b1) >> (32 - HASH_BITS);
+        let hash_bits = self.last_seen.len().ilog2();
+        let hash = number.wrapping_mul(0x9e37_79b1) >> (32 - hash_bits);
         let place = &mut self.last_seen[hash as usize];
         let before = core::mem::replace(place, self.base + at as u32 + 1);
         let start = before.checked_sub(self.base + 1)? as usize;
@@ -169,6 +189,8 @@ mod tests {
                 input.extend_from_within(part..);
                 input.extend_from_within(..part);
             }
+            let packed = Compressor::sized_for(input.len()).compress(&input, usize::MAX).unwrap();
+            assert_eq!(decompress(&packed, input.len()).as_deref(), Ok(&input[..]));
             let packed = compressor.compress(&input, usize::MAX).unwrap();
             assert_eq!(decompress(&packed, input.len()).as_deref(), Ok(&input[..]));
             let limit = packed.len();

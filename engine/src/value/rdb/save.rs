@@ -75,30 +75,31 @@ impl Saver {
         self.writer.text(string);
     }
 
-    /// A list, from head to tail, in parts that are not empty.
-    pub fn list<'a>(&mut self, parts: impl Iterator<Item = Part<'a>>) {
+    /// A list of so many parts, which are to follow from head to tail, none of them empty.
+    pub fn begin_list(&mut self, parts: usize) {
+        self.writer.byte(types::LIST_QUICKLIST_2);
+        self.writer.count(parts);
+    }
+
+    /// The next part of the list.
+    pub fn list_part(&mut self, part: Part<'_>) {
         const PLAIN: u64 = 1;
         const PACKED: u64 = 2;
-        let parts: Vec<Part<'_>> = parts.collect();
-        self.writer.byte(types::LIST_QUICKLIST_2);
-        self.writer.count(parts.len());
-        for part in parts {
-            match part {
-                // Redis 7.0 has single elements only if they are larger than a listpack can be.
-                Part::Long(element) if self.target == Target::Redis70 => {
-                    let mut listpack = Builder::default();
-                    listpack.push(Element::Bytes(element));
-                    self.writer.length(PACKED);
-                    self.writer.bytes(&listpack.finish());
-                }
-                Part::Long(element) => {
-                    self.writer.length(PLAIN);
-                    self.writer.bytes(element);
-                }
-                Part::Entries { bytes, count } => {
-                    self.writer.length(PACKED);
-                    self.writer.bytes(&Builder::of_entries(bytes, count).finish());
-                }
+        match part {
+            // Redis 7.0 has single elements only if they are larger than a listpack can be.
+            Part::Long(element) if self.target == Target::Redis70 => {
+                let mut listpack = Builder::default();
+                listpack.push(Element::Bytes(element));
+                self.writer.length(PACKED);
+                self.writer.bytes(&listpack.finish());
+            }
+            Part::Long(element) => {
+                self.writer.length(PLAIN);
+                self.writer.bytes(element);
+            }
+            Part::Entries { bytes, count } => {
+                self.writer.length(PACKED);
+                self.writer.bytes(&Builder::of_entries(bytes, count).finish());
             }
         }
     }
@@ -284,7 +285,11 @@ mod tests {
         let bytes = &listpack[6..listpack.len() - 1];
         let parts = [Part::Entries { bytes, count }, Part::Long(b"long")];
         let in_list = [&shown[..], &["long".to_owned()]].concat();
-        round_trip(Kind::List, |saver| saver.list(parts.into_iter()), &in_list);
+        let write = |saver: &mut Saver| {
+            saver.begin_list(parts.len());
+            parts.into_iter().for_each(|part| saver.list_part(part));
+        };
+        round_trip(Kind::List, write, &in_list);
         let len = strings.len();
         round_trip(Kind::Set, |saver| saver.set(len, elements(&strings)), &shown);
         round_trip(Kind::Set, |saver| saver.small_set(len, elements(&strings)), &shown);

@@ -290,13 +290,14 @@ impl Group {
     }
 
     /// The entries that nobody owns, and those that were delivered `min_idle_ms` ago or earlier, in
-    /// the order in which they are claimed; at most `count` of those that `is_wanted`.
+    /// the order in which they are claimed; at most `count` of those that `is_wanted`, which is
+    /// asked in this order until there are as many.
     pub fn claimable(
         &mut self,
         now_ms: u64,
         min_idle_ms: u64,
         count: usize,
-        is_wanted: impl Fn(StreamId) -> bool,
+        mut is_wanted: impl FnMut(StreamId) -> bool,
     ) -> Vec<StreamId> {
         // `None`: nothing is that old.
         let until = now_ms.checked_sub(min_idle_ms);
