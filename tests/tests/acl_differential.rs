@@ -458,6 +458,10 @@ fn the_same_commands_are_allowed() {
             for &(row, number) in &draws {
                 let mut rng = Rng::new(Seed(number), "dry run");
                 let drawn = Generator::new(&mut rng, START_UNIX_MS).valid(shared[row]);
+                // Redis shows a word only up to a zero byte.
+                if drawn.iter().any(|word| word.contains(&0)) {
+                    continue;
+                }
                 let words = ["ACL", "DRYRUN", "u"].map(|word| word.as_bytes().to_vec());
                 let words: Vec<Vec<u8>> = words.into_iter().chain(drawn).collect();
                 let (ours, theirs) = (server.call(conn, &words), real.call(&words));

@@ -130,7 +130,7 @@ impl Flags {
     /// May write although it is not a write (PUBLISH).
     pub const MAY_REPLICATE: Self = Self(1 << 16);
     /// Allowed to a client of RESP2 that has subscribed to something.
-    pub const SUBSCRIBED: Self = Self(1 << 20);
+    pub const SUBSCRIBED: Self = Self(1 << 21);
     /// Not in the log of slow commands.
     pub const SKIP_SLOWLOG: Self = Self(1 << 19);
     /// Runs at once also inside MULTI.
