@@ -77,3 +77,30 @@ test('reconnects after CLIENT KILL and keeps its database and name', async () =>
   redis.disconnect()
   killer.disconnect()
 })
+
+test('pub/sub, with one connection that listens', async () => {
+  const [redis, listener] = [new Redis(port), new Redis(port)]
+  const received = []
+  const done = new Promise((resolve) => {
+    const add = (...parts) => received.push(parts) === 4 && resolve()
+    listener.on('message', (channel, message) => add(channel, message))
+    listener.on('pmessage', (pattern, channel, message) => add(pattern, channel, message))
+  })
+  assert.equal(await listener.subscribe('news', 'sport'), 2)
+  assert.equal(await listener.psubscribe('n*'), 3)
+  assert.equal(await redis.publish('news', 'today'), 2)
+  assert.equal(await redis.publish('sport', 'goal'), 1)
+  assert.equal(await redis.publish('none', 'rain'), 1)
+  await done
+  assert.deepEqual(received, [
+    ['news', 'today'],
+    ['n*', 'news', 'today'],
+    ['sport', 'goal'],
+    ['n*', 'none', 'rain'],
+  ])
+  assert.equal(await listener.punsubscribe('n*'), 2)
+  assert.equal(await listener.unsubscribe(), 0)
+  assert.equal(await listener.get('none'), null)
+  redis.disconnect()
+  listener.disconnect()
+})

@@ -121,3 +121,54 @@ async def test_asyncio(port, protocol):
     await asyncio.sleep(0.06)
     assert await r.get("short") is None
     await r.aclose()
+
+
+def messages(listener, count):
+    """The next messages, as (type, pattern, channel, data)."""
+    found = []
+    for _ in range(50 * count):
+        message = listener.get_message(timeout=0.1)
+        if message is not None:
+            found.append((message["type"], message["pattern"], message["channel"], message["data"]))
+        if len(found) == count:
+            break
+    return found
+
+
+@PROTOCOLS
+def test_pubsub(port, protocol):
+    r = connect(port, protocol)
+    with r.pubsub() as listener:
+        listener.subscribe("news", "sport")
+        listener.psubscribe("n*")
+        assert messages(listener, 3) == [
+            ("subscribe", None, "news", 1),
+            ("subscribe", None, "sport", 2),
+            ("psubscribe", None, "n*", 3),
+        ]
+        assert r.publish("news", "today") == 2
+        assert messages(listener, 2) == [
+            ("message", None, "news", "today"),
+            ("pmessage", "n*", "news", "today"),
+        ]
+        assert sorted(r.pubsub_channels()) == ["news", "sport"]
+        assert r.pubsub_numsub("news", "none") == [("news", 1), ("none", 0)]
+        assert r.pubsub_numpat() == 1
+        listener.unsubscribe("sport")
+        assert messages(listener, 1) == [("unsubscribe", None, "sport", 2)]
+    assert r.publish("news", "nobody") == 0
+
+
+@PROTOCOLS
+def test_keyspace_events(port, protocol):
+    r = connect(port, protocol)
+    r.config_set("notify-keyspace-events", "Ex$")
+    with r.pubsub() as listener:
+        listener.psubscribe("__keyevent@0__:*")
+        assert messages(listener, 1)[0][0] == "psubscribe"
+        r.set("k", "v", px=50)
+        assert [message[2:] for message in messages(listener, 2)] == [
+            ("__keyevent@0__:set", "k"),
+            ("__keyevent@0__:expired", "k"),
+        ]
+    r.config_set("notify-keyspace-events", "")

@@ -58,6 +58,16 @@ impl Driver {
         len
     }
 
+    /// Takes what waits for another client, with the same buffer.
+    fn read(&mut self, conn: ConnId) -> usize {
+        self.output.clear();
+        self.engine.take_output(conn, &mut self.output);
+        let len = self.output.len();
+        self.engine.step(self.now, Input::Sent { conn, len }, &mut self.fx);
+        self.fx.drain().for_each(drop);
+        len
+    }
+
     /// Fails if `requests` allocate when everything is warm.
     #[track_caller]
     fn check(&mut self, what: &str, requests: &[Vec<u8>]) {
@@ -137,6 +147,37 @@ fn warm_sets_allocate_nothing() {
         driver.check(&format!("writes of {key}"), &writes.map(|line| words(&line)));
     }
     driver.check("a member that comes and goes", &[words("SADD small x"), words("SREM small x")]);
+}
+
+#[test]
+fn publishing_allocates_at_most_one_buffer_for_each_receiver() {
+    let mut driver = Driver::new();
+    let publish = |channel: &str| encode(&["PUBLISH", channel, "hello world"]);
+    let set = [encode(&["SET", "k", "v"]), encode(&["DEL", "k"])];
+    driver.check("PUBLISH to nobody", &[publish("news")]);
+    driver.run(&encode(&["CONFIG", "SET", "notify-keyspace-events", "KEA"]));
+    driver.check("events for nobody", &set);
+    let receivers: Vec<ConnId> = (2..102).map(ConnId).collect();
+    for &conn in &receivers {
+        let origin = Origin::Unix { path: "/tmp/test.sock".into() };
+        driver.engine.step(driver.now, Input::Opened { conn, origin }, &mut driver.fx);
+        let mut bytes = BytesMut::from(&b"SUBSCRIBE news\r\n"[..]);
+        let input = Input::Received { conn, bytes: &mut bytes };
+        driver.engine.step(driver.now, input, &mut driver.fx);
+        driver.read(conn);
+    }
+    driver.check("PUBLISH to another channel", &[publish("weather")]);
+    driver.check("events that nobody has asked for", &set);
+    let round = |driver: &mut Driver| {
+        driver.run(&publish("news"));
+        receivers.iter().for_each(|&conn| assert!(driver.read(conn) > 0, "no message"));
+    };
+    (0..16).for_each(|_| round(&mut driver));
+    let info = measure(|| (0..ROUNDS).for_each(|_| round(&mut driver)));
+    // What `publish` and `encode` of this test allocate comes on top.
+    let own = measure(|| drop(publish("news"))).count_total * ROUNDS as u64;
+    let count = info.count_total - own;
+    assert!(count <= (receivers.len() * ROUNDS) as u64, "{count}");
 }
 
 /// The measurement itself: a value of another shape must allocate.

@@ -164,26 +164,31 @@ fn read(cx: &mut Cx<'_>, key: &[u8], operations: &[Operation]) -> Result<(), Err
 fn write(cx: &mut Cx<'_>, key: &[u8], operations: &[Operation], len: usize) -> Result<(), Error> {
     let mut replies = Vec::with_capacity(operations.len());
     let mut run_all = |string: &mut Vec<u8>| {
-        let mut changed = string.len() < len;
+        let grows = string.len() < len;
+        let mut changed = false;
         grow(string, len);
         for operation in operations {
             let (reply, changes) = operation.run(string);
+            let writes = !matches!(operation.kind, Kind::Get) && reply.is_some();
             replies.push(reply);
-            changed |= changes;
+            changed |= changes || writes && grows;
         }
-        changed
+        (grows, changed)
     };
-    let changed = match cx.find(key) {
+    let (grows, changed) = match cx.find(key) {
         Some(found) => edit(cx, found, run_all)?,
         None => {
             let mut string = Vec::new();
-            run_all(&mut string);
+            let (_, changed) = run_all(&mut string);
             add(cx, key, string);
-            true
+            (true, changed)
         }
     };
     if changed {
         cx.changed(key, "setbit");
+    } else if grows {
+        // All that it was asked for would have overflowed.
+        cx.changed_silently(key);
     }
     cx.reply.array(replies.len());
     for reply in replies {

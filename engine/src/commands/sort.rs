@@ -226,8 +226,8 @@ fn sort(cx: &mut Cx<'_>, args: Args<'_>, may_store: bool) -> Result<(), Error> {
     if let Some(key) = options.store {
         return store(cx, key, found, &options);
     }
-    let notes_names = !cx.state.config.notify_events.is_silent();
     let mut opened = None;
+    let notes_names = !cx.state.config.notify_events.is_silent();
     let mut lookups = Lookups::new(&cx.state.keyspace, cx.session.db, notes_names);
     let chosen = choose(found, &options, &mut lookups, &mut opened)?;
     cx.reply.array(chosen.len() * options.gets.len().max(1));
@@ -256,8 +256,8 @@ fn store(
 ) -> Result<(), Error> {
     let encodings = &cx.state.config.encodings;
     let limits = Limits::new(encodings.list_node_size).compressing(encodings.list_compress_depth);
-    let notes_names = !cx.state.config.notify_events.is_silent();
     let mut opened = None;
+    let notes_names = !cx.state.config.notify_events.is_silent();
     let mut lookups = Lookups::new(&cx.state.keyspace, cx.session.db, notes_names);
     let mut list = List::default();
     let mut push = |element: Element<'_>| {

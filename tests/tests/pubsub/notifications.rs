@@ -10,7 +10,11 @@
 
 use std::time::{Duration, Instant as HostInstant, SystemTime, UNIX_EPOCH};
 
+use orrery_engine::commands::generate::Generator;
+use orrery_engine::commands::spec::Flags;
+use orrery_engine::commands::table::{Row, table};
 use orrery_engine::config::Access;
+use orrery_engine::rng::Rng;
 use orrery_engine::time::TtlClock;
 use orrery_engine::{Config, ConnId, Instant, Now, Seed, UnixMicros};
 use orrery_tests::real_redis::{RealClient, RealRedis};
@@ -174,4 +178,89 @@ fn each_class_lets_through_what_it_lets_through_in_redis() {
             assert_eq!(theirs.is_empty(), is_silent, "{class}{channels}");
         }
     }
+}
+
+/// Commands that are not drawn, and why.
+const NOT_DRAWN: &[(&str, &str)] = &[
+    ("spop", "chooses at random, and then the sets differ"),
+    ("restore", "no payload is drawn"),
+    ("xadd", "makes ids of the time; the cases have it"),
+    ("xautoclaim", "depends on the time"),
+    ("xclaim", "depends on the time"),
+    ("swapdb", "the listener would hear the same of other databases"),
+    ("move", "as SWAPDB"),
+    ("scan", "walks in an order of its own"),
+    ("keys", "as SCAN"),
+    ("randomkey", "chooses at random"),
+    ("pfselftest", "takes seconds"),
+    ("pfdebug", "its words are not those of the documentation"),
+];
+/// Options that give a key a time to live: when it ends, the servers would not agree.
+const TTL_OPTIONS: [&str; 4] = ["EX", "PX", "EXAT", "PXAT"];
+const DRAWN: usize = 6000;
+const ROUND: usize = 300;
+
+/// Random commands on few keys, so that types clash, keys go and come again, and options meet.
+#[test]
+fn random_commands_tell_of_the_same_events_as_redis() {
+    let test = "random_commands_tell_of_the_same_events_as_redis";
+    let Some(real) = RealRedis::start(test) else { return };
+    let mut rng = Rng::new(Seed(8), "random events");
+    let mut asker = real.connect();
+    let rows: Vec<&Row> = table().rows().iter().filter(|row| is_drawn(row, &mut asker)).collect();
+    assert!(rows.len() > 120, "only {} rows", rows.len());
+    let mut pair = Pair::new(&real, CLASSES);
+    let (mut run, mut events) = (Vec::new(), 0);
+    for step in 0..DRAWN {
+        if step % ROUND == 0 {
+            pair.both(&words("FLUSHALL"));
+            run.clear();
+        }
+        let row = rows[rng.below(rows.len() as u64) as usize];
+        let command = Generator::new(&mut rng, pair.ours.unix_ms()).valid(row);
+        let has_ttl = |word: &Vec<u8>| {
+            TTL_OPTIONS.iter().any(|option| word.eq_ignore_ascii_case(option.as_bytes()))
+        };
+        if command.iter().any(has_ttl) {
+            continue;
+        }
+        run.push(command.iter().map(|word| word.escape_ascii().to_string()).collect::<Vec<_>>());
+        let theirs = pair.real_client.call(&command);
+        if theirs.is_error() {
+            // Options of later versions, which ours would take; what was missed was told of.
+            pair.heard();
+            continue;
+        }
+        pair.turn_clocks();
+        let ours = pair.ours.call(pair.our_client, &command);
+        if ours.is_error() {
+            // As later versions do: LPOS with the smallest of all ranks.
+            pair.heard();
+            continue;
+        }
+        let (mut their_events, mut our_events) = pair.heard();
+        events += their_events.len();
+        if row.full_name.starts_with("sort") {
+            // A set has no order in which its elements are looked up.
+            their_events.sort();
+            our_events.sort();
+        }
+        let lines: Vec<String> = run.iter().map(|words| words.join(" ")).collect();
+        assert_eq!(their_events, our_events, "redis, ours\n{}", lines.join("\n"));
+    }
+    assert!(events > 3000, "only {events} events were heard");
+}
+
+/// Whether a row is a command of Redis 7.0 that reads or writes keys, now and without chance.
+fn is_drawn(row: &Row, real: &mut RealClient) -> bool {
+    let flags = row.command.flags;
+    let is_excused = NOT_DRAWN.iter().any(|&(name, _)| name == row.full_name)
+        || row.full_name.contains("expire")
+        || row.full_name.ends_with("setex");
+    let on_data = flags.has(Flags::WRITE) || flags.has(Flags::READONLY);
+    if !row.subcommands.is_empty() || flags.has(Flags::BLOCKING) || is_excused || !on_data {
+        return false;
+    }
+    let info = real.call(&["COMMAND", "INFO", row.full_name]);
+    !matches!(info.elements()[0], Value::Null | Value::NullArray)
 }

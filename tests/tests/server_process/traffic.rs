@@ -1,6 +1,6 @@
 //! What travels over a server's sockets: big, many, slow, cut off.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
@@ -174,4 +174,56 @@ fn a_flood_of_one_client_leaves_room_for_others() {
         assert!(asked > 20, "only {asked} round trips in two seconds");
         assert!(slowest < Duration::from_secs(1), "one round trip took {slowest:?}");
     });
+}
+
+fn message(channel: &str, text: &[u8]) -> Vec<u8> {
+    command(&[b"message", channel.as_bytes(), text])
+}
+
+#[test]
+fn a_hundred_subscribers_hear_everything_in_order() {
+    const SUBSCRIBERS: usize = 100;
+    const MESSAGES: usize = 500;
+    let server = Server::start(&[]);
+    let mut subscribers: Vec<_> = (0..SUBSCRIBERS).map(|_| server.connect()).collect();
+    for subscriber in &mut subscribers {
+        talk(subscriber, b"SUBSCRIBE news\r\n", b"*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n");
+    }
+    let (mut requests, mut heard) = (Vec::new(), Vec::new());
+    for index in 0..MESSAGES {
+        let text = format!("message {index}");
+        requests.extend(command(&[b"PUBLISH", b"news", text.as_bytes()]));
+        heard.extend(message("news", text.as_bytes()));
+    }
+    let mut publisher = server.connect();
+    talk(&mut publisher, &requests, b":100\r\n".repeat(MESSAGES).as_slice());
+    subscribers.iter_mut().for_each(|subscriber| expect(subscriber, &heard));
+}
+
+#[test]
+fn a_subscriber_that_does_not_read_is_cut_off_and_no_other() {
+    const MESSAGES_MAX: usize = 2000;
+    let server = Server::start(&["--client-output-buffer-limit", "pubsub", "1mb", "0", "0"]);
+    let [mut slow, mut quick, mut publisher] = [(); 3].map(|()| server.connect());
+    for subscriber in [&mut slow, &mut quick] {
+        talk(subscriber, b"SUBSCRIBE a\r\n", b"*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n");
+    }
+    let text = vec![b'x'; 100_000];
+    let mut reply = [0; 4];
+    for count in 0.. {
+        assert!(count < MESSAGES_MAX, "far more than sockets and the limit hold");
+        publisher.write_all(&command(&[b"PUBLISH", b"a", &text])).unwrap();
+        publisher.read_exact(&mut reply).unwrap();
+        expect(&mut quick, &message("a", &text));
+        if &reply == b":1\r\n" {
+            break;
+        }
+        assert_eq!(&reply, b":2\r\n");
+    }
+    // What the sockets still held comes, and then the end.
+    let mut rest = Vec::new();
+    if let Err(error) = slow.read_to_end(&mut rest) {
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
+    }
+    talk(&mut publisher, b"PUBSUB NUMSUB a\r\n", b"*2\r\n$1\r\na\r\n:1\r\n");
 }
