@@ -435,6 +435,7 @@ impl Table {
             is_merged = true;
         }
         if is_merged {
+            self.widest = self.widest.max(segment.leaf(segment.leaf_of(hash)).len());
             self.segment_bytes = self.segment_bytes + segment.memory_bytes() - before;
             if segment.depth > 0 && segment.is_sparse() {
                 self.merge_segment(hash, spot.segment);

@@ -94,6 +94,25 @@ fn pairs_behave_like_a_map_while_they_grow_change_and_shrink() {
     }
 }
 
+/// A draw tries slots up to the widest leaf: entries behind would never be drawn.
+#[test]
+fn leaves_that_grow_by_merging_are_drawn_from_to_their_ends() {
+    let mut table = Table::of_pairs(HASH_KEY);
+    // Long entries make leaves of few.
+    let keys: Vec<Vec<u8>> = (0..4000).map(|i| format!("{i:0150}").into_bytes()).collect();
+    for key in &keys {
+        table.set(&Encoded::string(key), &Encoded::string(key), None);
+    }
+    let short: Vec<Vec<u8>> = (0..4000).map(|i| format!("s{i}").into_bytes()).collect();
+    for (key, short) in keys.iter().zip(&short) {
+        table.set(&Encoded::string(key), &Encoded::string(short), None);
+    }
+    for key in &keys[..3000] {
+        assert!(table.remove(&Encoded::string(key)));
+        table.check_invariants();
+    }
+}
+
 #[test]
 fn keys_alone_behave_like_a_set() {
     let mut rng = Rng::new(Seed(3), "table");
