@@ -212,7 +212,7 @@ fn who_is_deleted_is_disconnected_after_its_last_reply() {
 fn subscribers_are_closed_when_they_lose_a_channel() {
     let (mut server, admin, _) = two_clients();
     play(&mut server, admin, "ACL SETUSER u on nopass +@all &a &b* => OK");
-    let mut subscriber = |line: &str| {
+    let subscriber = |line: &str| {
         let conn = server.connect();
         server.send(conn, b"HELLO 3 AUTH u x\r\n");
         let reply = server.send(conn, format!("{line}\r\n").as_bytes());
