@@ -124,7 +124,7 @@ step_rust() {
 }
 
 step_clients() {
-    check 'packages: redis-tools' install_packages redis-tools
+    check 'packages: redis-tools and openssl' install_packages redis-tools openssl
     python3 -c 'import ensurepip' 2>/dev/null || check 'packages: venv' install_packages python3-venv
     have npm || check 'packages: npm' install_packages npm
     program orrery-server >"$log_dir/program.log"
@@ -147,8 +147,8 @@ step_clients() {
 
 # Redis's own tests of its data types, from Debian's source package, against our server.
 step_tcl() {
-    check 'packages: tcl, redis-server and redis-tools' \
-        install_packages tcl redis-server redis-tools dpkg-dev
+    check 'packages: tcl, openssl, redis-server and redis-tools' \
+        install_packages tcl tcl-tls openssl redis-server redis-tools dpkg-dev
     check "Redis's own tests, but for the listed ones" \
         python3 tests/tcl/run.py --server "$(program orrery-server)" --jobs 2
     grep -E 'baseline tests pass' "$log_dir"/Redis-s-own-tests*.log

@@ -4,6 +4,7 @@
 //! one session is taken out of the set, and it is back when the step ends.
 
 mod output;
+mod script;
 mod serve;
 mod users;
 
@@ -45,6 +46,8 @@ pub enum Timer {
     Free,
     /// Clients that wait for keys are tried again.
     Serve,
+    /// A script goes on.
+    Script,
     /// CLIENT PAUSE ends.
     Pause,
     /// The patience of a waiting client ends.
@@ -97,7 +100,10 @@ impl Engine {
     pub fn step(&mut self, now: Now, input: Input<'_>, fx: &mut Effects) {
         self.now = now;
         self.state.clock.advance(now);
-        self.state.keyspace.set_now(self.state.clock.now());
+        // A script sees one moment, however many steps it takes.
+        if self.state.running_script.is_none() {
+            self.state.keyspace.set_now(self.state.clock.now());
+        }
         self.state.stats.steps += 1;
         if self.state.rates.is_due(now.mono) {
             self.state.rates.sample(now.mono, self.state.counters());
@@ -127,6 +133,9 @@ impl Engine {
         let expires = state.active_expire && state.pause.is_none();
         let expiry = expires.then(|| state.keyspace.next_deadline()).flatten();
         let wants_idle_check = state.config.timeout_secs > 0 && !state.sessions.is_empty();
+        if state.running_script.is_some() {
+            return Some((self.now.mono, Timer::Script));
+        }
         let candidates = [
             expiry.map(|deadline| (state.clock.when(deadline), Timer::Expiry)),
             state.keyspace.has_trash().then_some((self.now.mono, Timer::Free)),
@@ -216,6 +225,10 @@ impl Engine {
         let state = &mut self.state;
         let authenticated = state.acl.is_open();
         let mut session = Box::new(Session::new(conn, origin, self.now.mono, authenticated));
+        if let Some(user) = state.acl.certified(&session.origin) {
+            session.user = user;
+            session.authenticated = true;
+        }
         if let Some(text) = refusal {
             state.stats.rejected_connections += 1;
             session.closing = true;
@@ -438,6 +451,10 @@ impl Engine {
     }
 
     fn tick(&mut self, fx: &mut Effects) {
+        if self.state.running_script.is_some() {
+            self.run_script(fx);
+            return;
+        }
         if self.state.pause.is_some_and(|pause| pause.until <= self.now.mono) {
             self.state.end_pause(fx);
         }

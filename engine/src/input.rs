@@ -18,6 +18,16 @@ pub enum Origin {
         /// Our address.
         local: SocketAddr,
     },
+    /// A client that connected over TCP and speaks TLS; its handshake is over.
+    Tls {
+        /// The client's address.
+        peer: SocketAddr,
+        /// Our address.
+        local: SocketAddr,
+        /// The user that its certificate names, where `tls-auth-clients-user` asks for one. The
+        /// driver has verified the certificate; whether there is such a user is not looked at.
+        user: Option<Box<str>>,
+    },
     /// A client that connected over a unix socket at this path.
     Unix {
         /// The path of our socket.
@@ -29,8 +39,18 @@ impl Origin {
     /// Whether the other end is on this machine.
     pub fn is_local(&self) -> bool {
         match self {
-            Self::Tcp { peer, .. } => peer.ip().to_canonical().is_loopback(),
+            Self::Tcp { peer, .. } | Self::Tls { peer, .. } => {
+                peer.ip().to_canonical().is_loopback()
+            }
             Self::Unix { .. } => true,
+        }
+    }
+
+    /// The user that the client's certificate names, if it has one and that counts.
+    pub fn certified_user(&self) -> Option<&str> {
+        match self {
+            Self::Tls { user, .. } => user.as_deref(),
+            Self::Tcp { .. } | Self::Unix { .. } => None,
         }
     }
 }
@@ -102,6 +122,21 @@ pub struct Vitals {
     pub cpu_user_us: u64,
     /// CPU time spent in the kernel, in microseconds.
     pub cpu_system_us: u64,
+    /// What became of TLS handshakes.
+    pub handshakes: Handshakes,
+}
+
+/// Figures of TLS handshakes; zero where there is no TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Handshakes {
+    /// Those that made a connection.
+    pub done: u64,
+    /// Those of `done` that took up an earlier session.
+    pub resumed: u64,
+    /// Those that failed, in whatever way.
+    pub failed: u64,
+    /// Those that are going on.
+    pub pending: u64,
 }
 
 /// What the driver knows about the process once and for all, for INFO. Empty or zero: not known.

@@ -53,6 +53,10 @@ pub enum Blocked {
     ClientPause,
     /// The driver is carrying out an effect and will say `Done`.
     Driver,
+    /// It runs a script that takes more than a step.
+    Script,
+    /// Another client's script runs.
+    ScriptOfAnother,
     /// Its command waits for something to happen; see [`crate::block`].
     Command(Wait),
 }
@@ -224,7 +228,7 @@ impl Session {
     /// The client's address as CLIENT LIST shows it.
     pub fn address(&self) -> String {
         match &self.origin {
-            Origin::Tcp { peer, .. } => peer.to_string(),
+            Origin::Tcp { peer, .. } | Origin::Tls { peer, .. } => peer.to_string(),
             Origin::Unix { path } => format!("{path}:0"),
         }
     }
@@ -232,7 +236,7 @@ impl Session {
     /// The address that the client connected to, as CLIENT LIST shows it.
     pub fn local_address(&self) -> String {
         match &self.origin {
-            Origin::Tcp { local, .. } => local.to_string(),
+            Origin::Tcp { local, .. } | Origin::Tls { local, .. } => local.to_string(),
             Origin::Unix { path } => format!("{path}:0"),
         }
     }

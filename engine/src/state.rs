@@ -11,6 +11,7 @@ use crate::keyspace::Keyspace;
 use crate::pubsub::PubSub;
 use crate::rates::{Counters, Rates};
 use crate::rng::{Rng, Seed};
+use crate::script::{Running, Scripts};
 use crate::session::{Blocked, Session, Sessions};
 use crate::time::{Instant, KeyClock, Micros, Now};
 use crate::watch::Watches;
@@ -55,6 +56,12 @@ pub struct State {
     pub watches: Watches,
     /// The secret key of the hash functions of collections.
     pub hash_key: (u64, u64),
+    /// The scripts that are known.
+    pub scripts: Scripts,
+    /// The script that runs between two steps.
+    pub(crate) running_script: Option<Box<Running>>,
+    /// Clients that wait for its end.
+    pub(crate) held_by_script: Vec<ConnId>,
     /// CLIENT PAUSE: until when, and whether only writes wait.
     pub pause: Option<Pause>,
     /// When a web request was last logged.
@@ -183,6 +190,9 @@ impl State {
             pubsub: PubSub::new(Rng::new(seed, "publish and subscribe")),
             watches: Watches::default(),
             hash_key: (hash_keys.next_u64(), hash_keys.next_u64()),
+            scripts: Scripts::default(),
+            running_script: None,
+            held_by_script: Vec::new(),
             pause: None,
             last_web_request: None,
             active_expire: true,

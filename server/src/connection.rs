@@ -13,13 +13,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use orrery_engine::Input;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::task::yield_now;
 
 use crate::mailbox::{Mailbox, Notes};
 use crate::node::{Node, NodeRef};
 use crate::platform::Platform;
+use crate::tls::Wire;
 
 /// Room for one read.
 const READ_BYTES: usize = 64 << 10;
@@ -44,13 +44,15 @@ enum Turn {
 pub(crate) struct Connection<P: Platform> {
     node: NodeRef<P>,
     mailbox: Rc<Mailbox>,
-    stream: P::Stream,
+    stream: Wire<P::Stream>,
     /// Received and not taken by the engine.
     input: BytesMut,
     /// Taken from the engine and not all written.
     output: Vec<u8>,
     /// How much of `output` was written.
     written: usize,
+    /// What was written has not all left the stream.
+    unflushed: bool,
     /// The engine takes nothing more for now.
     paused: bool,
     /// Nothing more is read; when the output has left, the connection ends.
@@ -58,7 +60,7 @@ pub(crate) struct Connection<P: Platform> {
 }
 
 impl<P: Platform> Connection<P> {
-    pub(crate) fn new(node: NodeRef<P>, mailbox: Rc<Mailbox>, stream: P::Stream) -> Self {
+    pub(crate) fn new(node: NodeRef<P>, mailbox: Rc<Mailbox>, stream: Wire<P::Stream>) -> Self {
         Self {
             node,
             mailbox,
@@ -66,6 +68,7 @@ impl<P: Platform> Connection<P> {
             input: BytesMut::new(),
             output: Vec::new(),
             written: 0,
+            unflushed: false,
             paused: false,
             ending: false,
         }
@@ -77,6 +80,12 @@ impl<P: Platform> Connection<P> {
             // Unlike a wake-up of our own, this lets the runtime look at the sockets first.
             yield_now().await;
         }
+        // A word of goodbye, if the peer takes it at once.
+        std::future::poll_fn(|cx| {
+            let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
+            Poll::Ready(())
+        })
+        .await;
         self.node.borrow_mut().close(self.mailbox.conn);
     }
 
@@ -95,7 +104,7 @@ impl<P: Platform> Connection<P> {
             }
             self.paused = (self.paused || notes.has(Notes::PAUSE)) && !notes.has(Notes::RESUME);
             self.ending |= notes.has(Notes::CLOSE) || node.stopping;
-            let unwritten = !self.output.is_empty();
+            let unwritten = !self.output.is_empty() || self.unflushed;
             if unwritten || self.ending || notes.has(Notes::OUTPUT) {
                 match self.write(node, cx) {
                     Poll::Ready(Err(_)) => return Poll::Ready(Turn::Over),
@@ -141,8 +150,7 @@ impl<P: Platform> Connection<P> {
         let read = ready!(pin!(self.stream.read_buf(&mut node.input)).poll(cx))?;
         if read > 0 {
             let mut bytes = core::mem::take(&mut node.input);
-            let conn = self.mailbox.conn;
-            node.step(Input::Received { conn, bytes: &mut bytes }, Some(&self.mailbox));
+            node.received(&mut bytes, &self.mailbox);
             if !(bytes.is_empty() && self.input.is_empty()) {
                 self.input = BytesMut::from(&bytes[..]);
             }
@@ -153,8 +161,7 @@ impl<P: Platform> Connection<P> {
 
     /// Hands the engine what is left of the input.
     fn step_own(&mut self, node: &mut Node<P>) {
-        let conn = self.mailbox.conn;
-        node.step(Input::Received { conn, bytes: &mut self.input }, Some(&self.mailbox));
+        node.received(&mut self.input, &self.mailbox);
         if self.input.len() < DIRECT_BYTES {
             self.input = BytesMut::from(&self.input[..]);
         }
@@ -164,7 +171,7 @@ impl<P: Platform> Connection<P> {
     fn make_room(&mut self, node: &Node<P>) {
         let len = self.input.len();
         if self.input.capacity() == len {
-            let wanted = node.engine.bytes_wanted(self.mailbox.conn, len);
+            let wanted = node.engine().bytes_wanted(self.mailbox.conn, len);
             self.input.reserve(wanted.clamp(READ_BYTES, len.max(RESERVED_BYTES_MAX)));
         }
     }
@@ -174,18 +181,19 @@ impl<P: Platform> Connection<P> {
     fn write(&mut self, node: &mut Node<P>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let conn = self.mailbox.conn;
         if self.output.is_empty() {
-            node.engine.take_output(conn, &mut node.output);
+            node.take_output(conn);
             let (written, result) = write_out(&mut self.stream, cx, &node.output);
             node.sent(conn, written);
             if result.is_pending() {
                 self.output = core::mem::take(&mut node.output);
                 self.written = written;
-            } else {
-                node.recycle_output();
+                return Poll::Pending;
             }
-            return result;
+            node.recycle_output();
+            ready!(result)?;
+            return self.flush(cx);
         }
-        node.engine.take_output(conn, &mut self.output);
+        node.take_output_into(conn, &mut self.output);
         let (written, result) = write_out(&mut self.stream, cx, &self.output[self.written..]);
         node.sent(conn, written);
         self.written += written;
@@ -196,6 +204,15 @@ impl<P: Platform> Connection<P> {
             self.output.drain(..self.written);
             self.written = 0;
         }
+        ready!(result)?;
+        self.flush(cx)
+    }
+
+    /// Sends what the stream itself still holds.
+    #[inline]
+    fn flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut self.stream).poll_flush(cx);
+        self.unflushed = result.is_pending();
         result
     }
 }

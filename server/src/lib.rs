@@ -17,15 +17,18 @@ mod node;
 pub mod open_files;
 mod os;
 pub mod platform;
+mod record_files;
+pub mod recorder;
 mod serve;
 mod settings;
+mod tls;
 mod users_file;
 
 pub use log::Log;
 pub use os::OsPlatform;
 pub use platform::{Endpoint, Platform};
 pub use serve::{Launch, Refusal, Server, serve};
-pub use settings::Settings;
+pub use settings::{RecordSettings, Settings};
 
 /// The version that the server reports.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

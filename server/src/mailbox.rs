@@ -40,13 +40,15 @@ impl Notes {
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     pub(crate) conn: ConnId,
+    /// How much of its input the engine has seen and left.
+    pub(crate) left: Cell<usize>,
     notes: Cell<Notes>,
     waker: RefCell<Option<Waker>>,
 }
 
 impl Mailbox {
     pub(crate) fn new(conn: ConnId) -> Self {
-        Self { conn, notes: Cell::default(), waker: RefCell::default() }
+        Self { conn, left: Cell::new(0), notes: Cell::default(), waker: RefCell::default() }
     }
 
     /// Leaves a note. Of `PAUSE` and `RESUME` the later one counts.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use orrery_engine::{Config, LogLevel};
 use orrery_server::directives::Sources;
-use orrery_server::{Launch, Log, OsPlatform, Server, Settings, VERSION, open_files};
+use orrery_server::{Launch, Log, OsPlatform, Server, Settings, VERSION, open_files, recorder};
 use tokio::runtime::{Builder, LocalOptions};
 
 const HELP: &str = "\
@@ -19,6 +19,8 @@ Examples:
        orrery-server /etc/orrery.conf
        orrery-server --port 7777
        orrery-server --port 7777 --bind 127.0.0.1 -::1
+       orrery-server --port 0 --tls-port 6379 --tls-cert-file server.crt \
+           --tls-key-file server.key --tls-ca-cert-file ca.crt
        orrery-server --port 0 --unixsocket /run/orrery.sock --unixsocketperm 770
        orrery-server /etc/orrery.conf --loglevel verbose
        echo 'maxmemory 128mb' | orrery-server -
@@ -82,6 +84,7 @@ fn start(mut config: Config, settings: &Settings, sources: &Sources) -> ExitCode
         log.write(LogLevel::Warning, &text);
     }
     open_files::make_room_for(&mut config, &log);
+    rescue_recordings();
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
     let exit_code = match runtime {
         Ok(runtime) => runtime.block_on(live(log, config, settings, sources)),
@@ -91,6 +94,15 @@ fn start(mut config: Config, settings: &Settings, sources: &Sources) -> ExitCode
         }
     };
     ExitCode::from(u8::try_from(exit_code).unwrap_or(1))
+}
+
+/// Lets a panic save the recording, if there is one.
+fn rescue_recordings() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        before(panic);
+        recorder::rescue();
+    }));
 }
 
 /// From listening to the end; returns the exit code.
@@ -106,9 +118,9 @@ async fn live(log: Log, config: Config, settings: &Settings, sources: &Sources) 
         }
     };
     let process = std::process::id();
-    let mode = format!("Running mode=standalone, port={}.", settings.port);
+    let mode = format!("Running mode=standalone, port={}.", settings.main_port());
     log.write(LogLevel::Notice, &mode);
-    log.write(LogLevel::Notice, &format!("Port: {}, PID: {process}", settings.port));
+    log.write(LogLevel::Notice, &format!("Port: {}, PID: {process}", settings.main_port()));
     let pid_file = settings.pid_file.as_deref();
     if let Some(path) = pid_file
         && let Err(error) = std::fs::write(path, format!("{process}\n"))

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use orrery_engine::record::End;
 use orrery_engine::{
     ConnId, Effect, Effects, Engine, Input, Instant, LogLevel, Micros, Now, Origin, Outcome,
 };
@@ -18,10 +19,14 @@ use tokio::sync::Notify;
 use crate::config_file;
 use crate::mailbox::{Mailbox, Notes};
 use crate::platform::Platform;
+use crate::recorder::{self, RecorderRef};
+use crate::tls::Tls;
 use crate::users_file;
 
 /// How old the figures of the process may be while clients are connected.
 const VITALS_INTERVAL: Micros = Micros::from_secs(1);
+/// The data's digest ends a recording if the data is no more than this.
+const DIGEST_BYTES_MAX: usize = 256 << 20;
 /// An output buffer that grew beyond this is not kept for the next connection.
 const OUTPUT_KEPT_BYTES_MAX: usize = 1 << 20;
 
@@ -51,7 +56,8 @@ pub(crate) enum Next {
 /// One server's engine, its connections' mailboxes and its shared buffers.
 pub(crate) struct Node<P> {
     pub(crate) platform: Rc<P>,
-    pub(crate) engine: Engine,
+    engine: Engine,
+    recorder: Option<RecorderRef>,
     /// What connections read into; see `connection`.
     pub(crate) input: BytesMut,
     /// What connections write from.
@@ -65,6 +71,7 @@ pub(crate) struct Node<P> {
     pub(crate) stopping: bool,
     /// How often to probe silent peers of new connections.
     pub(crate) keepalive: Option<Duration>,
+    pub(crate) tls: Rc<Tls>,
     config_file: Option<PathBuf>,
     effects: Effects,
     mailboxes: BTreeMap<ConnId, Rc<Mailbox>>,
@@ -83,6 +90,7 @@ impl<P: Platform> Node<P> {
         Self {
             platform,
             engine,
+            recorder: None,
             input: BytesMut::new(),
             output: Vec::new(),
             clock_bell: Rc::default(),
@@ -90,6 +98,7 @@ impl<P: Platform> Node<P> {
             orders: Vec::new(),
             stopping: false,
             keepalive: None,
+            tls: Rc::default(),
             config_file,
             effects: Effects::new(),
             mailboxes: BTreeMap::new(),
@@ -131,8 +140,15 @@ impl<P: Platform> Node<P> {
     #[inline]
     pub(crate) fn step(&mut self, input: Input<'_>, running: Option<&Mailbox>) {
         self.now = self.platform.now();
+        if self.recorder.is_some() {
+            self.record_step(&input, running);
+        }
         self.engine.step(self.now, input, &mut self.effects);
-        self.engine.note_elapsed(self.platform.mono().since(self.now.mono));
+        let elapsed = self.platform.mono().since(self.now.mono);
+        self.engine.note_elapsed(elapsed);
+        if let Some(recorder) = &self.recorder {
+            recorder.borrow_mut().elapsed(elapsed);
+        }
         if !self.effects.is_empty() {
             self.carry_out(running);
         }
@@ -141,10 +157,89 @@ impl<P: Platform> Node<P> {
         }
     }
 
+    /// Hands the engine what a connection has received and not had taken; what it leaves is left.
+    #[inline]
+    pub(crate) fn received(&mut self, bytes: &mut BytesMut, running: &Mailbox) {
+        let conn = running.conn;
+        self.step(Input::Received { conn, bytes: &mut *bytes }, Some(running));
+        running.left.set(bytes.len());
+    }
+
+    /// Takes a connection's output into the shared buffer.
+    #[inline]
+    pub(crate) fn take_output(&mut self, conn: ConnId) {
+        let mut output = core::mem::take(&mut self.output);
+        self.take_output_into(conn, &mut output);
+        self.output = output;
+    }
+
+    /// Takes a connection's output behind what `into` has.
+    #[inline]
+    pub(crate) fn take_output_into(&mut self, conn: ConnId, into: &mut Vec<u8>) {
+        let (start, capacity) = (into.len(), into.capacity());
+        self.engine.take_output(conn, into);
+        if let Some(recorder) = &self.recorder {
+            let before = (start == 0).then_some(capacity);
+            recorder.borrow_mut().taken(conn, before, &into[start..], into.capacity());
+        }
+    }
+
+    /// The engine, to look at: what changes it goes through this node, which records it.
+    #[inline]
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Records everything from now on; the engine must not have made a step yet.
+    pub(crate) fn record(&mut self, recorder: RecorderRef) {
+        self.recorder = Some(recorder);
+    }
+
+    /// Ends the recording, if there is one, and waits for the disk.
+    pub(crate) fn end_recording(&mut self) {
+        let Some(recorder) = self.recorder.take() else { return };
+        // Of very much data the digest would take too long.
+        let is_quick = self.engine.state().memory_used() <= DIGEST_BYTES_MAX;
+        let digest = is_quick.then(|| self.engine.digest().0);
+        let end = End { why: "the server ended in order".to_owned(), digest };
+        let result = recorder.borrow_mut().finish(&end);
+        if let Err(why) = result {
+            recorder::tell_of_end(&*self.platform, &why);
+        }
+    }
+
+    fn record_step(&mut self, input: &Input<'_>, running: Option<&Mailbox>) {
+        let Some(recorder) = &self.recorder else { return };
+        let mut recorder = recorder.borrow_mut();
+        recorder.step(self.now, input, running.map_or(0, |mailbox| mailbox.left.get()));
+        let due = recorder.due();
+        if let Some(why) = recorder.ended() {
+            recorder::tell_of_end(&*self.platform, why);
+            drop(recorder);
+            self.recorder = None;
+        } else if let Some(due) = due {
+            drop(recorder);
+            self.ring_clock_at(due);
+        }
+    }
+
+    /// Hands over what was recorded if it is time; says when it will be.
+    fn record_turn(&self, mono: Instant) -> Option<Instant> {
+        let mut recorder = self.recorder.as_ref()?.borrow_mut();
+        if recorder.due()? <= mono {
+            recorder.hand_over();
+        }
+        recorder.due()
+    }
+
     /// Tells the engine that output has left. No time passes for it.
     #[inline]
     pub(crate) fn sent(&mut self, conn: ConnId, len: usize) {
-        self.engine.step(self.now, Input::Sent { conn, len }, &mut self.effects);
+        let input = Input::Sent { conn, len };
+        if self.recorder.is_some() {
+            self.record_step(&input, None);
+        }
+        self.engine.step(self.now, input, &mut self.effects);
         if !self.effects.is_empty() {
             self.carry_out(None);
         }
@@ -158,6 +253,7 @@ impl<P: Platform> Node<P> {
     /// Makes the connections write what they have and end.
     pub(crate) fn stop(&mut self) {
         self.stopping = true;
+        self.tls.stop();
         self.wake_all();
     }
 
@@ -185,7 +281,8 @@ impl<P: Platform> Node<P> {
         let watched = !self.mailboxes.is_empty();
         if watched && self.next_vitals <= mono {
             self.next_vitals = mono + VITALS_INTERVAL;
-            if let Some(vitals) = self.platform.vitals() {
+            if let Some(mut vitals) = self.platform.vitals() {
+                vitals.handshakes = self.tls.figures();
                 self.step(Input::Vitals(vitals), None);
             }
         }
@@ -194,7 +291,9 @@ impl<P: Platform> Node<P> {
             return Next::Again;
         }
         let deadline = self.engine.deadline().map(|(deadline, _)| deadline);
-        let next = deadline.into_iter().chain(watched.then_some(self.next_vitals)).min();
+        let record = self.record_turn(mono);
+        let vitals = watched.then_some(self.next_vitals);
+        let next = [deadline, vitals, record].into_iter().flatten().min();
         self.armed = next.unwrap_or(Instant(u64::MAX));
         next.map_or(Next::Never, Next::At)
     }

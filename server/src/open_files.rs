@@ -10,7 +10,13 @@ const RESERVED: u64 = 32;
 
 /// Raises the process's limit so that `maxclients` clients fit, or lowers `maxclients`.
 pub fn make_room_for(config: &mut Config, log: &Log) {
-    let wanted = config.maxclients as u64 + RESERVED;
+    // A handshake has a socket and is no client yet.
+    let handshakes = match config.value("tls-port").as_deref() {
+        Some("0") | None => 0,
+        Some(_) => config.parsed("tls-handshakes-max").map_or(0, |value| value.unsigned()),
+    };
+    let reserved = RESERVED + handshakes;
+    let wanted = config.maxclients as u64 + reserved;
     let limit = getrlimit(Resource::Nofile);
     let Some(current) = limit.current else { return };
     if current >= wanted {
@@ -24,7 +30,7 @@ pub fn make_room_for(config: &mut Config, log: &Log) {
     let available = limit.maximum.unwrap_or(current).min(wanted);
     let raised = Rlimit { current: Some(available), maximum: limit.maximum };
     let available = if setrlimit(Resource::Nofile, raised).is_ok() { available } else { current };
-    let clients = available.saturating_sub(RESERVED).max(1);
+    let clients = available.saturating_sub(reserved).max(1);
     let text = format!(
         "You requested maxclients of {} requiring at least {wanted} max file descriptors. Current \
          maximum open files is {available}. maxclients has been reduced to {clients}. If you need \

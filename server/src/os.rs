@@ -1,6 +1,7 @@
 //! The platform of a real machine: tokio's sockets, the kernel's clocks and entropy.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, IoSlice, Read};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -19,10 +20,16 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::log::Log;
 use crate::platform::{Endpoint, Platform};
-use crate::settings::Settings;
+use crate::record_files::FileSink;
+use crate::recorder::RecordSink;
+use crate::settings::{RecordSettings, Settings};
 
 /// Fewer probes than this do not tell a dead peer from a slow network.
 const KEEPALIVE_PROBES: u32 = 3;
+/// Certificates and keys are much smaller.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+/// Authorities that a machine trusts are some hundreds.
+const FILES_MAX: usize = 10_000;
 
 /// The machine that this process runs on.
 #[derive(Debug)]
@@ -102,6 +109,7 @@ impl Platform for OsPlatform {
             machine_bytes: self.machine_bytes,
             cpu_user_us: field(11)? * tick_us,
             cpu_system_us: field(12)? * tick_us,
+            ..Vitals::default()
         })
     }
 
@@ -131,6 +139,28 @@ impl Platform for OsPlatform {
         }
         self.log.set_level(settings.log_level);
         Ok(())
+    }
+
+    fn read_file(&self, path: &Path) -> io::Result<Vec<u8>> {
+        // What is named by mistake may be a device that never ends.
+        let mut bytes = Vec::new();
+        File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > FILE_BYTES_MAX {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        Ok(bytes)
+    }
+
+    fn list_folder(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
+        let entries = std::fs::read_dir(path)?.take(FILES_MAX);
+        let mut paths: Vec<PathBuf> = entries.filter_map(|at| Some(at.ok()?.path())).collect();
+        paths.retain(|path| path.is_file());
+        paths.sort_unstable();
+        Ok(paths)
+    }
+
+    fn record(&self, settings: &RecordSettings, id: u64) -> io::Result<Box<dyn RecordSink>> {
+        Ok(Box::new(FileSink::create(settings, id)?))
     }
 
     async fn bind(&self, at: &Endpoint) -> io::Result<OsListener> {
@@ -286,6 +316,22 @@ impl AsyncWrite for OsStream {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
+    }
+
+    #[inline]
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -7,13 +7,14 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use orrery_engine::{Facts, Instant, LogLevel, Now, Origin, Seed, Vitals};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::settings::Settings;
+use crate::recorder::RecordSink;
+use crate::settings::{RecordSettings, Settings};
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +87,21 @@ pub trait Platform: 'static {
     /// Carries out settings that were changed at run time under these names; sockets apart.
     fn apply(&self, _settings: &Settings, _names: &[&'static str]) -> Result<(), String> {
         Ok(())
+    }
+
+    /// Reads a file that the configuration names, such as a certificate.
+    fn read_file(&self, _path: &Path) -> io::Result<Vec<u8>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// The files in a folder that the configuration names, in the order of their names.
+    fn list_folder(&self, _path: &Path) -> io::Result<Vec<PathBuf>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Begins a recording in files that the settings name; `id` names the recording.
+    fn record(&self, _settings: &RecordSettings, _id: u64) -> io::Result<Box<dyn RecordSink>> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// Starts to listen.

@@ -10,13 +10,16 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
+use orrery_engine::record::Start;
 use orrery_engine::{Config, ConnId, Engine, Facts, Input, LogLevel, Micros, Outcome};
 use tokio::task::{JoinHandle, spawn_local};
 
 use crate::node::{Node, NodeRef, Order};
 use crate::platform::{Endpoint, Platform, reason};
-use crate::settings::Settings;
-use crate::{accept, clock, users_file};
+use crate::recorder::Recorder;
+use crate::settings::{Place, Settings};
+use crate::tls::TlsContext;
+use crate::{VERSION, accept, clock, tls, users_file};
 
 /// How long clients get to take their last replies when the server ends.
 const FAREWELL: Micros = Micros::from_millis(500);
@@ -34,7 +37,18 @@ pub struct Launch {
 #[derive(Debug)]
 pub enum Refusal {
     /// An endpoint cannot be had.
-    Endpoint(Endpoint, io::Error),
+    Endpoint {
+        /// Which.
+        endpoint: Endpoint,
+        /// Whether it was for TLS.
+        over_tls: bool,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The parameters of TLS or the files that they name are wrong; the log says how.
+    Tls,
+    /// Nothing can be recorded under this name.
+    Record(PathBuf, String),
     /// Nothing is configured to listen.
     Nowhere,
     /// The users cannot be made: Redis's text.
@@ -44,12 +58,17 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Endpoint(Endpoint::Tcp { port, .. }, _) => {
-                write!(f, "Failed listening on port {port} (tcp), aborting.")
+            Self::Endpoint { endpoint: Endpoint::Tcp { port, .. }, over_tls, .. } => {
+                let kind = if *over_tls { "tls" } else { "tcp" };
+                write!(f, "Failed listening on port {port} ({kind}), aborting.")
             }
-            Self::Endpoint(Endpoint::Unix { .. }, error) => {
+            Self::Endpoint { endpoint: Endpoint::Unix { .. }, error, .. } => {
                 write!(f, "Failed opening Unix socket: bind: {}", reason(error))
             }
+            Self::Record(path, why) => {
+                write!(f, "Can't record to {}: {why}", path.display())
+            }
+            Self::Tls => write!(f, "Failed to configure TLS. Check logs for more info."),
             Self::Nowhere => write!(f, "Configured to not listen anywhere, exiting."),
             Self::Users(why) => write!(f, "Aborting startup because of ACL errors: {why}"),
         }
@@ -63,7 +82,7 @@ pub struct Server<P: Platform> {
     node: NodeRef<P>,
     platform: Rc<P>,
     settings: Settings,
-    listening: Vec<(Endpoint, JoinHandle<()>)>,
+    listening: Vec<(Place, JoinHandle<()>)>,
 }
 
 /// Runs a server until it is told to end; returns the process's exit code.
@@ -72,10 +91,13 @@ pub async fn serve<P: Platform>(platform: P, launch: Launch) -> Result<i32, Refu
     Ok(server.run().await)
 }
 
-/// Makes the users that the configuration declares.
-fn load_users(engine: &mut Engine, platform: &impl Platform) -> Result<(), Refusal> {
+/// Makes the users that the configuration declares. Returns what the file of users holds.
+fn load_users(
+    engine: &mut Engine,
+    platform: &impl Platform,
+) -> Result<Option<Vec<u8>>, Refusal> {
     if !engine.config().has_users() {
-        return Ok(());
+        return Ok(None);
     }
     let path = engine.config().acl_file.clone();
     let file = users_file::read(engine.config()).transpose().map_err(|why| {
@@ -84,7 +106,7 @@ fn load_users(engine: &mut Engine, platform: &impl Platform) -> Result<(), Refus
     for note in engine.load_users(file.as_deref()).map_err(Refusal::Users)? {
         platform.log(LogLevel::Notice, &note);
     }
-    Ok(())
+    Ok(file)
 }
 
 impl<P: Platform> Server<P> {
@@ -92,40 +114,61 @@ impl<P: Platform> Server<P> {
     pub async fn start(platform: P, launch: Launch) -> Result<Self, Refusal> {
         let settings = Settings::of(&launch.config);
         let platform = Rc::new(platform);
-        let mut engine = Engine::new(launch.config, platform.seed(), platform.now());
+        let (seed, now) = (platform.seed(), platform.now());
+        let directives = launch.config.recorded();
+        let mut engine = Engine::new(launch.config, seed, now);
         let config_file = launch.config_file.as_ref().map(|path| path.display().to_string());
-        engine.set_facts(Facts { config_file, ..platform.facts() });
-        if let Some(secret) = platform.secret() {
+        let facts = Facts { config_file, ..platform.facts() };
+        engine.set_facts(facts.clone());
+        let secret = platform.secret();
+        if let Some(secret) = secret {
             engine.set_secret(secret);
         }
-        load_users(&mut engine, &*platform)?;
+        let users = load_users(&mut engine, &*platform)?;
         let node = Node::new(Rc::clone(&platform), engine, launch.config_file);
         let node = Rc::new(RefCell::new(node));
         node.borrow_mut().keepalive = settings.keepalive;
         let mut server = Self { node, platform, settings, listening: Vec::new() };
-        let endpoints = server.settings.endpoints();
-        if endpoints.is_empty() {
+        let places = server.settings.places();
+        if places.is_empty() {
             return Err(Refusal::Nowhere);
         }
-        server.listen(endpoints).await?;
+        let uses_tls = server.settings.tls.port != 0;
+        let context = uses_tls.then(|| load_tls(&*server.platform, &server.settings));
+        let context = context.transpose()?;
+        server.listen(places).await?;
+        let version = VERSION.to_owned();
+        server.record(&Start { version, seed, now, directives, facts, secret, users })?;
+        server.node.borrow().tls.configure(&server.settings.tls, context);
         Ok(server)
+    }
+
+    /// Begins to record, if that is wanted.
+    fn record(&self, start: &Start) -> Result<(), Refusal> {
+        let Some(settings) = &self.settings.record else { return Ok(()) };
+        let named = |why: String| Refusal::Record(settings.path.clone(), why);
+        let sink = self.platform.record(settings, self.platform.seed().0);
+        let sink = sink.map_err(|error| named(reason(&error)))?;
+        self.node.borrow_mut().record(Recorder::begin(sink, start).map_err(named)?);
+        let text = format!("Everything is recorded in {}.*", settings.path.display());
+        self.platform.log(LogLevel::Notice, &text);
+        Ok(())
     }
 
     /// Serves until the server is told to end; returns the process's exit code.
     pub async fn run(mut self) -> i32 {
-        self.platform.log(LogLevel::Notice, "Server initialized");
-        self.announce();
         let clock = spawn_local(clock::run(Rc::clone(&self.node)));
         let exit_code = self.obey().await;
         self.farewell().await;
         clock.abort();
         drop(clock.await);
+        self.node.borrow_mut().end_recording();
         exit_code
     }
 
     fn announce(&self) {
         let unix = self.settings.unix_socket.as_ref();
-        if self.settings.port != 0 {
+        if self.settings.main_port() != 0 {
             self.platform.log(LogLevel::Notice, "Ready to accept connections");
         }
         if let Some(path) = unix {
@@ -140,6 +183,13 @@ impl<P: Platform> Server<P> {
         let bell = Rc::clone(&self.node.borrow().order_bell);
         let platform = Rc::clone(&self.platform);
         let mut terminated = pin!(platform.terminated());
+        // Who is told that the server is ready may end it: signals are caught before.
+        let early = std::future::poll_fn(|cx| Poll::Ready(terminated.as_mut().poll(cx))).await;
+        self.platform.log(LogLevel::Notice, "Server initialized");
+        self.announce();
+        if let Poll::Ready(name) = early {
+            return self.end_by(name);
+        }
         loop {
             let mut rung = pin!(bell.notified());
             let signal = std::future::poll_fn(|cx| match terminated.as_mut().poll(cx) {
@@ -148,10 +198,7 @@ impl<P: Platform> Server<P> {
             })
             .await;
             if let Some(name) = signal {
-                let text = format!("Received {name} scheduling shutdown...");
-                self.platform.log(LogLevel::Warning, &text);
-                self.platform.log(LogLevel::Warning, "User requested shutdown...");
-                return 0;
+                return self.end_by(name);
             }
             let orders = core::mem::take(&mut self.node.borrow_mut().orders);
             for order in orders {
@@ -161,6 +208,14 @@ impl<P: Platform> Server<P> {
                 }
             }
         }
+    }
+
+    /// The exit code of a server that `name` ends.
+    fn end_by(&self, name: &str) -> i32 {
+        let text = format!("Received {name} scheduling shutdown...");
+        self.platform.log(LogLevel::Warning, &text);
+        self.platform.log(LogLevel::Warning, "User requested shutdown...");
+        0
     }
 
     /// Closes everything, after the clients had a moment to take their last replies.
@@ -183,28 +238,54 @@ impl<P: Platform> Server<P> {
 
     /// Puts changed settings into force and tells the client that changed them.
     async fn apply(&mut self, conn: ConnId, names: &[&'static str]) {
-        let settings = Settings::of(self.node.borrow().engine.config());
-        self.node.borrow_mut().keepalive = settings.keepalive;
-        let mut result = self.platform.apply(&settings, names);
-        if result.is_ok() && self.move_to(settings).await.is_err() {
-            result = Err("Unable to listen on this port. Check server logs.".to_owned());
+        let settings = Settings::of(self.node.borrow().engine().config());
+        let result = self.put_into_force(settings, names).await;
+        if result.is_err() {
+            let name = names.first().copied().unwrap_or_default();
+            let text = format!(
+                "Failed applying new configuration. Possibly related to new {name} setting. \
+                 Restoring previous settings."
+            );
+            self.platform.log(LogLevel::Warning, &text);
         }
         let outcome = Outcome::ConfigApplied(result);
         self.node.borrow_mut().step(Input::Done { conn, outcome }, None);
     }
 
+    async fn put_into_force(
+        &mut self,
+        settings: Settings,
+        names: &[&'static str],
+    ) -> Result<(), String> {
+        let turned_on = self.settings.tls.port == 0;
+        let must_load = turned_on || names.iter().any(|name| tls::shapes_context(name));
+        let context = if settings.tls.port != 0 && must_load {
+            let context = load_tls(&*self.platform, &settings);
+            Some(context.map_err(|_| "Unable to update TLS configuration. Check server logs.")?)
+        } else {
+            None
+        };
+        self.platform.apply(&settings, names)?;
+        if self.move_to(settings).await.is_err() {
+            return Err("Unable to listen on this port. Check server logs.".to_owned());
+        }
+        let mut node = self.node.borrow_mut();
+        node.keepalive = self.settings.keepalive;
+        node.tls.configure(&self.settings.tls, context);
+        Ok(())
+    }
+
     /// Listens where `settings` say, and where it did before if that fails.
     async fn move_to(&mut self, settings: Settings) -> Result<(), Refusal> {
-        let wanted = settings.endpoints();
-        let is_wanted = |at: &Endpoint| wanted.iter().any(|(endpoint, _)| endpoint == at);
+        let wanted = settings.places();
         let (kept, dropped): (Vec<_>, Vec<_>) =
-            self.listening.drain(..).partition(|(at, _)| is_wanted(at));
-        let before: Vec<_> = dropped.iter().map(|(at, _)| (at.clone(), true)).collect();
+            self.listening.drain(..).partition(|(at, _)| wanted.contains(at));
+        let before = dropped.iter().map(|(at, _)| Place { optional: true, ..at.clone() }).collect();
         for (_, task) in dropped {
             task.abort();
             drop(task.await);
         }
-        let added = wanted.into_iter().filter(|(at, _)| kept.iter().all(|(old, _)| old != at));
+        let added = wanted.into_iter().filter(|at| kept.iter().all(|(old, _)| old != at));
         let added: Vec<_> = added.collect();
         let kept_len = kept.len();
         self.listening = kept;
@@ -218,12 +299,13 @@ impl<P: Platform> Server<P> {
         result
     }
 
-    /// Starts to listen on all of `endpoints`, or on none.
-    async fn listen(&mut self, endpoints: Vec<(Endpoint, bool)>) -> Result<(), Refusal> {
+    /// Starts to listen in all `places`, or in none.
+    async fn listen(&mut self, places: Vec<Place>) -> Result<(), Refusal> {
         let mut bound = Vec::new();
-        for (endpoint, optional) in endpoints {
-            match self.platform.bind(&endpoint).await {
-                Ok(listener) => bound.push((endpoint, listener)),
+        for place in places {
+            let Place { endpoint, over_tls, optional } = &place;
+            match self.platform.bind(endpoint).await {
+                Ok(listener) => bound.push((place, listener)),
                 Err(error) => {
                     if let Endpoint::Tcp { .. } = endpoint {
                         let text = format!(
@@ -233,16 +315,26 @@ impl<P: Platform> Server<P> {
                         );
                         self.platform.log(LogLevel::Warning, &text);
                     }
-                    let absent = error.kind() == io::ErrorKind::AddrNotAvailable && optional;
+                    let absent = error.kind() == io::ErrorKind::AddrNotAvailable && *optional;
                     if !absent && error.kind() != io::ErrorKind::Unsupported {
-                        return Err(Refusal::Endpoint(endpoint, error));
+                        let (endpoint, over_tls) = (endpoint.clone(), *over_tls);
+                        return Err(Refusal::Endpoint { endpoint, over_tls, error });
                     }
                 }
             }
         }
-        for (endpoint, listener) in bound {
-            self.listening.push((endpoint, accept::spawn(&self.node, listener)));
+        for (place, listener) in bound {
+            let task = accept::spawn(&self.node, listener, place.over_tls);
+            self.listening.push((place, task));
         }
         Ok(())
     }
+}
+
+/// What handshakes are made with under these settings; what is wrong goes to the log.
+fn load_tls<P: Platform>(platform: &P, settings: &Settings) -> Result<TlsContext, Refusal> {
+    tls::load(platform, &settings.tls).map_err(|why| {
+        platform.log(LogLevel::Warning, &why);
+        Refusal::Tls
+    })
 }

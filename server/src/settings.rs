@@ -6,6 +6,7 @@ use std::time::Duration;
 use orrery_engine::{Config, LogLevel};
 
 use crate::platform::{Endpoint, reason};
+use crate::tls::TlsSettings;
 
 /// Settings of the server around the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +15,10 @@ pub struct Settings {
     pub bind: Vec<String>,
     /// The TCP port; 0: none.
     pub port: u16,
+    /// TLS, its port among it.
+    pub(crate) tls: TlsSettings,
+    /// Where everything is recorded; `None`: nowhere.
+    pub record: Option<RecordSettings>,
     /// The unix socket; `None`: none.
     pub unix_socket: Option<PathBuf>,
     /// Permissions of the unix socket.
@@ -37,10 +42,17 @@ impl Settings {
     pub fn of(config: &Config) -> Self {
         let text = |name| config.value(name).unwrap_or_default();
         let path = |name| Some(text(name)).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let size = |name| config.parsed(name).map_or(0, |value| value.unsigned());
         let mode = u32::from_str_radix(&text("unixsocketperm"), 8).ok();
         Self {
             bind: text("bind").split_whitespace().map(str::to_owned).collect(),
             port: text("port").parse().unwrap_or(0),
+            tls: TlsSettings::of(config),
+            record: path("record-file").map(|path| RecordSettings {
+                path,
+                file_bytes_max: size("record-file-size-max"),
+                files_max: size("record-files-max") as usize,
+            }),
             unix_socket: path("unixsocket"),
             unix_socket_mode: mode.filter(|&mode| mode != 0),
             backlog: text("tcp-backlog").parse().unwrap_or(511),
@@ -68,23 +80,51 @@ impl Settings {
         })
     }
 
-    /// Where to listen, in order, and whether it is no error when that is impossible.
-    pub fn endpoints(&self) -> Vec<(Endpoint, bool)> {
-        let mut endpoints = Vec::new();
-        if self.port != 0 {
-            for address in &self.bind {
+    /// The port that clients are told of: the one for TLS where there is no other.
+    pub fn main_port(&self) -> u16 {
+        if self.port == 0 { self.tls.port } else { self.port }
+    }
+
+    /// Where to listen, in order.
+    pub(crate) fn places(&self) -> Vec<Place> {
+        let mut places = Vec::new();
+        for (port, over_tls) in [(self.port, false), (self.tls.port, true)] {
+            for address in self.bind.iter().filter(|_| port != 0) {
                 let (host, optional) = match address.strip_prefix('-') {
-                    Some(host) => (host, true),
-                    None => (address.as_str(), false),
+                    Some(host) => (host.to_owned(), true),
+                    None => (address.clone(), false),
                 };
-                let (host, port, backlog) = (host.to_owned(), self.port, self.backlog);
-                endpoints.push((Endpoint::Tcp { host, port, backlog }, optional));
+                let endpoint = Endpoint::Tcp { host, port, backlog: self.backlog };
+                places.push(Place { endpoint, over_tls, optional });
             }
         }
         if let Some(path) = &self.unix_socket {
             let (path, mode, backlog) = (path.clone(), self.unix_socket_mode, self.backlog);
-            endpoints.push((Endpoint::Unix { path, mode, backlog }, false));
+            let endpoint = Endpoint::Unix { path, mode, backlog };
+            places.push(Place { endpoint, over_tls: false, optional: false });
         }
-        endpoints
+        places
     }
+}
+
+/// Where everything is recorded, and how much of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordSettings {
+    /// What the names of the files begin with.
+    pub path: PathBuf,
+    /// A file may be as long as this.
+    pub file_bytes_max: u64,
+    /// There may be as many files as this.
+    pub files_max: usize,
+}
+
+/// Where to listen, and for what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Where.
+    pub(crate) endpoint: Endpoint,
+    /// Clients speak TLS there.
+    pub(crate) over_tls: bool,
+    /// It is no error when the machine has no such address.
+    pub(crate) optional: bool,
 }

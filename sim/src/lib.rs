@@ -10,6 +10,7 @@ pub mod journal;
 pub mod judge;
 pub mod model;
 pub mod plan;
+pub mod replay;
 pub mod report;
 pub mod setup;
 pub mod sockets;

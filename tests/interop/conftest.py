@@ -9,6 +9,7 @@ import time
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+SERVER = os.environ.get("ORRERY_SERVER", str(ROOT / "target/release/orrery-server"))
 
 
 def free_port():
@@ -19,9 +20,8 @@ def free_port():
 
 @pytest.fixture(scope="session")
 def port():
-    server = os.environ.get("ORRERY_SERVER", str(ROOT / "target/release/orrery-server"))
     number = free_port()
-    process = subprocess.Popen([server, "--port", str(number)], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([SERVER, "--port", str(number)], stdout=subprocess.DEVNULL)
     for _ in range(200):
         try:
             socket.create_connection(("127.0.0.1", number), timeout=1).close()

@@ -70,15 +70,18 @@ def free_port():
 
 
 class Server:
-    """A server under test, in a folder of its own."""
+    """A server under test, in a folder of its own; `tls` is what it needs to speak nothing else."""
 
-    def __init__(self, command, folder):
+    def __init__(self, command, folder, tls=()):
         self.port = free_port()
         self.log = pathlib.Path(folder) / "server.log"
         pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
+            ports = ["--port", str(self.port)]
+            if tls:
+                ports = ["--port", "0", "--tls-port", str(self.port), *tls]
             self.process = subprocess.Popen(
-                [*command, "--port", str(self.port), "--dir", str(folder)],
+                [*command, *ports, "--dir", str(folder)],
                 stdout=log, stderr=log, cwd=folder)
         for _ in range(200):
             with contextlib.suppress(OSError):
@@ -187,7 +190,7 @@ def attempt(client, server, file, results):
             kind, data, millis = client.message()
             if kind == "testing":
                 name, current = data, results.begin(data)
-            elif kind == "ok":
+            elif kind == "ok" and current is not None:
                 results.end(current, "ok", millis)
                 current = None
             elif kind == "err" and current is not None:
@@ -211,14 +214,14 @@ def attempt(client, server, file, results):
         return name
 
 
-def run_file(tree, tclsh, command, file, options, skip, folder, base_port=None):
+def run_file(tree, tclsh, command, file, options, skip, folder, tls=(), base_port=None):
     """Runs a file on a fresh server, and again without each test that breaks the run. With
     `base_port` the file starts its servers itself, with `command`, on ports from there on."""
     broken = []
     kept = {}
     for number in range(ATTEMPTS_MAX):
         results = Results(file)
-        server = None if base_port else Server(command, folder / str(number))
+        server = None if base_port else Server(command, folder / str(number), tls)
         folder.mkdir(parents=True, exist_ok=True)
         try:
             skips = [word for name in [*skip, *broken] for word in ("--skiptest", name)]

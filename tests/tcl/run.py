@@ -33,7 +33,7 @@ FILES = [
     "unit/type/list-3", "unit/type/set", "unit/type/zset", "unit/type/hash", "unit/type/stream",
     "unit/type/stream-cgroups", "unit/sort", "unit/expire", "unit/other", "unit/bitops",
     "unit/bitfield", "unit/geo", "unit/hyperloglog", "unit/pubsub", "unit/pubsubshard",
-    "unit/auth", "unit/acl", "unit/acl-v2",
+    "unit/tls", "unit/auth", "unit/acl", "unit/acl-v2",
 ]
 # Files whose tests need servers of their own, each with its configuration; all others are run
 # against one that is there. Their first ports.
@@ -42,6 +42,8 @@ OWN_OPTIONS = ["--encoding-names", "7.0"]
 # The longest files first, so that two workers end at about the same time.
 LONG_FIRST = ["unit/type/list", "unit/type/zset", "unit/type/list-3", "unit/type/set",
               "unit/type/hash", "unit/sort", "unit/expire", "unit/other", "unit/hyperloglog"]
+# What is tested over TLS.
+OVER_TLS = ["unit/tls"]
 REDIS = ["redis-server", "--save", "", "--appendonly", "no", "--daemonize", "no",
          "--enable-debug-command", "yes", "--enable-protected-configs", "yes"]
 OURS = ["--enable-debug-command", "yes", "--enable-protected-configs", "yes",
@@ -96,8 +98,11 @@ def one_round(arguments, command, skip):
         server = [shutil.which(command[0]), *options_of_server] if base_port else command
         hanging = [test for (at, test), reason in skip.items()
                    if at == file and reason.startswith("hangs:")]
-        results = harness.run_file(tree, found["tclsh"], server, file, options, hanging,
-                                   folder / file.replace("/", "-"), base_port)
+        over_tls = file in OVER_TLS
+        tls = source.tls_parameters(tree) if over_tls else ()
+        results = harness.run_file(tree, found["tclsh"], server, file,
+                                   [*options, *(["--tls"] if over_tls else [])], hanging,
+                                   folder / file.replace("/", "-"), tls, base_port)
         passed = sum(test["outcome"] == "ok" for test in results.tests.values())
         print(f"{file}: {passed} of {len(results.tests)} ok ({time.monotonic() - start:.0f} s)",
               flush=True)
@@ -122,8 +127,8 @@ def write_baseline(arguments, command):
         passed = {key for key, test in tests.items() if test["outcome"] == "ok"}
         other |= {key: test["detail"] for key, test in tests.items() if key not in passed}
         always = passed if always is None else always & passed
-    always |= {key for key in read_baseline() if key[0] not in arguments.files}
     _, _, version = source.prepare()
+    always |= {key for key in read_baseline() if key[0] not in arguments.files}
     lines = [
         f"# The tests that pass on redis-server {version} of Debian, as tests/tcl/run.py runs them.",
         "# Written by: tests/tcl/run.py --server redis --write-baseline "

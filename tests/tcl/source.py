@@ -82,8 +82,11 @@ def run(words, **options):
 def programs():
     """The paths of the programs that are needed, by name; installs what is missing."""
     packages = {"tclsh": "tcl", "redis-server": "redis-server", "redis-cli": "redis-tools",
-                "redis-benchmark": "redis-tools", "dpkg-source": "dpkg-dev"}
+                "redis-benchmark": "redis-tools", "dpkg-source": "dpkg-dev",
+                "openssl": "openssl"}
     missing = sorted({package for name, package in packages.items() if not shutil.which(name)})
+    if subprocess.run(["dpkg-query", "-s", "tcl-tls"], capture_output=True, check=False).returncode:
+        missing.append("tcl-tls")
     if missing:
         if os.geteuid() != 0 or not shutil.which("apt-get"):
             raise Unavailable(f"install these packages: {' '.join(missing)}")
@@ -99,6 +102,18 @@ def package_version():
     if UPSTREAM not in version:
         raise Unavailable(f"the tests are those of Redis {UPSTREAM}, not of {version}")
     return version
+
+
+def tls_parameters(tree):
+    """What a server needs to speak TLS to the suite's clients: the suite's own certificates."""
+    folder = tree / "tests/tls"
+    if not (folder / "redis.crt").exists():
+        folder.mkdir(exist_ok=True)
+        # Parameters of Diffie-Hellman take long to make, and no test here looks at them.
+        (folder / "redis.dh").touch()
+        run(["bash", "utils/gen-test-certs.sh"], cwd=tree)
+    files = {"cert-file": "server.crt", "key-file": "server.key", "ca-cert-file": "ca.crt"}
+    return [word for name, file in files.items() for word in (f"--tls-{name}", str(folder / file))]
 
 
 def source_lists(folder):

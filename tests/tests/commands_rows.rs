@@ -28,6 +28,10 @@ const CANNOT_SUCCEED: &[(&str, &str)] = &[
     ("restore-asking", "no payload is drawn"),
     ("exec", "no transaction has begun"),
     ("discard", "no transaction has begun"),
+    ("evalsha", "no script is known"),
+    ("evalsha_ro", "no script is known"),
+    ("script|kill", "no script runs"),
+    ("script|show", "no script is known"),
 ];
 
 fn is_listed(list: &[(&str, &str)], row: &Row) -> bool {

@@ -139,7 +139,8 @@ fn command_info_is_that_of_redis_for_every_shared_command() {
 }
 
 /// Commands whose flags a later Redis changed: WAIT, BZPOPMIN and BZPOPMAX became `blocking`
-/// instead of `noscript`, PFCOUNT and PUBLISH also `may_replicate`, SUBSCRIBE also `denyoom`.
+/// instead of `noscript`, PFCOUNT, PUBLISH, EVAL and EVALSHA also `may_replicate`, SUBSCRIBE also
+/// `denyoom`.
 const CHANGED_FLAGS: &[&str] = &[
     "blmove",
     "blpop",
@@ -147,6 +148,8 @@ const CHANGED_FLAGS: &[&str] = &[
     "brpoplpush",
     "bzpopmax",
     "bzpopmin",
+    "eval",
+    "evalsha",
     "pfcount",
     "psubscribe",
     "publish",
@@ -397,7 +400,7 @@ fn every_row_is_as_the_list_of_all_commands_says() {
         let ours: BTreeSet<String> =
             command.flags.names().iter().map(|&flag| flag.to_owned()).collect();
         // Orrery is no sentinel, and COMMAND does not show the others.
-        let hidden = ["sentinel", "protected", "touches_arbitrary_keys"];
+        let hidden = ["sentinel", "protected", "touches_arbitrary_keys", "script_runner"];
         let theirs: BTreeSet<String> =
             listed.flags.iter().filter(|flag| !hidden.contains(&flag.as_str())).cloned().collect();
         let ours: BTreeSet<String> =

@@ -31,7 +31,7 @@ fn a_setting_of_the_driver_is_in_force_when_the_driver_says_so() {
     // The client waits, and so does what it sent behind.
     let sent = b"CONFIG SET port 7001 timeout 9 loglevel debug\r\nCONFIG GET port\r\n";
     assert_eq!(server.send(conn, sent), b"");
-    let names = vec!["loglevel", "port"];
+    let names = vec!["port", "loglevel"];
     assert_eq!(server.take_effects(), [Effect::ApplyConfig { conn, names }]);
     assert_eq!(server.engine().config().value("port").unwrap(), "7001");
     let other = server.connect();

@@ -1,6 +1,6 @@
 //! INFO against a real redis-server: the same sections, the same fields in the same order.
 
-use orrery_engine::{Facts, Input, Vitals};
+use orrery_engine::{Facts, Handshakes, Input, Vitals};
 use orrery_tests::real_redis::RealRedis;
 use orrery_tests::server_in_process::Server;
 
@@ -23,7 +23,7 @@ const LEFT_OUT: [&str; 13] = [
 ];
 
 /// Fields that redis 7.0.15 does not have.
-const ADDED: [&str; 13] = [
+const ADDED: [&str; 17] = [
     "watching_clients",
     "total_watched_keys",
     "expired_subkeys",
@@ -37,6 +37,10 @@ const ADDED: [&str; 13] = [
     "orrery_longest_step_usec",
     "orrery_expire_lag_ms",
     "orrery_expire_lag_max_ms",
+    "orrery_tls_handshakes",
+    "orrery_tls_handshakes_resumed",
+    "orrery_tls_handshakes_failed",
+    "orrery_tls_handshakes_pending",
 ];
 
 fn facts() -> Facts {
@@ -104,11 +108,14 @@ fn facts_and_vitals_are_shown_and_unknown_ones_are_not() {
         machine_bytes: 8 << 30,
         cpu_user_us: 1_500_000,
         cpu_system_us: 20,
+        handshakes: Handshakes { done: 5, resumed: 4, failed: 3, pending: 2 },
     }));
     let text = info(&mut server, "INFO");
     for (name, value) in [
         ("redis_version", "7.0.15"),
         ("orrery_version", "0.1.0"),
+        ("orrery_tls_handshakes_resumed", "4"),
+        ("orrery_tls_handshakes_failed", "3"),
         ("process_id", "4711"),
         ("config_file", "/etc/orrery.conf"),
         ("os", "Linux 6.1 x86_64"),

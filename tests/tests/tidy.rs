@@ -38,7 +38,10 @@ const NAMES_WITHOUT_MEANING: [&str; 6] = ["util", "utils", "common", "misc", "ma
 /// The engine's modules from the bottom up; one may import from its own row and from rows before
 /// it.
 const LAYERS: [&[&str]; 7] = [
-    &["time", "rng", "rates", "args", "resp", "error", "number", "input", "effects", "planted"],
+    &[
+        "time", "rng", "rates", "args", "resp", "error", "number", "input", "effects", "planted",
+        "record",
+    ],
     &["value"],
     &["config"],
     &["keyspace", "session", "log"],

@@ -30,6 +30,7 @@ pub use rules::{RuleError, Terms};
 use sha2::{Digest, Sha256};
 pub use user::{Permissions, User};
 
+use crate::input::Origin;
 use crate::rng::Seed;
 use crate::session::UserId;
 
@@ -147,6 +148,12 @@ impl Acl {
             return None;
         };
         self.user(id).accepts(password).then_some(id)
+    }
+
+    /// Who a client is that its certificate names, if there is such a user and it is enabled.
+    pub fn certified(&self, origin: &Origin) -> Option<UserId> {
+        let id = self.find(origin.certified_user()?.as_bytes())?;
+        self.user(id).is_enabled().then_some(id)
     }
 
     /// Gives the default user one password, or with an empty one lets it in without.

@@ -5,7 +5,7 @@ use super::help::help;
 use super::spec::{Command, Flags, Group};
 use crate::args::Args;
 use crate::config::parameter::Actor;
-use crate::config::{Config, Refusal, spelled};
+use crate::config::{Config, Refusal, find, spelled};
 use crate::effects::{Effect, LogLevel};
 use crate::error::Error;
 use crate::session::Blocked;
@@ -138,7 +138,15 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         Refusal::Value { name, why } => refused(&name, &why),
     })?;
     warn_of_ignored(cx, &next);
-    let names = next.changed_for(Actor::Driver, &cx.state.config);
+    let mut names = next.changed_for(Actor::Driver, &cx.state.config);
+    let given: Vec<&str> = pairs.iter().map(|&(name, _)| name).collect();
+    names.extend(next.volatile_for(Actor::Driver, &given));
+    // An error is said to be related to the first one that was given.
+    let place = |name: &str| {
+        given.iter().position(|given| find(given).is_some_and(|found| found.name == name))
+    };
+    names.sort_by_key(|name| place(name));
+    names.dedup();
     if names.is_empty() {
         cx.state.configure(next);
         cx.reply.ok();

@@ -21,6 +21,11 @@ const QUOTED_BYTES_MAX: usize = 128;
 /// Web requests are logged at most once in this time.
 const WEB_REQUEST_LOG_INTERVAL: Micros = Micros::from_secs(60);
 
+/// A script has been running for a while.
+const BUSY: Error = Error::fixed(
+    "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+);
+
 /// What became of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ran {
@@ -40,6 +45,11 @@ pub(crate) fn dispatch(cx: &mut Cx<'_>, args: Args<'_>) -> Ran {
             cx.session.last_command = row.full_name;
             if let Err(error) = admit(cx, row, args) {
                 refuse(cx, row, &error);
+            } else if cx.state.running_script.is_some() && !row.command.flags.has(Flags::ALLOW_BUSY)
+            {
+                if let Some(ran) = meet_script(cx) {
+                    return ran;
+                }
             } else if must_wait(cx) {
                 cx.session.blocked = Some(Blocked::ClientPause);
                 return Ran::Postponed;
@@ -57,6 +67,21 @@ pub(crate) fn dispatch(cx: &mut Cx<'_>, args: Args<'_>) -> Ran {
         cx.session.end_command(&mut cx.reply.out, start);
     }
     Ran::Done
+}
+
+/// Another client's script runs: the command waits for its end, or is told that it takes long.
+#[cold]
+fn meet_script(cx: &mut Cx<'_>) -> Option<Ran> {
+    let since = cx.state.running_script.as_ref()?.since;
+    let patience = Micros::from_millis(cx.state.config.busy_reply_threshold_ms);
+    if cx.now.mono < since + patience {
+        cx.session.blocked = Some(Blocked::ScriptOfAnother);
+        cx.state.held_by_script.push(cx.session.id);
+        return Some(Ran::Postponed);
+    }
+    let row = cx.row;
+    refuse(cx, row, &BUSY);
+    None
 }
 
 /// Keeps the command for EXEC.

@@ -128,7 +128,9 @@ fn server(cx: &mut Cx<'_>, lines: &mut Lines) {
     }
     lines.field("process_supervised", "no");
     lines.field("run_id", &state.run_id);
-    lines.field("tcp_port", setting("port"));
+    // As in Redis: the port for TLS when there is no other.
+    let port = if setting("port") == "0" { setting("tls-port") } else { setting("port") };
+    lines.field("tcp_port", port);
     lines.field("server_time_usec", cx.now.wall.0);
     lines.field("uptime_in_seconds", uptime_secs);
     lines.field("uptime_in_days", uptime_secs / 86_400);
@@ -238,6 +240,11 @@ fn stats(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.field("orrery_longest_step_usec", stats.longest_step.0);
     lines.field("orrery_expire_lag_ms", expiry.lag_ms);
     lines.field("orrery_expire_lag_max_ms", expiry.lag_ms_max);
+    let handshakes = state.vitals.handshakes;
+    lines.field("orrery_tls_handshakes", handshakes.done);
+    lines.field("orrery_tls_handshakes_resumed", handshakes.resumed);
+    lines.field("orrery_tls_handshakes_failed", handshakes.failed);
+    lines.field("orrery_tls_handshakes_pending", handshakes.pending);
 }
 
 fn replication(cx: &mut Cx<'_>, lines: &mut Lines) {

@@ -27,6 +27,7 @@ mod debug_protocol;
 mod debug_reload;
 pub(crate) mod dispatch;
 mod dump;
+pub(crate) mod eval;
 mod expire;
 pub mod generate;
 mod generic;
@@ -58,6 +59,7 @@ mod raw_string;
 mod scan;
 mod scan_collection;
 pub mod schema;
+mod script;
 mod set;
 mod set_algebra;
 mod set_random;
@@ -142,6 +144,8 @@ const FAMILIES: &[&[Command]] = &[
     dump::COMMANDS,
     wait::COMMANDS,
     transaction::COMMANDS,
+    eval::COMMANDS,
+    script::COMMANDS,
     connection::COMMANDS,
     hello::COMMANDS,
     client::COMMANDS,

@@ -130,16 +130,20 @@ impl Flags {
     /// May write although it is not a write (PUBLISH).
     pub const MAY_REPLICATE: Self = Self(1 << 16);
     /// Allowed to a client of RESP2 that has subscribed to something.
-    pub const SUBSCRIBED: Self = Self(1 << 21);
+    pub const SUBSCRIBED: Self = Self(1 << 23);
     /// Not in the log of slow commands.
     pub const SKIP_SLOWLOG: Self = Self(1 << 19);
+    /// Not shown by MONITOR.
+    pub const SKIP_MONITOR: Self = Self(1 << 20);
+    /// May have no keys although it has a place for them.
+    pub const NO_MANDATORY_KEYS: Self = Self(1 << 21);
     /// Runs at once also inside MULTI.
     pub const NEVER_QUEUED: Self = Self(1 << 17);
     /// Runs the queued commands, and does whatever they do.
     pub const RUNS_QUEUED: Self = Self(1 << 18);
 
     /// Served for a slot that is moving here, without ASKING before it.
-    pub const ASKING: Self = Self(1 << 20);
+    pub const ASKING: Self = Self(1 << 22);
 
     /// Both sets of flags.
     pub const fn and(self, other: Self) -> Self {
@@ -158,7 +162,7 @@ impl Flags {
         Self::NAMES.iter().filter(|(flag, _)| self.has(*flag)).map(|&(_, name)| name).collect()
     }
 
-    const NAMES: [(Self, &'static str); 17] = [
+    const NAMES: &[(Self, &'static str)] = &[
         (Self::WRITE, "write"),
         (Self::READONLY, "readonly"),
         (Self::DENYOOM, "denyoom"),
@@ -168,16 +172,29 @@ impl Flags {
         (Self::BLOCKING, "blocking"),
         (Self::LOADING, "loading"),
         (Self::STALE, "stale"),
+        (Self::SKIP_MONITOR, "skip_monitor"),
         (Self::SKIP_SLOWLOG, "skip_slowlog"),
         (Self::ASKING, "asking"),
         (Self::FAST, "fast"),
         (Self::NO_AUTH, "no_auth"),
         (Self::MAY_REPLICATE, "may_replicate"),
+        (Self::NO_MANDATORY_KEYS, "no_mandatory_keys"),
         (Self::NO_ASYNC_LOADING, "no_async_loading"),
         (Self::NO_MULTI, "no_multi"),
         (Self::ALLOW_BUSY, "allow_busy"),
     ];
 }
+
+/// No two flags that are shown are the same bit.
+const _: () = {
+    let (mut index, mut seen) = (0, 0);
+    while index < Flags::NAMES.len() {
+        let Flags(bit) = Flags::NAMES[index].0;
+        assert!(seen & bit == 0, "a bit is one flag's");
+        seen |= bit;
+        index += 1;
+    }
+};
 
 /// The family of a command. `categories` and INFO use Redis's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -208,6 +225,8 @@ pub enum Group {
     Connection,
     /// Several commands as one.
     Transactions,
+    /// Programs.
+    Scripting,
     /// The server itself.
     Server,
 }
@@ -229,6 +248,7 @@ impl Group {
             Self::PubSub => "pubsub",
             Self::Connection => "connection",
             Self::Transactions => "transactions",
+            Self::Scripting => "scripting",
             Self::Server => "server",
         }
     }
@@ -248,6 +268,7 @@ impl Group {
             Self::Geo => Some("geo"),
             Self::Connection => Some("connection"),
             Self::Transactions => Some("transaction"),
+            Self::Scripting => Some("scripting"),
             // Its category goes by the flag.
             Self::PubSub | Self::Server => None,
         }
@@ -337,4 +358,25 @@ pub const fn one_key(flags: &'static [&'static str]) -> KeySpec {
 /// Keys from word 1 to the end.
 pub const fn all_keys(flags: &'static [&'static str]) -> KeySpec {
     KeySpec { flags, begin: Begin::Index(1), find: Find::Range { last: -1, step: 1 } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Flags;
+
+    #[test]
+    fn every_flag_has_a_bit_of_its_own() {
+        let nameless = [
+            Flags::PROTECTED,
+            Flags::TOUCHES_ARBITRARY_KEYS,
+            Flags::SUBSCRIBED,
+            Flags::NEVER_QUEUED,
+            Flags::RUNS_QUEUED,
+        ];
+        let mut seen = Flags::NONE;
+        for flag in Flags::NAMES.iter().map(|&(flag, _)| flag).chain(nameless) {
+            assert_eq!((flag.0.count_ones(), flag.0 & seen.0), (1, 0), "{flag:?}");
+            seen = seen.and(flag);
+        }
+    }
 }

@@ -52,6 +52,15 @@ impl Config {
         PARAMETERS.iter().filter(differs).map(|parameter| parameter.name).collect()
     }
 
+    /// The names among `names` of parameters that `actor` acts on whenever they are set.
+    pub fn volatile_for(&self, actor: Actor, names: &[&str]) -> Vec<&'static str> {
+        let acts = |parameter: &&Parameter| {
+            parameter.actor == actor && parameter.flags.has(Flags::VOLATILE)
+        };
+        let set = |parameter: &&Parameter| names.iter().any(|name| parameter.is_called(name));
+        PARAMETERS.iter().filter(acts).filter(set).map(|parameter| parameter.name).collect()
+    }
+
     /// Takes back what a change from `before` to `after` did, except where a later one has been.
     pub fn take_back(&mut self, before: &Self, after: &Self) {
         for parameter in PARAMETERS {
@@ -154,7 +163,7 @@ mod tests {
         assert_eq!(names(&["watchdog*"]), [""; 0]);
         assert_eq!(names(&["watchdog-period", "port", "p?rt"]), ["watchdog-period", "port"]);
         assert_eq!(names(&["rename-command", "user"]), [""; 0]);
-        // 192 of Redis 7.0, four of later ones and seven of ours.
-        assert_eq!(names(&["*"]).len(), 203);
+        // 192 of Redis 7.0, five of later ones and twelve of ours.
+        assert_eq!(names(&["*"]).len(), 209);
     }
 }

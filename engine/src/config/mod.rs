@@ -69,6 +69,10 @@ pub struct Config {
     pub ttl_clock_slew_ppm: u64,
     /// Most commands of one client in one step.
     pub step_commands_max: usize,
+    /// Bytes that all Lua scripts may take together.
+    pub script_memory_bytes_max: usize,
+    /// A script that has run for longer lets others know.
+    pub busy_reply_threshold_ms: u64,
     /// Most keys that one step expires.
     pub step_expirations_max: usize,
     /// How values are stored.
@@ -100,6 +104,8 @@ impl Default for Config {
             protected_configs: Access::No,
             ttl_clock: TtlClock::Monotonic,
             ttl_clock_slew_ppm: 500,
+            script_memory_bytes_max: 256 << 20,
+            busy_reply_threshold_ms: 5000,
             step_commands_max: 512,
             step_expirations_max: 512,
             encodings: Encodings::default(),

@@ -108,8 +108,10 @@ impl Flags {
     pub const HIDDEN: Self = Self(1 << 4);
     /// Only a directive: CONFIG GET, SET and REWRITE do not know it.
     pub const DIRECTIVE: Self = Self(1 << 5);
+    /// CONFIG SET to the value that it has is a change: what it names may have changed.
+    pub const VOLATILE: Self = Self(1 << 6);
     /// CONFIG REWRITE knows the directive all the same.
-    pub const REWRITTEN: Self = Self(1 << 6);
+    pub const REWRITTEN: Self = Self(1 << 7);
 
     /// Whether all of `other` is in this set.
     pub const fn has(self, other: Self) -> bool {
@@ -222,6 +224,11 @@ impl Parameter {
     pub(super) const fn driver(mut self) -> Self {
         self.actor = Actor::Driver;
         self
+    }
+
+    /// The name of a file that is read again whenever it is set.
+    pub(super) const fn file(name: &'static str) -> Self {
+        Self::text(name, "").with(Flags::VOLATILE).driver()
     }
 
     pub(super) const fn checked(mut self, check: Check) -> Self {

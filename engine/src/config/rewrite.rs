@@ -60,6 +60,18 @@ impl Config {
         all
     }
 
+    /// Every directive, as (name, words), from which [`Config::set`] makes this configuration
+    /// again; also those that CONFIG REWRITE does not know.
+    pub fn recorded(&self) -> Vec<(String, Vec<String>)> {
+        let differs = |parameter: &&Parameter| !self.is_default(parameter);
+        let lines = |parameter: &Parameter| {
+            let name = parameter.name;
+            let lines = parameter.lines(&self.read(parameter));
+            lines.into_iter().map(move |words| (name.to_owned(), words))
+        };
+        PARAMETERS.iter().filter(differs).flat_map(lines).collect()
+    }
+
     fn write(&self, parameter: &Parameter, out: &mut String) {
         for line in parameter.lines(&self.read(parameter)) {
             out.push_str(parameter.name);

@@ -22,7 +22,9 @@ impl Engine {
     /// Whether clients are to be tried again before any other command runs.
     #[inline]
     pub(super) fn must_serve(&self) -> bool {
-        self.state.waits.has_ready() && !self.state.is_paused(self.now.mono)
+        self.state.waits.has_ready()
+            && !self.state.is_paused(self.now.mono)
+            && self.state.running_script.is_none()
     }
 
     /// Tries a bounded number of those whose keys have changed; the rest comes with the next step.

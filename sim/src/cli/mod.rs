@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod check;
+mod replay;
 mod run;
 mod swarm;
 mod turmoil;
@@ -26,6 +27,7 @@ enum Command {
     Swarm(swarm::Arguments),
     Turmoil(turmoil::Arguments),
     Check(check::Arguments),
+    Replay(replay::Arguments),
 }
 
 /// Runs the command line and gives the status to exit with.
@@ -36,6 +38,7 @@ pub fn main() -> ExitCode {
         Command::Swarm(arguments) => swarm::run(&arguments),
         Command::Turmoil(arguments) => turmoil::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
     }
 }
 

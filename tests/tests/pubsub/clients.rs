@@ -251,3 +251,22 @@ fn flat(value: &Value) -> String {
         other => String::from_utf8_lossy(other.bytes()).into_owned(),
     }
 }
+
+/// What a script publishes comes to its caller behind the reply of the whole script.
+#[test]
+fn scripts_publish_too() {
+    let mut server = Server::default();
+    let (conn, other) = (server.connect(), server.connect());
+    server.line(conn, "HELLO 3");
+    server.send(conn, b"SUBSCRIBE a\r\n");
+    server.send(other, b"PSUBSCRIBE *\r\n");
+    let script = "redis.call('PUBLISH', KEYS[1], 'x') return redis.call('PUBLISH', 'a', 'y')";
+    let output = server.send(conn, &encode(&["EVAL", script, "1", "a"]));
+    let values: Vec<String> = Value::read_all(&output).iter().map(flat).collect();
+    assert_eq!(values, ["2", "message a x", "message a y"]);
+    let values: Vec<String> = Value::read_all(&server.output(other)).iter().map(flat).collect();
+    assert_eq!(values, ["pmessage * a x", "pmessage * a y"]);
+    let output = server.send(conn, &encode(&["EVAL", "return redis.call('SUBSCRIBE', 'b')", "0"]));
+    assert!(Value::read_all(&output)[0].is_error(), "{}", output.escape_ascii());
+    server.engine().check_invariants();
+}

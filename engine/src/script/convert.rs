@@ -1,0 +1,291 @@
+//! Values of Lua as replies, replies as values of Lua, and both as words of commands.
+
+use mlua::{Lua, Table, Value};
+
+use crate::resp::{Protocol, Reply};
+
+/// Tables inside of tables up to this depth are replied.
+const DEPTH_MAX: usize = 1000;
+
+/// The word that a string or a number is in a command; `None`: it is neither.
+pub(super) fn word_of(value: &Value) -> Option<Vec<u8>> {
+    match value {
+        Value::String(text) => Some(text.as_bytes().to_vec()),
+        Value::Integer(number) if number.unsigned_abs() < 100_000_000_000_000_000 => {
+            Some(number.to_string().into_bytes())
+        }
+        Value::Integer(number) => Some(number_word(*number as f64).into_bytes()),
+        Value::Number(number) => Some(number_word(*number).into_bytes()),
+        _ => None,
+    }
+}
+
+/// The number that a value is.
+pub(super) fn number_of(value: &Value) -> Option<f64> {
+    match value {
+        Value::Integer(number) => Some(*number as f64),
+        Value::Number(number) => Some(*number),
+        _ => None,
+    }
+}
+
+/// C's `%.17g`.
+fn number_word(number: f64) -> String {
+    if number.fract() == 0.0 && number.abs() < 1e17 {
+        return if number == 0.0 && number.is_sign_negative() {
+            "-0".to_owned()
+        } else {
+            (number as i64).to_string()
+        };
+    }
+    if !number.is_finite() {
+        let sign = if number.is_sign_negative() { "-" } else { "" };
+        return format!("{sign}{}", if number.is_nan() { "nan" } else { "inf" });
+    }
+    let scientific = format!("{number:.16e}");
+    let (digits, exponent) = scientific.split_once('e').expect("it has an exponent");
+    let exponent: i32 = exponent.parse().expect("it is a number");
+    let trimmed = |text: &str| text.trim_end_matches('0').trim_end_matches('.').to_owned();
+    if (-4..17).contains(&exponent) {
+        let places = usize::try_from(16 - exponent).expect("the exponent is at most 16");
+        return trimmed(&format!("{number:.places$}"));
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{}e{sign}{:02}", trimmed(digits), exponent.unsigned_abs())
+}
+
+/// C's conversion to a 64-bit integer, as processors do it.
+fn integer_of(number: f64) -> i64 {
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    if (-LIMIT..LIMIT).contains(&number) { number as i64 } else { i64::MIN }
+}
+
+/// Replies with a script's value. `protocol` is the one that the script chose.
+pub(super) fn from_lua(value: &Value, reply: &mut Reply, protocol: Protocol) -> mlua::Result<()> {
+    write(value, reply, protocol, DEPTH_MAX)
+}
+
+fn write(value: &Value, reply: &mut Reply, protocol: Protocol, depth: usize) -> mlua::Result<()> {
+    match value {
+        Value::String(text) => reply.bulk(&text.as_bytes()),
+        Value::Integer(number) => reply.integer(*number),
+        Value::Number(number) => reply.integer(integer_of(*number)),
+        Value::Boolean(value) if protocol == Protocol::Resp3 => reply.boolean(*value),
+        Value::Boolean(true) => reply.integer(1),
+        Value::Table(_) if depth == 0 => reply.error_text("ERR reached lua stack limit"),
+        Value::Table(table) => write_table(table, reply, protocol, depth - 1)?,
+        _ => reply.null(),
+    }
+    Ok(())
+}
+
+fn write_table(
+    table: &Table,
+    reply: &mut Reply,
+    protocol: Protocol,
+    depth: usize,
+) -> mlua::Result<()> {
+    if let Value::String(text) = table.raw_get("err")? {
+        reply.error_bytes(&text.as_bytes());
+        return Ok(());
+    }
+    if let Value::String(text) = table.raw_get("ok")? {
+        let shown = text.to_string_lossy().replace(['\r', '\n'], " ");
+        reply.simple(&shown);
+        return Ok(());
+    }
+    if let Some(number) = number_of(&table.raw_get("double")?) {
+        reply.double(number);
+        return Ok(());
+    }
+    if let Value::Table(map) = table.raw_get("map")? {
+        let pairs: Vec<(Value, Value)> = map.pairs().collect::<mlua::Result<_>>()?;
+        reply.map(pairs.len());
+        for (key, value) in &pairs {
+            write(key, reply, protocol, depth)?;
+            write(value, reply, protocol, depth)?;
+        }
+        return Ok(());
+    }
+    if let Value::Table(set) = table.raw_get("set")? {
+        let pairs: Vec<(Value, Value)> = set.pairs().collect::<mlua::Result<_>>()?;
+        reply.set(pairs.len());
+        for (member, _) in &pairs {
+            write(member, reply, protocol, depth)?;
+        }
+        return Ok(());
+    }
+    if let Value::String(number) = table.raw_get("big_number")? {
+        let shown = number.to_string_lossy().replace(['\r', '\n'], " ");
+        match reply.protocol {
+            Protocol::Resp2 => reply.text(&shown),
+            Protocol::Resp3 => reply.out.extend_from_slice(format!("({shown}\r\n").as_bytes()),
+        }
+        return Ok(());
+    }
+    if let Value::Table(verbatim) = table.raw_get("verbatim_string")?
+        && let Value::String(text) = verbatim.raw_get("string")?
+        && let Value::String(format) = verbatim.raw_get("format")?
+    {
+        reply.verbatim(&format.to_string_lossy(), &text.to_string_lossy());
+        return Ok(());
+    }
+    write_array(table, reply, protocol, depth)
+}
+
+/// An array ends before its first nil.
+fn write_array(
+    table: &Table,
+    reply: &mut Reply,
+    protocol: Protocol,
+    depth: usize,
+) -> mlua::Result<()> {
+    let mut elements = Vec::new();
+    for index in 1.. {
+        match table.raw_get(index)? {
+            Value::Nil => break,
+            value => elements.push(value),
+        }
+    }
+    reply.array(elements.len());
+    for element in &elements {
+        write(element, reply, protocol, depth)?;
+    }
+    Ok(())
+}
+
+/// The value of Lua that a command's reply is.
+pub(super) fn to_lua(lua: &Lua, reply: &[u8]) -> mlua::Result<Value> {
+    let mut reader = Reader { lua, bytes: reply, at: 0 };
+    reader.value()
+}
+
+/// Reads replies that this server wrote itself.
+struct Reader<'a> {
+    lua: &'a Lua,
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn value(&mut self) -> mlua::Result<Value> {
+        let kind = self.bytes[self.at];
+        self.at += 1;
+        let line = self.line();
+        match kind {
+            b'+' => self.tagged("ok", line),
+            b'-' => self.tagged("err", line),
+            b':' => Ok(Value::Number(number(line) as f64)),
+            b'$' => match number(line) {
+                -1 => Ok(Value::Boolean(false)),
+                len => {
+                    let text = self.block(len as usize);
+                    self.lua.create_string(text).map(Value::String)
+                }
+            },
+            b'*' | b'>' => match number(line) {
+                -1 => Ok(Value::Boolean(false)),
+                len => self.array(len as usize).map(Value::Table),
+            },
+            b'%' => self.map(number(line) as usize),
+            b'~' => self.set(number(line) as usize),
+            b'_' => Ok(Value::Nil),
+            b'#' => Ok(Value::Boolean(line == b"t")),
+            b',' => {
+                let text = String::from_utf8_lossy(line);
+                let table = self.lua.create_table()?;
+                table.raw_set("double", text.parse::<f64>().unwrap_or(f64::NAN))?;
+                Ok(Value::Table(table))
+            }
+            b'(' => self.tagged("big_number", line),
+            b'=' => {
+                let block = self.block(number(line) as usize);
+                let (format, text) = (&block[..3], &block[4..]);
+                let inner = self.lua.create_table()?;
+                inner.raw_set("format", self.lua.create_string(format)?)?;
+                inner.raw_set("string", self.lua.create_string(text)?)?;
+                let table = self.lua.create_table()?;
+                table.raw_set("verbatim_string", inner)?;
+                Ok(Value::Table(table))
+            }
+            other => unreachable!("no reply begins with {other}"),
+        }
+    }
+
+    fn tagged(&self, name: &str, text: &[u8]) -> mlua::Result<Value> {
+        let table = self.lua.create_table()?;
+        table.raw_set(name, self.lua.create_string(text)?)?;
+        Ok(Value::Table(table))
+    }
+
+    fn array(&mut self, len: usize) -> mlua::Result<Table> {
+        let table = self.lua.create_table_with_capacity(len, 0)?;
+        for index in 1..=len {
+            let value = self.value()?;
+            table.raw_set(index, value)?;
+        }
+        Ok(table)
+    }
+
+    fn map(&mut self, len: usize) -> mlua::Result<Value> {
+        let map = self.lua.create_table_with_capacity(0, len)?;
+        for _ in 0..len {
+            let (key, value) = (self.value()?, self.value()?);
+            map.raw_set(key, value)?;
+        }
+        let table = self.lua.create_table()?;
+        table.raw_set("map", map)?;
+        Ok(Value::Table(table))
+    }
+
+    fn set(&mut self, len: usize) -> mlua::Result<Value> {
+        let set = self.lua.create_table_with_capacity(0, len)?;
+        for _ in 0..len {
+            let member = self.value()?;
+            set.raw_set(member, true)?;
+        }
+        let table = self.lua.create_table()?;
+        table.raw_set("set", set)?;
+        Ok(Value::Table(table))
+    }
+
+    /// The bytes up to the next line end.
+    fn line(&mut self) -> &'a [u8] {
+        let rest = &self.bytes[self.at..];
+        let end = rest.iter().position(|&byte| byte == b'\r').expect("a reply's line ends");
+        self.at += end + 2;
+        &rest[..end]
+    }
+
+    fn block(&mut self, len: usize) -> &'a [u8] {
+        let block = &self.bytes[self.at..self.at + len];
+        self.at += len + 2;
+        block
+    }
+}
+
+fn number(text: &[u8]) -> i64 {
+    crate::value::number::parse_integer(text).expect("a length or an integer")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_words_as_in_c() {
+        for (number, word) in [
+            (3.0, "3"),
+            (-0.0, "-0"),
+            (0.1, "0.10000000000000001"),
+            (1e100, "1e+100"),
+            (123_456_789_012_345_680.0, "1.2345678901234568e+17"),
+            (1e-5, "1.0000000000000001e-05"),
+            (0.0001, "0.0001"),
+            (1.5, "1.5"),
+            (f64::INFINITY, "inf"),
+        ] {
+            assert_eq!(number_word(number), word);
+        }
+    }
+}

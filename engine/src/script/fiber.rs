@@ -1,0 +1,125 @@
+//! A script runs on a stack of its own, so that it can be left in the middle of anything, a
+//! protected call included, and gone on with in a later step.
+//!
+//! Invariants: whoever holds the fiber answers each question with what it asks for; a fiber is
+//! only dropped after it has come to its end, so that nothing has to be unwound through Lua.
+
+use corosensei::stack::DefaultStack;
+use corosensei::{Coroutine, CoroutineResult, Yielder};
+
+use super::interpreter;
+use crate::args::Words;
+use crate::resp::Protocol;
+
+/// Bytes of the stack; the system gives memory for what is used of them.
+const STACK_BYTES: usize = 4 << 20;
+
+/// What the interpreter is told.
+#[derive(Debug)]
+pub(crate) enum Tell {
+    /// Compile a script under a name.
+    Compile {
+        /// SHA-1 of the text in hexadecimal digits.
+        sha: String,
+        /// The text.
+        text: Vec<u8>,
+    },
+    /// Run a script that was compiled.
+    Run(Box<Run>),
+    /// The reply to a command.
+    Reply(Vec<u8>),
+    /// Why a command was not run, or what was asked for cannot be.
+    Refused(String),
+    /// Go on.
+    GoOn,
+    /// End the script with this error.
+    End(String),
+    /// Come to an end.
+    Leave,
+}
+
+/// A run of a script.
+#[derive(Debug)]
+pub(crate) struct Run {
+    /// The name of the script.
+    pub(crate) sha: String,
+    /// Its keys and its arguments, in one list.
+    pub(crate) words: Words,
+    /// How many of the words are keys.
+    pub(crate) keys: usize,
+    /// The protocol of the client that gets the reply.
+    pub(crate) protocol: Protocol,
+}
+
+/// What the interpreter asks.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    /// For something to do.
+    Job,
+    /// For something to do: a script was compiled, or could not be.
+    Compiled(Result<(), String>),
+    /// For the reply to a command, in a protocol.
+    Call(Words, Protocol),
+    /// Whether the script's user may run a command.
+    Permits(Words),
+    /// To write a line to the log: its level and the text.
+    Log(i64, Vec<u8>),
+    /// Whether to go on: the script has run for a while.
+    Pause,
+    /// For something to do: the script has ended, with a reply or an error.
+    Ended(Result<Vec<u8>, Vec<u8>>),
+}
+
+/// The stack of an interpreter and what is on it.
+pub(crate) struct Fiber {
+    coroutine: Coroutine<Tell, Ask, ()>,
+}
+
+/// The other side of the fiber.
+pub(super) type Line = Yielder<Tell, Ask>;
+
+impl Fiber {
+    /// A new interpreter, whose scripts may take so many bytes of memory.
+    pub(crate) fn new(memory_bytes_max: usize) -> Self {
+        let stack = DefaultStack::new(STACK_BYTES).expect("there is address space for a stack");
+        let coroutine = Coroutine::with_stack(stack, move |line: &Line, first: Tell| {
+            debug_assert!(matches!(first, Tell::GoOn), "it begins by asking for a job");
+            interpreter::live(line, memory_bytes_max);
+        });
+        let mut fiber = Self { coroutine };
+        let ready = fiber.tell(Tell::GoOn);
+        debug_assert!(matches!(ready, Ask::Job), "a new interpreter waits for a job");
+        fiber
+    }
+
+    /// Answers the interpreter's question; returns its next one.
+    pub(crate) fn tell(&mut self, tell: Tell) -> Ask {
+        match self.coroutine.resume(tell) {
+            CoroutineResult::Yield(ask) => ask,
+            CoroutineResult::Return(()) => unreachable!("it only ends when it is told to"),
+        }
+    }
+}
+
+impl core::fmt::Debug for Fiber {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Fiber").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Fiber {
+    fn drop(&mut self) {
+        // A script that is in the middle of something is ended first: it is killed until it asks
+        // for another job, which it does soon, whatever it catches.
+        let mut tell = Tell::Leave;
+        while !self.coroutine.done() {
+            match self.coroutine.resume(tell) {
+                CoroutineResult::Return(()) => return,
+                CoroutineResult::Yield(Ask::Job | Ask::Compiled(_) | Ask::Ended(_)) => {
+                    tell = Tell::Leave;
+                }
+                CoroutineResult::Yield(_) => tell = Tell::End("ERR the server ends".into()),
+            }
+        }
+    }
+}

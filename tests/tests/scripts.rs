@@ -1,0 +1,190 @@
+//! Lua scripts: what they see, what they reply, how they fail, and that they can be stopped.
+
+use orrery_engine::{Config, Seed};
+use orrery_tests::real_redis::RealRedis;
+use orrery_tests::resp_value::{Value, encode};
+use orrery_tests::server_in_process::Server;
+
+/// Scripts, apart by lines of dashes, whose replies must be those of Redis 7.0.15 in both
+/// protocols.
+const CASES: &str = include_str!("scripts/cases.txt");
+
+fn cases() -> impl Iterator<Item = &'static str> {
+    CASES.split("\n----\n").map(|case| case.trim_matches('\n')).filter(|case| !case.is_empty())
+}
+
+#[test]
+fn scripts_reply_as_with_redis() {
+    let Some(real) = RealRedis::start("scripts") else { return };
+    let mut differences = Vec::new();
+    for protocol in ["2", "3"] {
+        let mut theirs = real.connect();
+        let mut server = Server::default();
+        let ours = server.connect();
+        theirs.call(&["HELLO", protocol]);
+        server.call(ours, &["HELLO", protocol]);
+        for case in cases() {
+            theirs.call(&["FLUSHALL"]);
+            server.line(ours, "FLUSHALL");
+            let words = ["EVAL", case, "2", "k1", "k2", "a1", "a2"];
+            theirs.send(&encode(&words));
+            let expected = theirs.read_raw().escape_ascii().to_string();
+            let got = server.send(ours, &encode(&words)).escape_ascii().to_string();
+            if got != expected {
+                differences
+                    .push(format!("RESP{protocol} {case}\n  ours  {got}\n  redis {expected}"));
+            }
+        }
+    }
+    assert!(differences.is_empty(), "\n{}", differences.join("\n"));
+}
+
+fn eval(server: &mut Server, script: &str) -> Value {
+    let conn = server.connect();
+    server.call(conn, &["EVAL", script, "0"])
+}
+
+#[test]
+fn a_script_without_end_lets_others_know_and_can_be_killed() {
+    for script in [
+        "while true do end",
+        "while true do pcall(function() while true do end end) end",
+        "local function f() while true do local ok = pcall(f) end end f()",
+        "while true do coroutine.wrap(function() while true do end end)() end",
+        "local co = coroutine.create(function() while true do coroutine.yield() end end) \
+         while true do coroutine.resume(co) end",
+        "while true do redis.pcall('GET', 'k') end",
+        "while true do redis.pcall('NOSUCH') end",
+    ] {
+        let config = Config { busy_reply_threshold_ms: 50, ..Config::default() };
+        let mut server = Server::new(config, Seed(1));
+        let (caller, other, third) = (server.connect(), server.connect(), server.connect());
+        let words = encode(&["EVAL", script, "0"]);
+        assert_eq!(server.send(caller, &words), b"", "{script}");
+        assert_eq!(server.send(other, b"SET k 1\r\n"), b"", "others wait for a while");
+        server.oversleep_ms(51);
+        server.tick();
+        let busy = "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or \
+                    SHUTDOWN NOSAVE.\r\n";
+        let reply = String::from_utf8(server.output(other)).expect("text");
+        assert_eq!(reply, busy, "{script}");
+        let reply = String::from_utf8(server.send(third, b"GET k\r\n")).expect("text");
+        assert_eq!(reply, busy, "{script}");
+        assert_eq!(server.send(third, b"SCRIPT KILL\r\n"), b"+OK\r\n");
+        server.advance_ms(1);
+        let reply = String::from_utf8(server.output(caller)).expect("text");
+        assert!(
+            reply.starts_with("-ERR Script killed by user with SCRIPT KILL. script: "),
+            "{reply}"
+        );
+        assert_eq!(server.send(other, b"SET k 1\r\n"), b"+OK\r\n");
+        assert_eq!(server.send(caller, b"PING\r\n"), b"+PONG\r\n");
+        server.check(caller, "EVAL \"return 7\" 0", "(integer) 7");
+        server.engine().check_invariants();
+    }
+}
+
+#[test]
+fn a_server_that_ends_in_the_middle_of_a_script_ends() {
+    let mut server = Server::default();
+    let conn = server.connect();
+    let script = "while true do pcall(function() while true do end end) end";
+    assert_eq!(server.send(conn, &encode(&["EVAL", script, "0"])), b"");
+    drop(server);
+}
+
+#[test]
+fn a_script_that_wants_too_much_memory_gets_an_error() {
+    let config = Config { script_memory_bytes_max: 4 << 20, ..Config::default() };
+    let mut server = Server::new(config, Seed(1));
+    for script in [
+        "local t = {} while true do t[#t + 1] = string.rep('x', 1000) .. #t end",
+        "local s = 'x' while true do s = s .. s end",
+        "return string.rep('x', 1e9)",
+        "local t = {} for i = 1, 1e9 do t[i] = i end",
+    ] {
+        let conn = server.connect();
+        let mut output = server.send(conn, &encode(&["EVAL", script, "0"]));
+        while output.is_empty() {
+            server.tick();
+            output = server.output(conn);
+        }
+        let text = String::from_utf8_lossy(&output).into_owned();
+        assert!(text.starts_with("-ERR") && text.contains("not enough memory"), "{script}: {text}");
+        assert_eq!(eval(&mut server, "return 1").to_string(), "(integer) 1");
+    }
+}
+
+#[test]
+fn deep_recursion_gets_an_error() {
+    let mut server = Server::default();
+    for script in [
+        "local function f() return 1 + f() end return f()",
+        "local function f(n) pcall(f, n + 1) end f(1) return 1",
+        "local s = string.rep('(', 10000) return loadstring('return ' .. s)",
+        "return string.find(string.rep('a', 300000), string.rep('a?', 300000))",
+        "local t = {} for i = 1, 100000 do t = {t} end return t",
+        "local t = setmetatable({}, {}) getmetatable(t).__index = t return t.x",
+        "local f = string.rep return table.concat({f('x', 10)}, ',', 1, 100000)",
+    ] {
+        let conn = server.connect();
+        let mut output = server.send(conn, &encode(&["EVAL", script, "0"]));
+        for _ in 0..50 {
+            if output.is_empty() {
+                server.tick();
+                output.extend(server.output(conn));
+            }
+        }
+        let other = server.connect();
+        server.line(other, "SCRIPT KILL");
+        server.tick();
+        assert_eq!(eval(&mut server, "return 1").to_string(), "(integer) 1", "after {script}");
+    }
+}
+
+#[test]
+fn one_script_leaves_nothing_for_the_next() {
+    let mut server = Server::default();
+    for script in [
+        "rawset(_G, 'leak', 1)",
+        "leak = 1",
+        "string.leak = 1",
+        "table.insert(_G, 1)",
+        "setmetatable(_G, {})",
+        "getmetatable('').__index = nil",
+        "getmetatable(_G).__index = nil",
+        "redis.call = 1",
+        "rawset(redis, 'call', 1)",
+        "table.remove(redis)",
+        "KEYS = 1",
+        "loadstring('leak = 1')()",
+        "load(function() return nil end)",
+        "coroutine.wrap(function() leak = 1 end)()",
+        "pcall(rawset, string, 'rep', 1)",
+        "next(_G, nil)",
+    ] {
+        eval(&mut server, script);
+        let leaks = "return {rawget(_G, 'leak') == nil, rawget(string, 'leak') == nil, \
+                     ('x'):rep(2), type(redis.call), rawget(_G, 1) == nil, \
+                     redis.call('PING').ok}";
+        let shown = eval(&mut server, leaks).to_string();
+        let expected = "1) (integer) 1\n2) (integer) 1\n3) \"xx\"\n4) \"function\"\n\
+                        5) (integer) 1\n6) \"PONG\"";
+        assert_eq!(shown, expected, "after {script}");
+    }
+}
+
+#[test]
+fn key_time_stands_still_while_a_script_runs() {
+    let mut server = Server::default();
+    let conn = server.connect();
+    server.line(conn, "SET k 1 PX 100");
+    let script = "local n = 0 for i = 1, 3e6 do n = n + 1 end return redis.call('EXISTS', 'k')";
+    assert_eq!(server.send(conn, &encode(&["EVAL", script, "0"])), b"", "it takes some steps");
+    server.advance_ms(1000);
+    for _ in 0..100 {
+        server.tick();
+    }
+    assert_eq!(server.output(conn), b":1\r\n");
+    server.check(conn, "EXISTS k", "(integer) 0");
+}
