@@ -28,6 +28,18 @@ pub enum Effect {
         /// The directives that may differ from the file, as (name, value words) in order.
         parameters: Vec<(String, String)>,
     },
+    /// Read the file of users (`aclfile`) and answer [`crate::Outcome::UsersRead`].
+    ReadUsers {
+        /// Who asked.
+        conn: ConnId,
+    },
+    /// Replace the file of users (`aclfile`) and answer [`crate::Outcome::UsersWritten`].
+    WriteUsers {
+        /// Who asked.
+        conn: ConnId,
+        /// What the file is to hold.
+        text: Vec<u8>,
+    },
     /// A setting that the driver owns has changed (bind, port, log level...): read it from
     /// `Engine::config` and carry it out, then answer [`crate::Outcome::ConfigApplied`].
     ApplyConfig {

@@ -6,11 +6,13 @@
 mod output;
 mod script;
 mod serve;
+mod users;
 
 use bytes::{Buf, BytesMut};
 
 use crate::args::{Args, Span};
 use crate::commands::Cx;
+use crate::commands::acl_gate::catalogue;
 use crate::commands::dispatch::{Ran, dispatch};
 use crate::commands::table::table;
 use crate::config::Config;
@@ -79,7 +81,7 @@ impl Engine {
     /// An empty server. The same `config`, `seed` and inputs give the same outputs.
     pub fn new(config: Config, seed: Seed, now: Now) -> Self {
         Self {
-            state: State::new(config, seed, now, table().rows().len()),
+            state: State::new(config, seed, now, catalogue()),
             reply: Reply::default(),
             spare_spans: Vec::new(),
             ran: Vec::new(),
@@ -183,6 +185,12 @@ impl Engine {
         self.state.sessions.find(conn).map_or(0, |session| session.parser.bytes_wanted(received))
     }
 
+    /// Gives the engine a secret to make passwords from (ACL GENPASS); once, at start. Without it
+    /// they can be foretold by who knows the seed.
+    pub fn set_secret(&mut self, secret: [u8; 32]) {
+        self.state.acl.set_secret(secret);
+    }
+
     /// Tells what the driver knows about the process; once, at start.
     pub fn set_facts(&mut self, facts: Facts) {
         self.state.facts = facts;
@@ -207,6 +215,7 @@ impl Engine {
     pub fn check_invariants(&self) {
         self.state.keyspace.check_invariants();
         self.state.check_waits();
+        self.state.acl.check_invariants();
         self.state.pubsub.check_invariants(&self.state.sessions);
         self.state.watches.check_invariants();
     }
@@ -214,8 +223,12 @@ impl Engine {
     fn opened(&mut self, conn: ConnId, origin: Origin, fx: &mut Effects) {
         let refusal = self.refusal(&origin);
         let state = &mut self.state;
-        let authenticated = state.config.requirepass.is_empty();
+        let authenticated = state.acl.is_open();
         let mut session = Box::new(Session::new(conn, origin, self.now.mono, authenticated));
+        if let Some(user) = state.acl.certified(&session.origin) {
+            session.user = user;
+            session.authenticated = true;
+        }
         if let Some(text) = refusal {
             state.stats.rejected_connections += 1;
             session.closing = true;
@@ -232,8 +245,8 @@ impl Engine {
         if state.sessions.len() >= state.config.maxclients {
             return Some("ERR max number of clients reached");
         }
-        if !origin.is_local() && state.config.protected_mode && state.config.requirepass.is_empty()
-        {
+        let is_open = state.acl.default_user().needs_no_password();
+        if !origin.is_local() && state.config.protected_mode && is_open {
             return Some(DENIED);
         }
         None
@@ -392,7 +405,9 @@ impl Engine {
         let refusal = match outcome {
             Outcome::ConfigApplied(result) => self.end_config_change(conn, result),
             Outcome::ConfigRewritten(Err(why)) => Some(format!("ERR Rewriting config file: {why}")),
-            Outcome::ConfigRewritten(Ok(())) => None,
+            Outcome::UsersRead(result) => self.end_users_read(conn, result, fx),
+            Outcome::UsersWritten(Err(_)) => Some(SAVE_FAILED.to_owned()),
+            Outcome::ConfigRewritten(Ok(())) | Outcome::UsersWritten(Ok(())) => None,
         };
         let session = self.state.sessions.find_mut(conn);
         let Some(session) = session.filter(|session| session.blocked == Some(Blocked::Driver))
@@ -412,8 +427,12 @@ impl Engine {
         }
         session.end_command(&mut reply.out, start);
         session.outbox = reply.out;
-        fx.push(Effect::Flush(conn));
-        fx.push(Effect::Resume(conn));
+        if session.closing {
+            fx.push(Effect::Close(conn));
+        } else {
+            fx.push(Effect::Flush(conn));
+            fx.push(Effect::Resume(conn));
+        }
         if refusal.is_some() {
             self.state.count_error("ERR");
         }
@@ -491,6 +510,10 @@ impl Engine {
         }
     }
 }
+
+/// What ACL SAVE answers when the driver could not write the file.
+const SAVE_FAILED: &str = "ERR There was an error trying to save the ACLs. Please check the server \
+    logs for more information";
 
 /// What a client from another machine reads in protected mode.
 const DENIED: &str = "DENIED Orrery is running in protected mode because protected mode is \

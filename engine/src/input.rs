@@ -105,6 +105,10 @@ pub enum Outcome {
     ConfigRewritten(Result<(), String>),
     /// Listening sockets or other driver-owned settings were changed, or why not.
     ConfigApplied(Result<(), String>),
+    /// The contents of the file of users, or why it could not be read.
+    UsersRead(Result<Vec<u8>, String>),
+    /// The file of users was replaced, or why not.
+    UsersWritten(Result<(), String>),
 }
 
 /// Figures of the process that only the driver can read.

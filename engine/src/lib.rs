@@ -22,6 +22,7 @@
 //!
 //! Architecture invariant: the same inputs give the same outputs, byte for byte, on every machine.
 
+pub mod acl;
 pub mod args;
 pub mod block;
 pub mod commands;
@@ -47,6 +48,7 @@ pub mod time;
 pub mod value;
 pub mod watch;
 
+pub use commands::acl_gate::check_user_declaration;
 pub use config::Config;
 pub use digest::Digest;
 pub use effects::{Effect, Effects, LogLevel};

@@ -37,6 +37,15 @@ pub enum ReplyMode {
     Skip,
 }
 
+/// Names a user for as long as it is there; see [`crate::acl`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserId(pub u32);
+
+impl UserId {
+    /// Who everybody is to begin with.
+    pub const DEFAULT: Self = Self(0);
+}
+
 /// Why a session takes no commands for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blocked {
@@ -65,6 +74,8 @@ pub struct Session {
     pub protocol: Protocol,
     /// Whether it may run ordinary commands.
     pub authenticated: bool,
+    /// Who it is.
+    pub user: UserId,
     /// CLIENT SETNAME; empty: none.
     pub name: Box<[u8]>,
     /// CLIENT SETINFO lib-name; empty: none.
@@ -119,6 +130,7 @@ impl Session {
             db: 0,
             protocol: Protocol::Resp2,
             authenticated,
+            user: UserId::DEFAULT,
             name: Box::default(),
             lib_name: Box::default(),
             lib_ver: Box::default(),
@@ -163,6 +175,15 @@ impl Session {
         self.is_subscriber() && self.protocol == Protocol::Resp2
     }
 
+    /// The channels that it uses, and the patterns of channels, told apart by true.
+    pub(crate) fn channels_in_use(&self) -> impl Iterator<Item = (&[u8], bool)> {
+        self.subscriptions.iter().flat_map(|subscriptions| {
+            let names = |topic| subscriptions.names(topic).iter().map(move |name| (name, topic));
+            let all = Topic::ALL.into_iter().flat_map(names);
+            all.map(|(name, topic)| (&**name, topic == Topic::Pattern))
+        })
+    }
+
     /// How many names of one kind it has subscribed to.
     pub fn subscribed(&self, topic: Topic) -> usize {
         self.subscriptions.as_ref().map_or(0, |subscriptions| subscriptions.count(topic))
@@ -189,6 +210,12 @@ impl Session {
             ReplyMode::SkipNext => ReplyMode::Skip,
             mode => mode,
         };
+    }
+
+    /// Its user has gone: it is nobody in particular, and may do nothing without logging in.
+    pub(crate) fn lose_user(&mut self) {
+        self.user = UserId::DEFAULT;
+        self.authenticated = false;
     }
 
     /// Ends the client at once, from outside: what it was waiting for and what it has not been sent

@@ -1,5 +1,8 @@
 //! Everything that a command may touch beside the client that runs it.
 
+use std::sync::Arc;
+
+use crate::acl::{Acl, Catalogue};
 use crate::block::Waits;
 use crate::config::Config;
 use crate::effects::{Effect, Effects};
@@ -19,6 +22,8 @@ pub struct State {
     pub config: Config,
     /// The data.
     pub keyspace: Keyspace,
+    /// The users.
+    pub acl: Acl,
     /// Derives key time.
     pub clock: KeyClock,
     /// All clients but the one whose command is running.
@@ -149,8 +154,13 @@ pub struct CommandStats {
 pub const ERROR_CODES_MAX: usize = 128;
 
 impl State {
-    /// An empty server.
-    pub fn new(config: Config, seed: Seed, now: Now, commands: usize) -> Self {
+    /// An empty server that runs the commands of `catalogue`.
+    pub fn new(config: Config, seed: Seed, now: Now, catalogue: Arc<Catalogue>) -> Self {
+        let commands = catalogue.len();
+        let mut acl = Acl::new(catalogue, &config.requirepass, seed);
+        if config.has_users() {
+            acl.shut();
+        }
         let clock = KeyClock::new(config.ttl_clock, config.ttl_clock_slew_ppm, now);
         let mut keyspace = Keyspace::new(config.databases, Rng::new(seed, "keyspace"));
         if let Some(bug) = config.planted {
@@ -158,11 +168,12 @@ impl State {
         }
         let stats =
             Stats { by_command: vec![CommandStats::default(); commands], ..Stats::default() };
-        let memory_startup = keyspace.memory_bytes();
+        let memory_startup = keyspace.memory_bytes() + acl.memory_bytes();
         let mut hash_keys = Rng::new(seed, "collections");
         Self {
             config,
             keyspace,
+            acl,
             clock,
             sessions: Sessions::default(),
             stats,
@@ -199,10 +210,10 @@ impl State {
     }
 
     /// Whether a client has to authenticate before ordinary commands: as in Redis, not while the
-    /// default user has no password.
+    /// default user has no password and is enabled.
     #[inline]
     pub fn must_authenticate(&self, session: &Session) -> bool {
-        !session.authenticated && !self.config.requirepass.is_empty()
+        !session.authenticated && !self.acl.is_open()
     }
 
     /// Tells everybody who asked that a key was changed, and by what in the words of keyspace
@@ -256,7 +267,10 @@ impl State {
 
     /// Bytes of all data and clients, as far as the engine accounts for them.
     pub fn memory_used(&self) -> usize {
-        self.keyspace.memory_bytes() + self.sessions.memory_bytes() + self.pubsub.memory_bytes()
+        self.keyspace.memory_bytes()
+            + self.sessions.memory_bytes()
+            + self.pubsub.memory_bytes()
+            + self.acl.memory_bytes()
     }
 
     /// Looks at how much memory is in use, for its peak.
@@ -277,6 +291,9 @@ impl State {
             self.clock.set_mode(config.ttl_clock);
         }
         self.clock.set_slew_ppm(config.ttl_clock_slew_ppm);
+        if config.requirepass != self.config.requirepass {
+            self.acl.set_default_password(&config.requirepass);
+        }
         self.config = config;
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a target panics only if the engine is wrong.
 
+mod acl;
 mod driver;
 mod hyperloglog;
 mod packed;
@@ -13,6 +14,7 @@ use orrery_engine::commands::generate::Generator;
 use orrery_engine::rng::Rng;
 use orrery_engine::{Input, Micros, Seed, UnixMicros};
 
+pub use acl::rules_are_survived;
 use driver::{Driver, START_US, encode};
 pub use hyperloglog::sketches_are_survived;
 pub use packed::packed_values_are_read;
@@ -44,7 +46,7 @@ pub fn cutting_does_not_matter(input: &Cuts<'_>) {
 }
 
 /// Commands that tell how many steps there were or how much was received: cutting shows in them.
-const REPORTS_ON_ITSELF: [&[u8]; 4] = [b"info", b"client", b"memory", b"debug"];
+const REPORTS_ON_ITSELF: [&[u8]; 5] = [b"info", b"client", b"memory", b"debug", b"acl"];
 
 fn contains_in_any_case(bytes: &[u8], word: &[u8]) -> bool {
     bytes.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))

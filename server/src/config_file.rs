@@ -1,4 +1,5 @@
-//! The configuration file on disk: CONFIG REWRITE replaces it as a whole or not at all.
+//! The configuration file on disk: CONFIG REWRITE replaces it as a whole or not at all. So does ACL
+//! SAVE with the file of users.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -11,15 +12,25 @@ use orrery_engine::Config;
 pub fn rewrite(path: &Path, config: &Config) -> io::Result<()> {
     // A link stays a link.
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let (old, permissions) = match fs::metadata(path) {
-        Ok(metadata) => (fs::read_to_string(path)?, Some(metadata.permissions())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => (String::new(), None),
+    let old = match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        other => other?,
+    };
+    replace(path, config.rewritten(&old).as_bytes())
+}
+
+/// Puts `bytes` in the place of what the file at `path` holds, if there is one.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let path = &fs::canonicalize(path).or_else(|_| std::path::absolute(path))?;
+    let permissions = match fs::metadata(path) {
+        Ok(metadata) => Some(metadata.permissions()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".{}.tmp", std::process::id()));
     let draft = Path::new(&draft);
-    let result = write_synced(draft, &config.rewritten(&old)).and_then(|()| {
+    let result = write_synced(draft, bytes).and_then(|()| {
         if let Some(permissions) = permissions {
             fs::set_permissions(draft, permissions)?;
         }
@@ -36,9 +47,9 @@ pub fn rewrite(path: &Path, config: &Config) -> io::Result<()> {
     }
 }
 
-fn write_synced(path: &Path, text: &str) -> io::Result<()> {
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().create(true).truncate(true).write(true).open(path)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(bytes)?;
     file.sync_all()
 }
 

@@ -7,8 +7,8 @@ use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use orrery_engine::Config;
 use orrery_engine::resp::split_words_in_place;
+use orrery_engine::{Config, check_user_declaration};
 
 use crate::VERSION;
 use crate::platform::reason;
@@ -150,6 +150,9 @@ fn apply(config: &mut Config, text: &str, depth: usize) -> Result<(), Fatal> {
         }
         let values: Vec<&str> = values.iter().map(String::as_str).collect();
         config.set(name, &values).map_err(wrong)?;
+        if name.eq_ignore_ascii_case("user") {
+            check_user_declaration(&values).map_err(wrong)?;
+        }
     }
     Ok(())
 }
@@ -278,6 +281,19 @@ mod tests {
         check_wrong("dir \"a", 1, "dir \"a", "Unbalanced quotes in configuration line");
         check_wrong("nonsense 1", 1, "nonsense 1", "Bad directive or wrong number of arguments");
         check_wrong("include", 1, "include", "wrong number of arguments");
+        check_wrong(
+            "user a on\nuser a off",
+            2,
+            "user a off",
+            "Error in user declaration 'a': Duplicate user found. A user can only be defined once \
+             in config files",
+        );
+        check_wrong(
+            "user a on >p +get nonsense",
+            1,
+            "user a on >p +get nonsense",
+            "Error in user declaration 'nonsense': Syntax error",
+        );
     }
 
     #[test]

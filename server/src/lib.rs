@@ -22,6 +22,7 @@ pub mod recorder;
 mod serve;
 mod settings;
 mod tls;
+mod users_file;
 
 pub use log::Log;
 pub use os::OsPlatform;

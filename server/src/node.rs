@@ -21,6 +21,7 @@ use crate::mailbox::{Mailbox, Notes};
 use crate::platform::Platform;
 use crate::recorder::{self, RecorderRef};
 use crate::tls::Tls;
+use crate::users_file;
 
 /// How old the figures of the process may be while clients are connected.
 const VITALS_INTERVAL: Micros = Micros::from_secs(1);
@@ -341,6 +342,14 @@ impl<P: Platform> Node<P> {
                     let outcome = self.rewrite_config();
                     done.push((conn, Outcome::ConfigRewritten(outcome)));
                 }
+                Effect::ReadUsers { conn } => {
+                    let result = users_file::read(self.engine.config());
+                    let result = result.unwrap_or_else(|| Err("no file is configured".to_owned()));
+                    done.push((conn, Outcome::UsersRead(result)));
+                }
+                Effect::WriteUsers { conn, text } => {
+                    done.push((conn, Outcome::UsersWritten(self.write_users(&text))));
+                }
                 Effect::ApplyConfig { conn, names } => self.order(Order::Apply { conn, names }),
                 Effect::Shutdown { exit_code } => self.order(Order::Shutdown { exit_code }),
             }
@@ -360,6 +369,14 @@ impl<P: Platform> Node<P> {
     pub(crate) fn order(&mut self, order: Order) {
         self.orders.push(order);
         self.order_bell.notify_one();
+    }
+
+    fn write_users(&self, text: &[u8]) -> Result<(), String> {
+        let result = users_file::write(self.engine.config(), text);
+        if let Err(why) = &result {
+            self.log(LogLevel::Warning, &format!("Writing ACL file for ACL SAVE: {why}"));
+        }
+        result
     }
 
     fn rewrite_config(&self) -> Result<(), String> {

@@ -92,6 +92,12 @@ impl Platform for OsPlatform {
         Seed(getrandom::u64().expect("the kernel gives random numbers"))
     }
 
+    fn secret(&self) -> Option<[u8; 32]> {
+        let mut secret = [0; 32];
+        getrandom::fill(&mut secret).expect("the kernel gives random numbers");
+        Some(secret)
+    }
+
     fn vitals(&self) -> Option<Vitals> {
         let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
         let (_, fields) = stat.rsplit_once(')')?;

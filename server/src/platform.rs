@@ -1,7 +1,7 @@
 //! The world as a server sees it: sockets, clocks, entropy, the log.
 //!
 //! Invariant: nothing else in this crate's generic part touches the operating system, but for the
-//! configuration file that CONFIG REWRITE writes, which exists only where one was named. Tasks are
+//! files of configuration and users, which exist only where one was named. Tasks are
 //! spawned with tokio, which every platform runs on.
 
 use std::fmt;
@@ -65,6 +65,11 @@ pub trait Platform: 'static {
 
     /// Where a server's random numbers start.
     fn seed(&self) -> Seed;
+
+    /// What passwords are made from that a server invents, where they must not be foretold.
+    fn secret(&self) -> Option<[u8; 32]> {
+        None
+    }
 
     /// Figures of the process, where there are any.
     fn vitals(&self) -> Option<Vitals> {

@@ -173,6 +173,8 @@ mod tests {
             now: Now::default(),
             directives: Vec::new(),
             facts: Facts::default(),
+            secret: None,
+            users: None,
         };
         Recorder::begin(Box::new(sink), &start).unwrap()
     }

@@ -19,7 +19,7 @@ use crate::platform::{Endpoint, Platform, reason};
 use crate::recorder::Recorder;
 use crate::settings::{Place, Settings};
 use crate::tls::TlsContext;
-use crate::{VERSION, accept, clock, tls};
+use crate::{VERSION, accept, clock, tls, users_file};
 
 /// How long clients get to take their last replies when the server ends.
 const FAREWELL: Micros = Micros::from_millis(500);
@@ -51,6 +51,8 @@ pub enum Refusal {
     Record(PathBuf, String),
     /// Nothing is configured to listen.
     Nowhere,
+    /// The users cannot be made: Redis's text.
+    Users(String),
 }
 
 impl fmt::Display for Refusal {
@@ -68,6 +70,7 @@ impl fmt::Display for Refusal {
             }
             Self::Tls => write!(f, "Failed to configure TLS. Check logs for more info."),
             Self::Nowhere => write!(f, "Configured to not listen anywhere, exiting."),
+            Self::Users(why) => write!(f, "Aborting startup because of ACL errors: {why}"),
         }
     }
 }
@@ -88,6 +91,24 @@ pub async fn serve<P: Platform>(platform: P, launch: Launch) -> Result<i32, Refu
     Ok(server.run().await)
 }
 
+/// Makes the users that the configuration declares. Returns what the file of users holds.
+fn load_users(
+    engine: &mut Engine,
+    platform: &impl Platform,
+) -> Result<Option<Vec<u8>>, Refusal> {
+    if !engine.config().has_users() {
+        return Ok(None);
+    }
+    let path = engine.config().acl_file.clone();
+    let file = users_file::read(engine.config()).transpose().map_err(|why| {
+        Refusal::Users(format!("Error loading ACLs, opening file '{path}': {why}"))
+    })?;
+    for note in engine.load_users(file.as_deref()).map_err(Refusal::Users)? {
+        platform.log(LogLevel::Notice, &note);
+    }
+    Ok(file)
+}
+
 impl<P: Platform> Server<P> {
     /// Starts to listen. Must be called where tokio can spawn local tasks.
     pub async fn start(platform: P, launch: Launch) -> Result<Self, Refusal> {
@@ -99,6 +120,11 @@ impl<P: Platform> Server<P> {
         let config_file = launch.config_file.as_ref().map(|path| path.display().to_string());
         let facts = Facts { config_file, ..platform.facts() };
         engine.set_facts(facts.clone());
+        let secret = platform.secret();
+        if let Some(secret) = secret {
+            engine.set_secret(secret);
+        }
+        let users = load_users(&mut engine, &*platform)?;
         let node = Node::new(Rc::clone(&platform), engine, launch.config_file);
         let node = Rc::new(RefCell::new(node));
         node.borrow_mut().keepalive = settings.keepalive;
@@ -112,7 +138,7 @@ impl<P: Platform> Server<P> {
         let context = context.transpose()?;
         server.listen(places).await?;
         let version = VERSION.to_owned();
-        server.record(&Start { version, seed, now, directives, facts })?;
+        server.record(&Start { version, seed, now, directives, facts, secret, users })?;
         server.node.borrow().tls.configure(&server.settings.tls, context);
         Ok(server)
     }

@@ -63,6 +63,19 @@ impl Server {
         self.engine.set_facts(facts);
     }
 
+    /// Gives the engine what passwords are made from.
+    pub fn set_secret(&mut self, secret: [u8; 32]) {
+        self.engine.set_secret(secret);
+    }
+
+    /// Makes the users that the configuration declares, with what the file of users holds.
+    ///
+    /// # Panics
+    /// If they are wrong.
+    pub fn load_users(&mut self, file: Option<&[u8]>) -> Vec<String> {
+        self.engine.load_users(file).expect("the test's users are right")
+    }
+
     /// The engine, to look at.
     pub fn engine(&self) -> &Engine {
         &self.engine

@@ -17,6 +17,8 @@ import time
 TEST_TIMEOUT = 100
 # Most times that a file is begun again after a test hung or broke the client.
 ATTEMPTS_MAX = 8
+# Ports that a file may use which starts servers of its own.
+PORTS_PER_FILE = 100
 # What separates the elements of a Tcl list.
 SPACES = " \t\n\v\f\r"
 
@@ -107,13 +109,15 @@ class Server:
 class Client:
     """One tclsh that runs files against a server."""
 
-    def __init__(self, tree, tclsh, port, options, log):
+    def __init__(self, tree, tclsh, where, options, log, server):
         listener = socket.create_server(("127.0.0.1", 0))
-        command = [tclsh, "tests/test_helper.tcl", "--host", "127.0.0.1", "--port", str(port),
+        command = [tclsh, "tests/test_helper.tcl", *where,
                    "--durable", *options, "--client", str(listener.getsockname()[1])]
+        environment = {**os.environ, "TEST_SERVER": server[0], "TEST_OPTIONS": " ".join(server[1:])}
         with log.open("ab") as out:
             self.process = subprocess.Popen(command, cwd=tree, stdout=out, stderr=out,
-                                            stdin=subprocess.DEVNULL, start_new_session=True)
+                                            stdin=subprocess.DEVNULL, start_new_session=True,
+                                            env=environment)
         listener.settimeout(30)
         self.socket, _ = listener.accept()
         listener.close()
@@ -200,7 +204,7 @@ def attempt(client, server, file, results):
                 raise Lost(data)
             elif kind == "done":
                 return None
-            if not server.is_alive():
+            if server is not None and not server.is_alive():
                 raise Lost("the server under test ended")
     except Lost as lost:
         if current is None:
@@ -210,22 +214,27 @@ def attempt(client, server, file, results):
         return name
 
 
-def run_file(tree, tclsh, command, file, options, skip, folder, tls=()):
-    """Runs a file on a fresh server, and again without each test that breaks the run."""
+def run_file(tree, tclsh, command, file, options, skip, folder, tls=(), base_port=None):
+    """Runs a file on a fresh server, and again without each test that breaks the run. With
+    `base_port` the file starts its servers itself, with `command`, on ports from there on."""
     broken = []
     kept = {}
     for number in range(ATTEMPTS_MAX):
         results = Results(file)
-        server = Server(command, folder / str(number), tls)
+        server = None if base_port else Server(command, folder / str(number), tls)
+        folder.mkdir(parents=True, exist_ok=True)
         try:
             skips = [word for name in [*skip, *broken] for word in ("--skiptest", name)]
-            client = Client(tree, tclsh, server.port, [*options, *skips], folder / "tclsh.log")
+            where = (["--host", "127.0.0.1", "--port", str(server.port)] if server else
+                     ["--baseport", str(base_port), "--portcount", str(PORTS_PER_FILE)])
+            client = Client(tree, tclsh, where, [*options, *skips], folder / "tclsh.log", command)
             try:
                 breaking = attempt(client, server, file, results)
             finally:
                 client.close()
         finally:
-            server.stop()
+            if server:
+                server.stop()
         for name in broken:
             results.tests.setdefault(name, kept[name])
         if breaking is None:

@@ -33,8 +33,12 @@ FILES = [
     "unit/type/list-3", "unit/type/set", "unit/type/zset", "unit/type/hash", "unit/type/stream",
     "unit/type/stream-cgroups", "unit/sort", "unit/expire", "unit/other", "unit/bitops",
     "unit/bitfield", "unit/geo", "unit/hyperloglog", "unit/pubsub", "unit/pubsubshard",
-    "unit/tls",
+    "unit/tls", "unit/auth", "unit/acl", "unit/acl-v2",
 ]
+# Files whose tests need servers of their own, each with its configuration; all others are run
+# against one that is there. Their first ports.
+OWN_SERVERS = {"unit/auth": 21000, "unit/acl": 21100, "unit/acl-v2": 21200}
+OWN_OPTIONS = ["--encoding-names", "7.0"]
 # The longest files first, so that two workers end at about the same time.
 LONG_FIRST = ["unit/type/list", "unit/type/zset", "unit/type/list-3", "unit/type/set",
               "unit/type/hash", "unit/sort", "unit/expire", "unit/other", "unit/hyperloglog"]
@@ -85,15 +89,20 @@ def one_round(arguments, command, skip):
     for pattern in arguments.only:
         options += ["--only", pattern]
 
+    is_redis = arguments.server == "redis"
+
     def run(file):
         start = time.monotonic()
+        base_port = OWN_SERVERS.get(file)
+        options_of_server = [] if is_redis else OWN_OPTIONS
+        server = [shutil.which(command[0]), *options_of_server] if base_port else command
         hanging = [test for (at, test), reason in skip.items()
                    if at == file and reason.startswith("hangs:")]
         over_tls = file in OVER_TLS
         tls = source.tls_parameters(tree) if over_tls else ()
-        results = harness.run_file(tree, found["tclsh"], command, file,
+        results = harness.run_file(tree, found["tclsh"], server, file,
                                    [*options, *(["--tls"] if over_tls else [])], hanging,
-                                   folder / file.replace("/", "-"), tls)
+                                   folder / file.replace("/", "-"), tls, base_port)
         passed = sum(test["outcome"] == "ok" for test in results.tests.values())
         print(f"{file}: {passed} of {len(results.tests)} ok ({time.monotonic() - start:.0f} s)",
               flush=True)

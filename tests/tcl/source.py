@@ -29,6 +29,17 @@ CHANGES = {
 """,
         ),
     ],
+    "tests/unit/acl.tcl": [
+        # The server under test instead of the one beside the suite.
+        (
+            "catch {exec src/redis-server --user foo --user foo} err",
+            "catch {exec $::env(TEST_SERVER) --user foo --user foo} err",
+        ),
+        (
+            "catch {exec src/redis-server --user default --user default} err",
+            "catch {exec $::env(TEST_SERVER) --user default --user default} err",
+        ),
+    ],
     "tests/unit/pubsubshard.tcl": [
         # Marked for servers that the suite starts itself, but only the tests behind need that.
         (
@@ -37,6 +48,11 @@ CHANGES = {
         ),
     ],
     "tests/support/server.tcl": [
+        # Files that start servers of their own start those under test.
+        (
+            "    set cmd [list src/redis-server $config_file]\n",
+            "    set cmd [list $::env(TEST_SERVER) $config_file {*}$::env(TEST_OPTIONS)]\n",
+        ),
         # FUNCTION comes with scripts; the tests run here define no function.
         ("\n    r function flush\n", "\n    catch {r function flush}\n"),
         # A parameter that the server does not know must cost the tests that need it, no others.

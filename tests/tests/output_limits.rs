@@ -137,3 +137,17 @@ fn without_limits_nothing_is_closed() {
     }
     assert_eq!(slow.engine.deadline(), None);
 }
+
+#[test]
+fn who_has_not_logged_in_gets_little_room() {
+    let mut slow = Slow::new("normal 0 0 0");
+    slow.command("CONFIG SET requirepass secret");
+    slow.command("RESET");
+    let mut refusals = 0;
+    while !is_closed(&slow.get()) {
+        refusals += 1;
+        assert!(slow.pending() <= 17 << 10);
+    }
+    let noauth = "-NOAUTH Authentication required.\r\n".len();
+    assert!((refusals + 2) * noauth > 17 << 10, "only {refusals} refusals were kept");
+}

@@ -6,12 +6,11 @@
 use super::Cx;
 use super::client::ANY_TIME;
 use super::client_list::ClientType;
-use super::connection::DEFAULT_USER;
 use super::spec::{Command, Flags, Group};
+use crate::acl::Acl;
 use crate::args::Args;
-use crate::effects::Effect;
 use crate::error::Error;
-use crate::session::Session;
+use crate::session::{Session, UserId};
 use crate::time::Instant;
 use crate::value::number::parse_integer;
 
@@ -38,12 +37,13 @@ struct Filter<'a> {
     local_address: Option<&'a [u8]>,
     kind: Option<ClientType>,
     id: Option<u64>,
+    user: Option<UserId>,
     age_secs_min: Option<u64>,
     spares_self: bool,
 }
 
 impl<'a> Filter<'a> {
-    fn parse(args: Args<'a>) -> Result<Self, Error> {
+    fn parse(args: Args<'a>, acl: &Acl) -> Result<Self, Error> {
         let mut filter = Self { spares_self: true, ..Self::default() };
         for index in (2..args.len()).step_by(2) {
             let value = args.opt(index + 1).ok_or(Error::Syntax)?;
@@ -59,11 +59,10 @@ impl<'a> Filter<'a> {
             } else if args.is(index, "LADDR") {
                 filter.local_address = Some(value);
             } else if args.is(index, "USER") {
-                // Every client is the default user.
-                if value != DEFAULT_USER.as_bytes() {
+                filter.user = Some(acl.find(value).ok_or_else(|| {
                     let user = String::from_utf8_lossy(value);
-                    return Err(Error::text(format!("ERR No such user '{user}'")));
-                }
+                    Error::text(format!("ERR No such user '{user}'"))
+                })?);
             } else if args.is(index, "SKIPME") {
                 filter.spares_self = match value {
                     _ if value.eq_ignore_ascii_case(b"yes") => true,
@@ -89,6 +88,7 @@ impl<'a> Filter<'a> {
         let age_secs = now.since(session.created).as_millis() / 1000;
         !session.closing
             && self.id.is_none_or(|id| session.id.0 == id)
+            && self.user.is_none_or(|user| session.user == user)
             && self.kind.is_none_or(|kind| ClientType::of(session) == kind)
             && self.age_secs_min.is_none_or(|min| age_secs >= min)
             && self.address.is_none_or(|wanted| session.address().as_bytes() == wanted)
@@ -111,7 +111,7 @@ fn kill(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let filter = if is_old_form {
         Filter { address: Some(args.at(2)), ..Filter::default() }
     } else {
-        Filter::parse(args)?
+        Filter::parse(args, &cx.state.acl)?
     };
     let mut killed = 0;
     for conn in cx.state.sessions.ids() {
@@ -120,14 +120,10 @@ fn kill(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
                 cx.session.closing = true;
                 killed += 1;
             }
-        } else if let Some(session) = cx.state.sessions.find_mut(conn)
+        } else if let Some(session) = cx.state.sessions.find(conn)
             && filter.matches(session, cx.now.mono)
         {
-            session.kill();
-            cx.state.waits.end(session);
-            cx.state.pubsub.end(session);
-            // Its peer may have stopped reading, which is a reason to kill it.
-            cx.fx.push(Effect::Abort(conn));
+            cx.state.end_client(conn, cx.fx);
             killed += 1;
         }
     }

@@ -5,7 +5,6 @@
 
 use super::Cx;
 use super::client::ANY_TIME;
-use super::connection::DEFAULT_USER;
 use super::spec::{Command, Flags, Group};
 use crate::args::Args;
 use crate::error::Error;
@@ -140,6 +139,13 @@ fn append(
     }
 }
 
+/// The line of the client that runs a command, for ACL LOG.
+pub(super) fn describe_client(cx: &Cx<'_>) -> String {
+    let mut text = String::new();
+    describe(&mut text, cx.session, cx, Running::default());
+    text.trim_end().to_owned()
+}
+
 fn running(cx: &Cx<'_>, args: Args<'_>) -> Running {
     Running { reply_bytes: cx.reply.out.len(), words_bytes: args.from(0).map(<[u8]>::len).sum() }
 }
@@ -181,7 +187,7 @@ fn describe(text: &mut String, session: &Session, cx: &Cx<'_>, running: Running)
         ("tot-mem", &total_bytes),
         ("events", &(if session.in_flight > 0 { "rw" } else { "r" })),
         ("cmd", &(if session.last_command.is_empty() { "NULL" } else { session.last_command })),
-        ("user", &DEFAULT_USER),
+        ("user", &String::from_utf8_lossy(cx.state.acl.user(session.user).name())),
         ("redir", &-1),
         ("resp", &(if session.protocol == Protocol::Resp3 { 3 } else { 2 })),
         ("lib-name", &String::from_utf8_lossy(&session.lib_name)),

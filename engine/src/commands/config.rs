@@ -5,7 +5,7 @@ use super::help::help;
 use super::spec::{Command, Flags, Group};
 use crate::args::Args;
 use crate::config::parameter::Actor;
-use crate::config::{Config, Refusal, find};
+use crate::config::{Config, Refusal, find, spelled};
 use crate::effects::{Effect, LogLevel};
 use crate::error::Error;
 use crate::session::Blocked;
@@ -96,10 +96,29 @@ fn rewrite(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
     if cx.state.facts.config_file.is_none() {
         return Err(Error::fixed("ERR The server is running without a config file"));
     }
+    cx.state.config.users = users(cx)?;
     let parameters = cx.state.config.directives();
     wait_for_driver(cx);
     cx.fx.push(Effect::RewriteConfig { conn: cx.session.id, parameters });
     Ok(())
+}
+
+/// The users as directives of the configuration file; none where there is a file of users, or only
+/// the default user as every server has it.
+fn users(cx: &Cx<'_>) -> Result<Vec<String>, Error> {
+    let config = &cx.state.config;
+    if !config.acl_file.is_empty() || cx.state.acl.is_initial(&config.requirepass) {
+        return Ok(Vec::new());
+    }
+    let directive = |line: Vec<u8>| {
+        let line = String::from_utf8(line).map_err(|error| {
+            let line = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            Error::text(format!("ERR Rewriting config file: no UTF-8 text: {line}"))
+        })?;
+        let words: Vec<String> = line.split(' ').skip(1).map(str::to_owned).collect();
+        Ok(spelled(&words))
+    };
+    cx.state.acl.lines().map(directive).collect()
 }
 
 fn set(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
@@ -147,7 +166,7 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
 
 /// The driver carries out what was asked, and the client gets its reply then. Inside a transaction
 /// it cannot wait: the reply says that the driver was asked, and the log whether it could.
-fn wait_for_driver(cx: &mut Cx<'_>) {
+pub(super) fn wait_for_driver(cx: &mut Cx<'_>) {
     if cx.may_block() {
         cx.session.blocked = Some(Blocked::Driver);
     } else {

@@ -1,17 +1,14 @@
 //! Connections: who a client is, which database it uses, whether it is still there.
-//!
-//! Invariant: a password is compared in a time that does not depend on where it differs.
 
 use super::Cx;
-use super::spec::{Command, Flags, Group};
+use super::acl_gate::Place;
+use super::spec::{Command, Databases, Flags, Group};
+use crate::acl::{DEFAULT_USER, Reason};
 use crate::args::Args;
 use crate::error::Error;
 use crate::resp::Protocol;
-use crate::session::ReplyMode;
+use crate::session::{ReplyMode, UserId};
 use crate::value::number::parse_integer;
-
-/// The one user until there are access control lists.
-pub(super) const DEFAULT_USER: &str = "default";
 
 /// What AUTH, HELLO and their like may do: run before authentication, while loading, in no script.
 pub(super) const HANDSHAKE: Flags = Flags::NOSCRIPT
@@ -89,6 +86,7 @@ pub(super) const COMMANDS: &[Command] = &[
         syntax: "index",
         arity: 2,
         flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST),
+        databases: Databases::Named(|_| vec![1]),
         group: Group::Connection,
         summary: "Chooses the database that the connection works with.",
         reply: "ok",
@@ -99,14 +97,14 @@ pub(super) const COMMANDS: &[Command] = &[
 
 fn auth(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     match args.len() {
-        2 if cx.state.config.requirepass.is_empty() => {
+        2 if cx.state.acl.default_user().needs_no_password() => {
             return Err(Error::fixed(
                 "ERR AUTH <password> called without any password configured for the default user. \
                  Are you sure your configuration is correct?",
             ));
         }
-        2 => authenticate(cx, DEFAULT_USER.as_bytes(), args.at(1))?,
-        3 => authenticate(cx, args.at(1), args.at(2))?,
+        2 => authenticate(cx, args, DEFAULT_USER, args.at(1))?,
+        3 => authenticate(cx, args, args.at(1), args.at(2))?,
         _ => return Err(Error::Syntax),
     }
     cx.reply.ok();
@@ -115,23 +113,20 @@ fn auth(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
 
 /// Makes the client one that has authenticated, or says that user or password is wrong. A client
 /// that had authenticated before stays so.
-pub(super) fn authenticate(cx: &mut Cx<'_>, user: &[u8], password: &[u8]) -> Result<(), Error> {
-    let secret = cx.state.config.requirepass.as_bytes();
-    let right = secret.is_empty() || is_same(secret, password);
-    if !right || user != DEFAULT_USER.as_bytes() {
+pub(super) fn authenticate(
+    cx: &mut Cx<'_>,
+    args: Args<'_>,
+    user: &[u8],
+    password: &[u8],
+) -> Result<(), Error> {
+    let Some(id) = cx.state.acl.authenticate(user, password) else {
+        let (command, user) = (args.at(0).to_vec(), user.to_vec());
+        cx.log_refusal(Reason::Login, Place::of(cx), command, user);
         return Err(WRONG_PASSWORD);
-    }
+    };
+    cx.session.user = id;
     cx.session.authenticated = true;
     Ok(())
-}
-
-/// Whether `given` is `secret`; takes a time that depends on the length of `given` alone.
-fn is_same(secret: &[u8], given: &[u8]) -> bool {
-    let mut difference = secret.len() ^ given.len();
-    for (index, &byte) in given.iter().enumerate() {
-        difference |= usize::from(byte ^ secret[index % secret.len()]);
-    }
-    core::hint::black_box(difference) == 0
 }
 
 fn echo(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
@@ -171,7 +166,8 @@ fn reset(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
     session.db = 0;
     session.protocol = Protocol::Resp2;
     session.name = Box::default();
-    session.authenticated = cx.state.config.requirepass.is_empty();
+    session.user = UserId::DEFAULT;
+    session.authenticated = cx.state.acl.is_open();
     session.no_evict = false;
     session.no_touch = false;
     // A SKIP that is in force still swallows the reply of RESET, as in Redis.
@@ -197,23 +193,4 @@ fn select(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     cx.session.db = index;
     cx.reply.ok();
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn passwords_are_the_same_only_when_they_are() {
-        for (secret, given, same) in [
-            ("secret", "secret", true),
-            ("secret", "secreT", false),
-            ("secret", "secre", false),
-            ("secret", "secretsecret", false),
-            ("aa", "aaaa", false),
-            ("a", "", false),
-        ] {
-            assert_eq!(is_same(secret.as_bytes(), given.as_bytes()), same, "{secret} {given}");
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! Whole databases: counting, emptying and exchanging them.
 
 use super::Cx;
-use super::spec::{Command, Flags, Group};
+use super::spec::{Command, Databases, Flags, Group};
 use crate::args::Args;
 use crate::error::Error;
 use crate::value::number::parse_integer;
@@ -27,6 +27,7 @@ pub(super) const COMMANDS: &[Command] = &[
         syntax: "[ASYNC | SYNC]",
         arity: -1,
         flags: Flags::WRITE,
+        databases: Databases::Every,
         tips: FLUSH_TIPS,
         categories: &["keyspace", "dangerous"],
         complexity: "O(1); memory is given back in later steps",
@@ -53,6 +54,7 @@ pub(super) const COMMANDS: &[Command] = &[
         syntax: "index1 index2",
         arity: 3,
         flags: Flags::WRITE.and(Flags::FAST),
+        databases: Databases::Named(|_| vec![1, 2]),
         categories: &["keyspace", "dangerous"],
         since: "4.0.0",
         summary: "Exchanges two databases, for all clients at once.",

@@ -4,6 +4,7 @@
 //! leaves no trace, so that it can be parsed and run again.
 
 use super::Cx;
+use super::acl_gate::{NO_AUTH, Place};
 use super::schema;
 use super::spec::Flags;
 use super::table::{Row, Table, Unknown, table};
@@ -42,7 +43,7 @@ pub(crate) fn dispatch(cx: &mut Cx<'_>, args: Args<'_>) -> Ran {
         Ok(row) => {
             cx.row = row;
             cx.session.last_command = row.full_name;
-            if let Err(error) = admit(cx, args) {
+            if let Err(error) = admit(cx, row, args) {
                 refuse(cx, row, &error);
             } else if cx.state.running_script.is_some() && !row.command.flags.has(Flags::ALLOW_BUSY)
             {
@@ -139,12 +140,12 @@ fn check_reply(cx: &Cx<'_>, args: Args<'_>, start: usize) {
 }
 
 /// The gates, in Redis's order.
-fn admit(cx: &Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+fn admit(cx: &mut Cx<'_>, row: &'static Row, args: Args<'_>) -> Result<(), Error> {
     if !cx.row.command.takes(args.len()) {
         return Err(Error::WrongArity(cx.row.full_name));
     }
     if cx.state.must_authenticate(cx.session) && !cx.row.command.flags.has(Flags::NO_AUTH) {
-        return Err(Error::fixed("NOAUTH Authentication required."));
+        return Err(NO_AUTH);
     }
     if cx.row.command.flags.has(Flags::PROTECTED) {
         check_protected(cx)?;
@@ -152,6 +153,7 @@ fn admit(cx: &Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     if cx.session.transaction.is_some() && cx.row.command.flags.has(Flags::NO_MULTI) {
         return Err(Error::fixed("ERR Command not allowed inside a transaction"));
     }
+    cx.permit(row, args, Place::of(cx))?;
     if cx.session.gets_only_messages() && !cx.row.command.flags.has(Flags::SUBSCRIBED) {
         let name = cx.row.full_name;
         return Err(Error::text(format!(

@@ -57,6 +57,43 @@ const ENTRY_IDS: &[&[u8]] = &[
 /// Tools of DEBUG that end soon whatever their arguments are.
 const TOOLS: &[&[u8]] =
     &[b"OBJECT", b"DIGEST", b"DIGEST-VALUE", b"HELP", b"SLEEP", b"HTSTATS", b"LOG", b"NONE"];
+/// Users; none is the one that every client is to begin with, which others need.
+const USERS: &[&[u8]] = &[b"alice", b"alice", b"alice", b"bob"];
+/// What users are made of.
+const RULES: &[&[u8]] = &[
+    b"on",
+    b"on",
+    b"off",
+    b"nopass",
+    b"nopass",
+    b">hello",
+    b"<hello",
+    b"reset",
+    b"+@all",
+    b"+@all",
+    b"-@all",
+    b"~*",
+    b"~*",
+    b"~k0",
+    b"%R~k*",
+    b"%W~k[0-3]",
+    b"resetkeys",
+    b"&*",
+    b"&h*",
+    b"+get",
+    b"-set",
+    b"+@read",
+    b"-@write",
+    b"+select|0",
+    b"-acl|load",
+    b"db=0",
+    b"alldbs",
+    b"(+get ~k1)",
+    b"(+@all ~k2",
+    b"%R~k3 &*)",
+    b"clearselectors",
+    b"none",
+];
 const INTEGERS: &[i64] =
     &[i64::MIN, i64::MAX, i32::MIN as i64, i32::MAX as i64, u32::MAX as i64, -1, -2, 1 << 20];
 
@@ -215,7 +252,9 @@ impl<'a> Generator<'a> {
                 self.pick(ENTRY_IDS)
             }
             (Kind::String, "last-id" | "max-deleted-id") => self.pick(ENTRY_IDS),
-            (_, "username") => b"default".to_vec(),
+            (_, "username") => self.pick(USERS),
+            (_, "rule") => self.pick(RULES),
+            (_, "category") => self.pick(&[b"read", b"@read", b"String", b"none"]),
             (_, "command" | "command-name") => self.row().full_name.as_bytes().to_vec(),
             (_, "subcommand") => self.pick(TOOLS),
             (_, "parameter") => self.pick(&[b"maxmemory", b"timeout", b"save", b"max*", b"none"]),

@@ -2,7 +2,7 @@
 
 use super::Cx;
 use super::arguments::database;
-use super::spec::{Begin, Command, Find, Flags, KeySpec, all_keys, one_key};
+use super::spec::{Begin, Command, Databases, Find, Flags, KeySpec, all_keys, one_key};
 use crate::args::Args;
 use crate::error::Error;
 use crate::keyspace::Found;
@@ -109,6 +109,7 @@ pub(super) const COMMANDS: &[Command] = &[
         arity: -3,
         flags: Flags::WRITE.and(Flags::DENYOOM),
         keys: &[one_key(&["RO", "ACCESS"]), second_key(&["OW", "UPDATE"])],
+        databases: Databases::SelectedAndNamed(target_of_copy),
         since: "6.2.0",
         complexity: "O(1) for short strings, O(N) for others where N is the size of the value.",
         summary: "Copies the value and the time to live of a key to another key.",
@@ -122,6 +123,7 @@ pub(super) const COMMANDS: &[Command] = &[
         arity: 3,
         flags: Flags::WRITE.and(Flags::FAST),
         keys: &[one_key(&["RW", "ACCESS", "UPDATE"])],
+        databases: Databases::SelectedAndNamed(|_| vec![2]),
         summary: "Moves a key to another database that has no such key.",
         reply: "integer",
         run: move_,
@@ -201,6 +203,11 @@ fn renamenx(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     }
     cx.reply.integer(i64::from(free));
     Ok(())
+}
+
+/// The words of COPY that name databases; the last one counts.
+fn target_of_copy(args: Args<'_>) -> Vec<usize> {
+    (4..args.len()).filter(|&index| args.is(index - 1, "DB")).collect()
 }
 
 /// `COPY source destination [DB destination-db] [REPLACE]`

@@ -31,7 +31,7 @@ fn hello(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     while let Some(option) = args.opt(index) {
         let values = args.len() - index - 1;
         if args.is(index, "AUTH") && values >= 2 {
-            authenticate(cx, args.at(index + 1), args.at(index + 2))?;
+            authenticate(cx, args, args.at(index + 1), args.at(index + 2))?;
             index += 3;
         } else if args.is(index, "SETNAME") && values >= 1 {
             set_name(cx, args.at(index + 1))?;

@@ -1,5 +1,9 @@
 //! All commands: one file per family, each with its rows and the functions that they name.
 
+mod acl;
+mod acl_file;
+pub mod acl_gate;
+mod acl_log;
 mod arguments;
 mod bitmap;
 mod bitmap_combine;
@@ -149,6 +153,9 @@ const FAMILIES: &[&[Command]] = &[
     client_kill::COMMANDS,
     client_pause::COMMANDS,
     config::COMMANDS,
+    acl::COMMANDS,
+    acl_file::COMMANDS,
+    acl_log::COMMANDS,
     databases::COMMANDS,
     debug::COMMANDS,
     info::COMMANDS,

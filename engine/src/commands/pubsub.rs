@@ -5,7 +5,7 @@
 //! same, as it gets the messages.
 
 use super::Cx;
-use super::spec::{Begin, Command, Find, Flags, Group, KeySpec};
+use super::spec::{Begin, Channels, Command, Find, Flags, Group, KeySpec};
 use crate::args::Args;
 use crate::error::Error;
 use crate::resp::Reply;
@@ -47,6 +47,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "PSUBSCRIBE",
         syntax: "pattern [pattern ...]",
+        channels: Some(Channels::AllPatterns),
         complexity: "O(N*log(M)) where N is the number of patterns given and M is the number of \
                      all patterns",
         summary: "Subscribes to every channel that matches one of the patterns.",
@@ -57,6 +58,7 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "PUBLISH",
         syntax: "channel message",
         arity: 3,
+        channels: Some(Channels::First),
         flags: PUBLISHING,
         group: Group::PubSub,
         since: "2.0.0",
@@ -79,6 +81,7 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "SPUBLISH",
         syntax: "shardchannel message",
         arity: 3,
+        channels: Some(Channels::First),
         flags: PUBLISHING,
         keys: SHARD_CHANNEL,
         group: Group::PubSub,
@@ -93,6 +96,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "SSUBSCRIBE",
         syntax: "shardchannel [shardchannel ...]",
+        channels: Some(Channels::All),
         keys: SHARD_CHANNELS,
         since: "7.0.0",
         complexity: "O(N) where N is the number of channels given",
@@ -103,6 +107,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "SUBSCRIBE",
         syntax: "channel [channel ...]",
+        channels: Some(Channels::All),
         complexity: "O(N) where N is the number of channels given",
         summary: "Subscribes to channels.",
         run: |cx, args| subscribe(cx, args, Topic::Channel, "subscribe"),

@@ -66,6 +66,11 @@ pub(super) const COMMANDS: &[Command] = &[
     },
 ];
 
+const BY_DENIED: Error =
+    Error::fixed("ERR BY option of SORT denied due to insufficient ACL permissions.");
+const GET_DENIED: Error =
+    Error::fixed("ERR GET option of SORT denied due to insufficient ACL permissions.");
+
 /// What the words behind the key ask for.
 #[derive(Debug, Default)]
 struct Options<'a> {
@@ -82,7 +87,8 @@ struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    fn parse(args: Args<'a>, may_store: bool) -> Result<Self, Error> {
+    /// `reads_every_key`: whether the user may read keys whose names are made up.
+    fn parse(args: Args<'a>, may_store: bool, reads_every_key: bool) -> Result<Self, Error> {
         let mut options = Self::default();
         let mut index = 2;
         while index < args.len() {
@@ -110,9 +116,15 @@ impl<'a> Options<'a> {
                     2
                 }
                 (Some(pattern), _) if args.is(index, "BY") => {
+                    if !reads_every_key && !is_constant(pattern) {
+                        return Err(BY_DENIED);
+                    }
                     options.by = Some(Pattern::new(pattern));
                     options.is_constant |= is_constant(pattern);
                     2
+                }
+                (Some(_), _) if args.is(index, "GET") && !reads_every_key => {
+                    return Err(GET_DENIED);
                 }
                 (Some(pattern), _) if args.is(index, "GET") => {
                     options.gets.push(Pattern::new(pattern));
@@ -209,7 +221,7 @@ fn len(value: Value<'_>) -> Result<usize, Error> {
 
 /// `SORT key ...`, `SORT_RO key ...`
 fn sort(cx: &mut Cx<'_>, args: Args<'_>, may_store: bool) -> Result<(), Error> {
-    let options = Options::parse(args, may_store)?;
+    let options = Options::parse(args, may_store, cx.may_read_every_key(args))?;
     let found = cx.find_read(args.at(1));
     if let Some(key) = options.store {
         return store(cx, key, found, &options);

@@ -31,6 +31,10 @@ pub struct Command {
     pub key_flags: Option<fn(Args<'_>) -> &'static [&'static str]>,
     /// Finds the keys where specifications cannot (SORT's `STORE`).
     pub find_keys: Option<KeyFinder>,
+    /// Which words are channels.
+    pub channels: Option<Channels>,
+    /// Which databases it reaches.
+    pub databases: Databases,
     /// Hints for clients and proxies, in the words of COMMAND (`nondeterministic_output`,
     /// `request_policy:all_shards`).
     pub tips: &'static [&'static str],
@@ -64,6 +68,8 @@ impl Command {
         keys: &[],
         key_flags: None,
         find_keys: None,
+        channels: None,
+        databases: Databases::Selected,
         tips: &[],
         categories: &[],
         group: Group::Generic,
@@ -267,6 +273,30 @@ impl Group {
             Self::PubSub | Self::Server => None,
         }
     }
+}
+
+/// Which words of a command are channels: its user must be allowed to use them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channels {
+    /// Word 1.
+    First,
+    /// Every word behind the name.
+    All,
+    /// Every word behind the name is a pattern of channels.
+    AllPatterns,
+}
+
+/// Which databases a command reaches: its user must be allowed to.
+#[derive(Clone, Copy, Debug)]
+pub enum Databases {
+    /// That of the client, if it has to do with keys at all.
+    Selected,
+    /// Those that these words name, and no other.
+    Named(fn(Args<'_>) -> Vec<usize>),
+    /// That of the client and those that these words name.
+    SelectedAndNamed(fn(Args<'_>) -> Vec<usize>),
+    /// Every one.
+    Every,
 }
 
 /// Where some of a command's keys are, and what becomes of them: Redis's key specifications.

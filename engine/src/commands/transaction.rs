@@ -4,6 +4,7 @@
 //! afterwards, however it ended, its client has no transaction and watches nothing.
 
 use super::Cx;
+use super::acl_gate::Place;
 use super::dispatch::run;
 use super::spec::{Command, Flags, Group, all_keys};
 use super::table::table;
@@ -111,7 +112,14 @@ fn run_all(cx: &mut Cx<'_>, transaction: &Transaction) {
         cx.row = &table().rows()[row];
         cx.session.last_command = cx.row.full_name;
         let start = cx.reply.out.len();
-        run(cx, args, start);
+        // The rules may have changed since the command was queued.
+        match cx.permit(cx.row, args, Place::Exec) {
+            Ok(()) => run(cx, args, start),
+            Err(error) => {
+                cx.reply.error(&error);
+                cx.state.count_error(&error.code());
+            }
+        }
     }
     cx.may_block = may_block;
     cx.row = exec;

@@ -3,7 +3,7 @@
 use super::memory;
 use super::parameter::{Grammar, Source};
 use super::value::Value;
-use super::{EventClasses, OutputLimit, OutputLimits};
+use super::{EventClasses, OutputLimit, OutputLimits, rewrite};
 use crate::value::number::{format_double, parse_integer};
 
 /// One directive with all the words.
@@ -211,6 +211,26 @@ pub(super) static REPEATED: Grammar = Grammar {
         Ok(Value::Words(all))
     },
     lines: |value| value.words().iter().map(|line| vec![line.clone()]).collect(),
+};
+
+/// `user name rules...`, each name once.
+pub(super) static USERS: Grammar = Grammar {
+    parse: |set, words, _| {
+        let mut all = set.map(|set| set.words().to_vec()).unwrap_or_default();
+        let Some(name) = words.first() else { return Ok(Value::Words(all)) };
+        let start = rewrite::spelled(&[(*name).to_owned()]);
+        let is_same = |line: &String| line.split(' ').next() == Some(&*start);
+        if all.iter().any(is_same) {
+            return Err(format!(
+                "Error in user declaration '{name}': Duplicate user found. A user can only be \
+                 defined once in config files"
+            ));
+        }
+        let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+        all.push(rewrite::spelled(&words));
+        Ok(Value::Words(all))
+    },
+    lines: |value| value.words().iter().map(|line| rewrite::words(line)).collect(),
 };
 
 pub(super) fn appendfilename(text: &str) -> Result<(), &'static str> {

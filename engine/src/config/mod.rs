@@ -24,6 +24,7 @@ pub use change::Refusal;
 pub use encodings::{EncodingNames, Encodings};
 pub use events::EventClasses;
 use parameter::{Actor, Flags, Parameter, Source};
+pub use rewrite::spelled;
 pub use table::PARAMETERS;
 pub use value::Value;
 
@@ -46,6 +47,14 @@ pub struct Config {
     pub timeout_secs: u64,
     /// The password of the default user; empty: none.
     pub requirepass: String,
+    /// The users as directives declare them: the words of each in quotes where they need them.
+    pub users: Vec<String>,
+    /// The file of users; empty: none.
+    pub acl_file: String,
+    /// Whether new users and selectors may use all channels.
+    pub all_channels: bool,
+    /// Refusals that ACL LOG keeps.
+    pub acl_log_len_max: usize,
     /// Refuse clients from other machines while there is no password.
     pub protected_mode: bool,
     /// How much output may wait for a client.
@@ -85,6 +94,10 @@ impl Default for Config {
             maxclients: 10_000,
             timeout_secs: 0,
             requirepass: String::new(),
+            users: Vec::new(),
+            acl_file: String::new(),
+            all_channels: false,
+            acl_log_len_max: 128,
             protected_mode: true,
             output_limits: OutputLimits::default(),
             debug_command: Access::No,
@@ -210,6 +223,16 @@ impl Config {
         let value = parameter.parse(self.set_value(parameter).as_ref(), words, Source::Start)?;
         self.put(parameter, value);
         Ok(())
+    }
+
+    /// Whether users are declared, by directives or in a file.
+    pub fn has_users(&self) -> bool {
+        !self.users.is_empty() || !self.acl_file.is_empty()
+    }
+
+    /// The words of each directive that declares a user: its name and rules.
+    pub fn user_declarations(&self) -> impl Iterator<Item = Vec<String>> + '_ {
+        self.users.iter().map(|line| rewrite::words(line))
     }
 
     /// The text that CONFIG GET gives for a parameter, by any of its names in any case.

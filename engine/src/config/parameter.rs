@@ -110,6 +110,8 @@ impl Flags {
     pub const DIRECTIVE: Self = Self(1 << 5);
     /// CONFIG SET to the value that it has is a change: what it names may have changed.
     pub const VOLATILE: Self = Self(1 << 6);
+    /// CONFIG REWRITE knows the directive all the same.
+    pub const REWRITTEN: Self = Self(1 << 7);
 
     /// Whether all of `other` is in this set.
     pub const fn has(self, other: Self) -> bool {
@@ -247,6 +249,11 @@ impl Parameter {
 
 /// Using a row.
 impl Parameter {
+    /// Whether CONFIG REWRITE writes it.
+    pub(super) fn is_rewritten(&self) -> bool {
+        !self.flags.has(Flags::DIRECTIVE) || self.flags.has(Flags::REWRITTEN)
+    }
+
     /// Whether it goes by this name, in any case.
     pub fn is_called(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)

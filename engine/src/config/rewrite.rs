@@ -3,7 +3,7 @@
 //! Invariants: comments, blank lines and directives that still hold stay byte for byte; read from
 //! the start, the new text gives the present configuration.
 
-use super::parameter::{Flags, Parameter};
+use super::parameter::Parameter;
 use super::{Config, PARAMETERS, find};
 use crate::args::Span;
 use crate::resp::split_words_in_place;
@@ -34,7 +34,7 @@ impl Config {
             }
         }
         let is_missing = |parameter: &&Parameter| {
-            !parameter.flags.has(Flags::DIRECTIVE)
+            parameter.is_rewritten()
                 && !written.contains(&parameter.name)
                 && !self.is_default(parameter)
         };
@@ -51,7 +51,7 @@ impl Config {
     pub fn directives(&self) -> Vec<(String, String)> {
         let mut all = Vec::new();
         for parameter in PARAMETERS {
-            if !parameter.flags.has(Flags::DIRECTIVE) && !self.is_default(parameter) {
+            if parameter.is_rewritten() && !self.is_default(parameter) {
                 for line in parameter.lines(&self.read(parameter)) {
                     all.push((parameter.name.to_owned(), spelled(&line)));
                 }
@@ -101,11 +101,11 @@ fn said_by(text: &str) -> Config {
 /// The parameter that a line sets, if it sets one that CONFIG REWRITE may change.
 fn directive(line: &str) -> Option<&'static Parameter> {
     let parameter = find(words(line).first()?)?;
-    (!parameter.flags.has(Flags::DIRECTIVE)).then_some(parameter)
+    parameter.is_rewritten().then_some(parameter)
 }
 
 /// The words of a line; none for a comment or a line with an open quote.
-fn words(line: &str) -> Vec<String> {
+pub(super) fn words(line: &str) -> Vec<String> {
     if line.trim_start().starts_with('#') {
         return Vec::new();
     }
@@ -120,7 +120,8 @@ fn words(line: &str) -> Vec<String> {
     spans.iter().map(word).collect()
 }
 
-fn spelled(words: &[String]) -> String {
+/// Words as a line of a file must say them.
+pub fn spelled(words: &[String]) -> String {
     let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
     words.join(" ")
 }

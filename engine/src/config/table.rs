@@ -19,9 +19,16 @@ const ACCESS: &[&str] = &["no", "yes", "local"];
 
 /// All rows.
 pub static PARAMETERS: &[Parameter] = &[
-    Parameter::choice("acl-pubsub-default", &["allchannels", "resetchannels"], "resetchannels"),
-    Parameter::text("aclfile", "").immutable(),
-    Parameter::integer("acllog-max-len", 0, LONG_MAX, "128"),
+    Parameter::choice("acl-pubsub-default", &["allchannels", "resetchannels"], "resetchannels")
+        .field(
+            |c| Value::Choice(if c.all_channels { "allchannels" } else { "resetchannels" }),
+            |c, v| c.all_channels = v.text() == "allchannels",
+        ),
+    Parameter::text("aclfile", "")
+        .immutable()
+        .field(|c| Value::Text(c.acl_file.clone()), |c, v| c.acl_file = v.text().to_owned()),
+    Parameter::integer("acllog-max-len", 0, LONG_MAX, "128")
+        .field(|c| Value::Integer(c.acl_log_len_max as i128), |c, v| c.acl_log_len_max = v.size()),
     Parameter::integer("active-defrag-cycle-max", 1, 99, "25"),
     Parameter::integer("active-defrag-cycle-min", 1, 99, "1"),
     Parameter::memory("active-defrag-ignore-bytes", 1, SIZE_MAX, "104857600"),
@@ -339,7 +346,10 @@ pub static PARAMETERS: &[Parameter] = &[
     Parameter::text("unixsocket", "").immutable().driver(),
     Parameter::octal("unixsocketperm", "0").immutable().driver(),
     Parameter::flag("use-exit-on-panic", "no").with(Flags::HIDDEN),
-    Parameter::words("user", &REPEATED, "").with(Flags::DIRECTIVE),
+    Parameter::words("user", &USERS, "")
+        .with(Flags::DIRECTIVE)
+        .with(Flags::REWRITTEN)
+        .field(|c| Value::Words(c.users.clone()), |c, v| c.users = v.words().to_vec()),
     Parameter::integer("watchdog-period", 0, INT_MAX, "0").with(Flags::HIDDEN),
     Parameter::integer("zset-max-listpack-entries", 0, LONG_MAX, "128")
         .alias("zset-max-ziplist-entries")

@@ -9,6 +9,10 @@ use crate::effects::{Effect, Effects, LogLevel};
 use crate::session::{OverLimit, Session};
 use crate::time::Micros;
 
+/// Nobody who has not logged in may let more output wait: what Redis keeps in a client's first
+/// buffer and 1 KiB.
+const UNAUTHENTICATED_OUTPUT_BYTES_MAX: u64 = 17 << 10;
+
 impl Engine {
     /// Whether the running client has more output than it may. Asked once at the end of a step,
     /// which is bounded itself.
@@ -16,6 +20,9 @@ impl Engine {
     pub(super) fn exceeds_output_limit(&mut self, session: &mut Session, unsent: usize) -> bool {
         let limit = session.output_limit(&self.state.config.output_limits);
         let pending = (unsent + session.in_flight) as u64;
+        if pending > UNAUTHENTICATED_OUTPUT_BYTES_MAX && self.state.must_authenticate(session) {
+            return true;
+        }
         limit.concerns(pending) && self.is_over(limit, pending, session)
     }
 

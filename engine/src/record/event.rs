@@ -31,6 +31,8 @@ pub(super) mod tag {
 
     pub(in super::super) const CONFIG_REWRITTEN: u8 = 0;
     pub(in super::super) const CONFIG_APPLIED: u8 = 1;
+    pub(in super::super) const USERS_READ: u8 = 2;
+    pub(in super::super) const USERS_WRITTEN: u8 = 3;
 }
 
 /// The buffer was not empty, or it is not known what it should be.
@@ -261,9 +263,15 @@ fn origin(cursor: &mut Cursor<'_>) -> Result<Origin, Malformed> {
 }
 
 fn outcome(cursor: &mut Cursor<'_>) -> Result<Outcome, Malformed> {
-    let (kind, failed, why) = (cursor.byte()?, cursor.byte()? != 0, cursor.text()?);
-    let result = if failed { Err(why) } else { Ok(()) };
+    let (kind, failed) = (cursor.byte()?, cursor.byte()? != 0);
+    if kind == tag::USERS_READ && !failed {
+        return Ok(Outcome::UsersRead(Ok(cursor.bytes()?.to_vec())));
+    }
+    let why = cursor.text()?;
+    let result = if failed { Err(why.clone()) } else { Ok(()) };
     match kind {
+        tag::USERS_READ => Ok(Outcome::UsersRead(Err(why))),
+        tag::USERS_WRITTEN => Ok(Outcome::UsersWritten(result)),
         tag::CONFIG_REWRITTEN => Ok(Outcome::ConfigRewritten(result)),
         tag::CONFIG_APPLIED => Ok(Outcome::ConfigApplied(result)),
         _ => Err(Malformed("an outcome is of no known kind")),

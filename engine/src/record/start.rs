@@ -19,6 +19,10 @@ pub struct Start {
     pub directives: Vec<(String, Vec<String>)>,
     /// What the driver told about the process.
     pub facts: Facts,
+    /// What random passwords are made from.
+    pub secret: Option<[u8; 32]>,
+    /// What the file of users held.
+    pub users: Option<Vec<u8>>,
 }
 
 impl Start {
@@ -35,6 +39,10 @@ impl Start {
             words.iter().for_each(|word| put_bytes(out, word.as_bytes()));
         }
         put_facts(out, &self.facts);
+        for part in [self.secret.as_ref().map(<[u8; 32]>::as_slice), self.users.as_deref()] {
+            out.push(u8::from(part.is_some()));
+            put_bytes(out, part.unwrap_or_default());
+        }
     }
 
     /// Reads a payload.
@@ -53,8 +61,18 @@ impl Start {
             directives.push((name, words));
         }
         let facts = facts(&mut cursor)?;
-        Ok(Self { version, seed, now, directives, facts })
+        let secret = part(&mut cursor)?.map(TryInto::try_into).transpose();
+        let secret = secret.map_err(|_| Malformed("a secret has another length"))?;
+        let users = part(&mut cursor)?.map(<[u8]>::to_vec);
+        Ok(Self { version, seed, now, directives, facts, secret, users })
     }
+}
+
+/// Bytes that may not be there.
+fn part<'a>(cursor: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, Malformed> {
+    let is_there = cursor.byte()? != 0;
+    let bytes = cursor.bytes()?;
+    Ok(is_there.then_some(bytes))
 }
 
 fn put_facts(out: &mut Vec<u8>, facts: &Facts) {

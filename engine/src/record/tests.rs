@@ -44,8 +44,12 @@ fn origins() -> impl Strategy<Value = Origin> {
 
 fn outcomes() -> impl Strategy<Value = Outcome> {
     let result = proptest::result::maybe_ok(Just(()), ".{0,9}");
-    (any::<bool>(), result).prop_map(|(applied, result)| {
-        if applied { Outcome::ConfigApplied(result) } else { Outcome::ConfigRewritten(result) }
+    let bytes = proptest::collection::vec(any::<u8>(), 0..9);
+    (0..4, result, bytes).prop_map(|(kind, result, bytes)| match kind {
+        0 => Outcome::ConfigApplied(result),
+        1 => Outcome::ConfigRewritten(result),
+        2 => Outcome::UsersRead(result.map(|()| bytes)),
+        _ => Outcome::UsersWritten(result),
     })
 }
 
@@ -222,6 +226,8 @@ fn starts_ends_and_headers_are_read_back() {
         now: START,
         directives: vec![("save".to_owned(), words), ("bind".to_owned(), Vec::new())],
         facts,
+        secret: Some([3; 32]),
+        users: Some(b"user u\xff".to_vec()),
     };
     let block = sealed(&start);
     let header = BlockHeader::decode(&block).unwrap();

@@ -236,13 +236,16 @@ fn put_origin(out: &mut Vec<u8>, origin: &Origin) {
 }
 
 fn put_outcome(out: &mut Vec<u8>, outcome: &Outcome) {
+    let nothing = |result: &Result<(), String>| result.clone().map(|()| Vec::new());
     let (kind, result) = match outcome {
-        Outcome::ConfigRewritten(result) => (tag::CONFIG_REWRITTEN, result),
-        Outcome::ConfigApplied(result) => (tag::CONFIG_APPLIED, result),
+        Outcome::ConfigRewritten(result) => (tag::CONFIG_REWRITTEN, nothing(result)),
+        Outcome::ConfigApplied(result) => (tag::CONFIG_APPLIED, nothing(result)),
+        Outcome::UsersRead(result) => (tag::USERS_READ, result.clone()),
+        Outcome::UsersWritten(result) => (tag::USERS_WRITTEN, nothing(result)),
     };
     out.push(kind);
     out.push(u8::from(result.is_err()));
-    put_bytes(out, result.as_ref().err().map_or(&[], |why| why.as_bytes()));
+    put_bytes(out, &result.unwrap_or_else(String::into_bytes));
 }
 
 fn put_vitals(out: &mut Vec<u8>, vitals: &Vitals) {

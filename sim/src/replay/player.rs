@@ -75,6 +75,12 @@ impl Player {
         }
         let mut engine = Engine::new(config, start.seed, start.now);
         engine.set_facts(start.facts.clone());
+        if let Some(secret) = start.secret {
+            engine.set_secret(secret);
+        }
+        if engine.config().has_users() {
+            engine.load_users(start.users.as_deref()).map_err(|why| format!("its users: {why}"))?;
+        }
         Ok(Self {
             engine,
             fx: Effects::new(),

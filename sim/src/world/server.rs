@@ -319,6 +319,14 @@ impl Server {
                 let outcome = Outcome::ConfigRewritten(Err("there is no file".to_owned()));
                 self.step(net, |_| Input::Done { conn, outcome });
             }
+            Effect::ReadUsers { conn } => {
+                let outcome = Outcome::UsersRead(Err("there is no file".to_owned()));
+                self.step(net, |_| Input::Done { conn, outcome });
+            }
+            Effect::WriteUsers { conn, .. } => {
+                let outcome = Outcome::UsersWritten(Err("there is no file".to_owned()));
+                self.step(net, |_| Input::Done { conn, outcome });
+            }
             Effect::ApplyConfig { conn, .. } => {
                 let outcome = Outcome::ConfigApplied(Ok(()));
                 self.step(net, |_| Input::Done { conn, outcome });

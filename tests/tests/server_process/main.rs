@@ -4,3 +4,4 @@ mod life;
 mod process;
 mod settings;
 mod traffic;
+mod users;
