@@ -39,6 +39,38 @@ fn scripts_reply_as_with_redis() {
     assert!(differences.is_empty(), "\n{}", differences.join("\n"));
 }
 
+#[test]
+fn a_script_may_do_what_its_caller_may() {
+    let Some(real) = RealRedis::start("scripts of users") else { return };
+    let mut theirs = real.connect();
+    let mut server = Server::default();
+    let ours = server.connect();
+    for line in [
+        "ACL SETUSER u on nopass +eval +get +publish +acl|whoami ~a* %R~r* resetchannels &c",
+        "AUTH u x",
+    ] {
+        let words = orrery_tests::resp_value::words(line);
+        assert_eq!(theirs.call(&words), Value::simple("OK"));
+        server.check(ours, line, "OK");
+    }
+    for script in [
+        "return redis.call('set', 'a', 1)",
+        "return redis.call('get', 'a')",
+        "return redis.call('get', 'b')",
+        "return redis.pcall('get', 'b')",
+        "return redis.call('publish', 'c', 1)",
+        "return redis.call('publish', 'x', 1)",
+        "return redis.acl_check_cmd('set', 'a', 1)",
+        "return redis.acl_check_cmd('get', 'a')",
+        "return redis.acl_check_cmd('get', 'b')",
+        "return redis.acl_check_cmd('get', 'r')",
+        "return redis.call('acl', 'whoami')",
+    ] {
+        let words = ["EVAL", script, "0"];
+        assert_eq!(server.call(ours, &words), theirs.call(&words), "{script}");
+    }
+}
+
 fn eval(server: &mut Server, script: &str) -> Value {
     let conn = server.connect();
     server.call(conn, &["EVAL", script, "0"])

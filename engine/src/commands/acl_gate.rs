@@ -55,6 +55,8 @@ pub(crate) enum Place {
     Transaction,
     /// A transaction is being run.
     Exec,
+    /// A script calls it.
+    Script,
 }
 
 impl Place {
@@ -69,6 +71,7 @@ impl Place {
         match self {
             Self::Toplevel => "toplevel",
             Self::Transaction | Self::Exec => "multi",
+            Self::Script => "lua",
         }
     }
 
@@ -76,6 +79,9 @@ impl Place {
     fn error(self, denied: Denied, row: &Row) -> Error {
         if self == Self::Exec {
             return refused_at_exec(denied.reason);
+        }
+        if self == Self::Script {
+            return refused_in_script(denied.reason);
         }
         match denied.reason {
             Reason::Command | Reason::Login => {
@@ -107,6 +113,22 @@ fn refused_at_exec(reason: Reason) -> Error {
         "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC \
          call. This command is no longer allowed for the following reason: {why}"
     ))
+}
+
+fn refused_in_script(reason: Reason) -> Error {
+    Error::fixed(match reason {
+        Reason::Command | Reason::Login => {
+            "ERR The user executing the script can't run this command or subcommand"
+        }
+        Reason::Key => {
+            "ERR The user executing the script can't access at least one of the keys mentioned in \
+             the command arguments"
+        }
+        Reason::Channel => {
+            "ERR The user executing the script can't publish to the channel mentioned in the command"
+        }
+        Reason::Database => "ERR The user executing the script can't access the database",
+    })
 }
 
 /// A command that somebody wants to run.
@@ -219,6 +241,11 @@ impl Cx<'_> {
             return Ok(());
         }
         self.permit_by_rules(row, args, place)
+    }
+
+    /// Whether the client's user may run a command; nothing is logged.
+    pub(super) fn would_permit(&self, row: &'static Row, args: Args<'_>) -> bool {
+        self.state.acl.user(self.session.user).check(&self.wanted(row, args)).is_ok()
     }
 
     #[inline(never)]
