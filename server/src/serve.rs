@@ -92,10 +92,7 @@ pub async fn serve<P: Platform>(platform: P, launch: Launch) -> Result<i32, Refu
 }
 
 /// Makes the users that the configuration declares. Returns what the file of users holds.
-fn load_users(
-    engine: &mut Engine,
-    platform: &impl Platform,
-) -> Result<Option<Vec<u8>>, Refusal> {
+fn load_users(engine: &mut Engine, platform: &impl Platform) -> Result<Option<Vec<u8>>, Refusal> {
     if !engine.config().has_users() {
         return Ok(None);
     }

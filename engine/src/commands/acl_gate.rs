@@ -14,6 +14,8 @@ use crate::acl::{Access, Acl, Catalogue, Denied, Entry, Reason, Request, Terms};
 use crate::args::Args;
 use crate::config::Config;
 use crate::error::Error;
+use crate::session::Session;
+use crate::state::State;
 use crate::value::number::parse_integer;
 
 /// The rows as rules speak of them.
@@ -55,6 +57,8 @@ pub(crate) enum Place {
     Transaction,
     /// A transaction is being run.
     Exec,
+    /// A script calls it.
+    Script,
 }
 
 impl Place {
@@ -69,13 +73,16 @@ impl Place {
         match self {
             Self::Toplevel => "toplevel",
             Self::Transaction | Self::Exec => "multi",
+            Self::Script => "lua",
         }
     }
 
     /// The error of a command that was refused here.
     fn error(self, denied: Denied, row: &Row) -> Error {
-        if self == Self::Exec {
-            return refused_at_exec(denied.reason);
+        match self {
+            Self::Exec => return refused_at_exec(denied.reason),
+            Self::Script => return refused_in_script(denied.reason),
+            Self::Toplevel | Self::Transaction => {}
         }
         match denied.reason {
             Reason::Command | Reason::Login => {
@@ -94,6 +101,16 @@ impl Place {
             Reason::Database => Error::fixed("NOPERM No permissions to access database"),
         }
     }
+}
+
+fn refused_in_script(reason: Reason) -> Error {
+    let why = match reason {
+        Reason::Command | Reason::Login => "can't run this command or subcommand",
+        Reason::Key => "can't access at least one of the keys mentioned in the command arguments",
+        Reason::Channel => "can't publish to the channel mentioned in the command",
+        Reason::Database => "can't access the database",
+    };
+    Error::text(format!("ERR The user executing the script {why}"))
 }
 
 fn refused_at_exec(reason: Reason) -> Error {
@@ -201,6 +218,15 @@ fn access(key: &FoundKey) -> Access {
     })
 }
 
+impl State {
+    /// Whether a client's user may run a command of `row`.
+    pub(super) fn may_run(&self, session: &Session, row: &Row, args: Args<'_>) -> bool {
+        let (db, databases) = (Some(session.db), self.config.databases);
+        let wanted = Wanted { row, args, db, databases };
+        !self.must_authenticate(session) && self.acl.user(session.user).check(&wanted).is_ok()
+    }
+}
+
 impl Cx<'_> {
     /// Whether the client's user may run a command of `row`. A refusal is logged; the error is what
     /// the client is told.
@@ -211,8 +237,9 @@ impl Cx<'_> {
         args: Args<'_>,
         place: Place,
     ) -> Result<(), Error> {
-        // One that has removed itself has no permissions in what is left of its transaction.
-        if place == Place::Exec && self.state.must_authenticate(self.session) {
+        // One that was removed has no permissions in what is left of its transaction or script.
+        let is_inner = matches!(place, Place::Exec | Place::Script);
+        if is_inner && self.state.must_authenticate(self.session) {
             return Err(NO_AUTH);
         }
         if self.state.acl.user(self.session.user).is_unrestricted() {
