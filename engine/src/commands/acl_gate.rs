@@ -14,6 +14,8 @@ use crate::acl::{Access, Acl, Catalogue, Denied, Entry, Reason, Request, Terms};
 use crate::args::Args;
 use crate::config::Config;
 use crate::error::Error;
+use crate::session::Session;
+use crate::state::State;
 use crate::value::number::parse_integer;
 
 /// The rows as rules speak of them.
@@ -77,11 +79,10 @@ impl Place {
 
     /// The error of a command that was refused here.
     fn error(self, denied: Denied, row: &Row) -> Error {
-        if self == Self::Exec {
-            return refused_at_exec(denied.reason);
-        }
-        if self == Self::Script {
-            return refused_in_script(denied.reason);
+        match self {
+            Self::Exec => return refused_at_exec(denied.reason),
+            Self::Script => return refused_in_script(denied.reason),
+            Self::Toplevel | Self::Transaction => {}
         }
         match denied.reason {
             Reason::Command | Reason::Login => {
@@ -102,6 +103,16 @@ impl Place {
     }
 }
 
+fn refused_in_script(reason: Reason) -> Error {
+    let why = match reason {
+        Reason::Command | Reason::Login => "can't run this command or subcommand",
+        Reason::Key => "can't access at least one of the keys mentioned in the command arguments",
+        Reason::Channel => "can't publish to the channel mentioned in the command",
+        Reason::Database => "can't access the database",
+    };
+    Error::text(format!("ERR The user executing the script {why}"))
+}
+
 fn refused_at_exec(reason: Reason) -> Error {
     let why = match reason {
         Reason::Command | Reason::Login => "no permission to execute the command or subcommand",
@@ -113,22 +124,6 @@ fn refused_at_exec(reason: Reason) -> Error {
         "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC \
          call. This command is no longer allowed for the following reason: {why}"
     ))
-}
-
-fn refused_in_script(reason: Reason) -> Error {
-    Error::fixed(match reason {
-        Reason::Command | Reason::Login => {
-            "ERR The user executing the script can't run this command or subcommand"
-        }
-        Reason::Key => {
-            "ERR The user executing the script can't access at least one of the keys mentioned in \
-             the command arguments"
-        }
-        Reason::Channel => {
-            "ERR The user executing the script can't publish to the channel mentioned in the command"
-        }
-        Reason::Database => "ERR The user executing the script can't access the database",
-    })
 }
 
 /// A command that somebody wants to run.
@@ -223,6 +218,15 @@ fn access(key: &FoundKey) -> Access {
     })
 }
 
+impl State {
+    /// Whether a client's user may run a command of `row`.
+    pub(super) fn may_run(&self, session: &Session, row: &Row, args: Args<'_>) -> bool {
+        let (db, databases) = (Some(session.db), self.config.databases);
+        let wanted = Wanted { row, args, db, databases };
+        !self.must_authenticate(session) && self.acl.user(session.user).check(&wanted).is_ok()
+    }
+}
+
 impl Cx<'_> {
     /// Whether the client's user may run a command of `row`. A refusal is logged; the error is what
     /// the client is told.
@@ -233,19 +237,15 @@ impl Cx<'_> {
         args: Args<'_>,
         place: Place,
     ) -> Result<(), Error> {
-        // One that has removed itself has no permissions in what is left of its transaction.
-        if place == Place::Exec && self.state.must_authenticate(self.session) {
+        // One that was removed has no permissions in what is left of its transaction or script.
+        let is_inner = matches!(place, Place::Exec | Place::Script);
+        if is_inner && self.state.must_authenticate(self.session) {
             return Err(NO_AUTH);
         }
         if self.state.acl.user(self.session.user).is_unrestricted() {
             return Ok(());
         }
         self.permit_by_rules(row, args, place)
-    }
-
-    /// Whether the client's user may run a command; nothing is logged.
-    pub(super) fn would_permit(&self, row: &'static Row, args: Args<'_>) -> bool {
-        self.state.acl.user(self.session.user).check(&self.wanted(row, args)).is_ok()
     }
 
     #[inline(never)]

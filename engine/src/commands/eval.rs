@@ -121,6 +121,7 @@ fn begin(cx: &mut Cx<'_>, sha: String, args: Args<'_>) -> Result<(), Error> {
     let mut session = Box::new(Session::new(cx.session.id, origin, cx.now.mono, true));
     session.db = cx.session.db;
     session.user = cx.session.user;
+    session.authenticated = cx.session.authenticated;
     let mut running = Running {
         caller: cx.session.id,
         only_reads: promises.no_writes || cx.row.command.flags.has(Flags::READONLY),
@@ -163,7 +164,7 @@ fn go_on(cx: &mut Cx<'_>, running: &mut Running) -> Option<Result<Vec<u8>, Vec<u
         let tell = match ask {
             Ask::Ended(result) => return Some(result),
             Ask::Call(words, protocol) => call(cx, running, words.args(), protocol),
-            Ask::Permits(words) => permits(cx, words.args()),
+            Ask::Permits(words) => permits(cx, running, words.args()),
             Ask::Log(level, text) => {
                 let level = [LogLevel::Debug, LogLevel::Verbose, LogLevel::Notice]
                     .get(level as usize)
@@ -210,7 +211,6 @@ fn call(cx: &mut Cx<'_>, running: &mut Running, args: Args<'_>, protocol: Protoc
     if writes && running.only_reads {
         return refused("ERR Write commands are not allowed from read-only scripts.");
     }
-    running.has_written |= flags.has(Flags::WRITE);
     let mut reply = Reply { out: Vec::new(), protocol };
     running.session.protocol = protocol;
     let mut inner = Cx {
@@ -223,20 +223,22 @@ fn call(cx: &mut Cx<'_>, running: &mut Running, args: Args<'_>, protocol: Protoc
         retry: false,
         may_block: false,
     };
-    // As in Redis the script has been told by now if it may not write.
     if let Err(error) = inner.permit(row, args, Place::Script) {
         return Tell::Refused(error.message().into_owned());
     }
+    running.has_written |= flags.has(Flags::WRITE);
     run_command(&mut inner, args, 0);
     inner.state.tell_lapsed();
     Tell::Reply(reply.out)
 }
 
 /// Whether the script's user may run a command.
-fn permits(cx: &Cx<'_>, args: Args<'_>) -> Tell {
+fn permits(cx: &Cx<'_>, running: &Running, args: Args<'_>) -> Tell {
     match table().find(args) {
-        Ok(row) if cx.would_permit(row, args) => Tell::Reply(b"1".to_vec()),
-        Ok(_) => Tell::Reply(b"0".to_vec()),
+        Ok(row) => {
+            let may = cx.state.may_run(&running.session, row, args);
+            Tell::Reply(if may { b"1".to_vec() } else { b"0".to_vec() })
+        }
         Err(_) => Tell::Refused("ERR Invalid command passed to redis.acl_check_cmd()".to_owned()),
     }
 }
