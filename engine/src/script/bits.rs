@@ -8,6 +8,9 @@ use super::interpreter::raise_at;
 /// An operation on two numbers.
 type Pair = fn(u32, u32) -> u32;
 
+/// An operation on one number.
+type Single = fn(u32) -> u32;
+
 /// Operations on one number and more.
 const FOLDS: [(&str, Pair); 3] =
     [("band", |a, b| a & b), ("bor", |a, b| a | b), ("bxor", |a, b| a ^ b)];
@@ -20,7 +23,7 @@ const SHIFTS: [(&str, Pair); 5] = [
     ("ror", u32::rotate_right),
 ];
 /// Operations on one number.
-const SINGLES: [(&str, fn(u32) -> u32); 3] =
+const SINGLES: [(&str, Single); 3] =
     [("tobit", |number| number), ("bnot", |number| !number), ("bswap", u32::swap_bytes)];
 
 /// The functions, by name.
