@@ -50,6 +50,10 @@ const NOT_DRAWN: &[(&str, &str)] = &[
     ("pfselftest", "takes seconds and tells nothing"),
 ];
 
+/// Groups of commands that have their own tests.
+const NOT_ON_DATA: [Group; 5] =
+    [Group::Connection, Group::Server, Group::Transactions, Group::PubSub, Group::Scripting];
+
 fn start(test: &str) -> Option<RealRedis> {
     RealRedis::start_with(test, &["--enable-debug-command", "yes"])
 }
@@ -104,8 +108,7 @@ fn every_command_on_data_is_drawn() {
     let mut known = 0;
     for row in table().rows().iter().filter(|row| row.subcommands.is_empty()) {
         let info = client.call(&["COMMAND", "INFO", row.full_name]);
-        let not_on_data = [Group::Connection, Group::Server, Group::Transactions, Group::PubSub];
-        let on_data = !not_on_data.contains(&row.command.group);
+        let on_data = !NOT_ON_DATA.contains(&row.command.group);
         if !on_data || matches!(info.elements()[0], Value::Null | Value::NullArray) {
             continue;
         }
