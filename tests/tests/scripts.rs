@@ -148,7 +148,7 @@ fn a_script_that_wants_too_much_memory_gets_an_error() {
 }
 
 #[test]
-fn deep_recursion_gets_an_error() {
+fn deep_recursion_leaves_the_server_whole() {
     let mut server = Server::default();
     for script in [
         "local function f() return 1 + f() end return f()",
@@ -204,6 +204,21 @@ fn one_script_leaves_nothing_for_the_next() {
                         5) (integer) 1\n6) \"PONG\"";
         assert_eq!(shown, expected, "after {script}");
     }
+}
+
+#[test]
+fn info_counts_the_scripts_that_are_known() {
+    let mut server = Server::default();
+    let conn = server.connect();
+    server.line(conn, "EVAL \"return 1\" 0");
+    server.line(conn, "EVAL \"return 1\" 0");
+    server.line(conn, "SCRIPT LOAD \"return 22\"");
+    let info = String::from_utf8(server.line(conn, "INFO memory").bytes().to_vec()).expect("text");
+    assert!(info.contains("number_of_cached_scripts:2\r\n"), "{info}");
+    assert!(info.contains("used_memory_scripts_eval:17\r\n"), "{info}");
+    server.line(conn, "SCRIPT FLUSH");
+    let info = String::from_utf8(server.line(conn, "INFO memory").bytes().to_vec()).expect("text");
+    assert!(info.contains("number_of_cached_scripts:0\r\n"), "{info}");
 }
 
 #[test]

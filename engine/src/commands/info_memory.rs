@@ -5,6 +5,7 @@
 
 use super::Cx;
 use super::info::Lines;
+use crate::state::State;
 
 /// What memory is used for, in bytes.
 pub(super) struct Usage {
@@ -61,7 +62,7 @@ pub(super) fn memory(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.field("used_memory_dataset_perc", format_args!("{share:.2}%"));
     lines.field("total_system_memory", machine);
     lines.field("total_system_memory_human", human(machine));
-    scripts(lines);
+    scripts(state, lines);
     lines.field("maxmemory", maxmemory);
     lines.field("maxmemory_human", human(maxmemory));
     lines.known("maxmemory_policy", &state.config.value("maxmemory-policy").unwrap_or_default());
@@ -80,11 +81,14 @@ pub(super) fn memory(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.field("lazyfreed_objects", freed);
 }
 
-/// There are no scripts and functions yet.
-fn scripts(lines: &mut Lines) {
+/// There are no functions yet.
+fn scripts(state: &State, lines: &mut Lines) {
     lines.zeros(&["used_memory_lua", "used_memory_vm_eval"]);
     lines.field("used_memory_lua_human", human(0));
-    lines.zeros(&["used_memory_scripts_eval", "number_of_cached_scripts"]);
+    // Their texts; what the interpreter itself takes is not counted.
+    let (scripts, script_bytes) = state.scripts.totals();
+    lines.field("used_memory_scripts_eval", script_bytes);
+    lines.field("number_of_cached_scripts", scripts);
     lines.zeros(&["number_of_functions", "number_of_libraries"]);
     lines.zeros(&["used_memory_vm_functions", "used_memory_vm_total"]);
     lines.field("used_memory_vm_total_human", human(0));

@@ -24,9 +24,9 @@ enum Made {
 }
 
 fn origins() -> impl Strategy<Value = Origin> {
-    let address = any::<std::net::SocketAddr>().prop_map(|mut address| {
+    let address = any::<core::net::SocketAddr>().prop_map(|mut address| {
         // Its text does not tell.
-        if let std::net::SocketAddr::V6(v6) = &mut address {
+        if let core::net::SocketAddr::V6(v6) = &mut address {
             v6.set_flowinfo(0);
         }
         address

@@ -3,11 +3,11 @@
 -- interpreter calls.
 local raw = ...
 
-local assert, error, getmetatable, ipairs = assert, error, getmetatable, ipairs
+local error, getmetatable, ipairs = error, getmetatable, ipairs
 local loadstring, next, pairs, pcall, rawget = loadstring, next, pairs, pcall, rawget
 local rawset, setfenv, setmetatable, tostring = rawset, setfenv, setmetatable, tostring
-local type, unpack, xpcall, select = type, unpack, xpcall, select
-local concat, floor, format, byte = table.concat, math.floor, string.format, string.byte
+local type, xpcall, select = type, xpcall, select
+local concat, format, byte = table.concat, string.format, string.byte
 
 local READ_ONLY = "Attempt to modify a readonly table"
 -- A longer pattern could use up the stack that matching runs on.
