@@ -1,5 +1,8 @@
 //! Lua scripts: what they see, what they reply, how they fail, and that they can be stopped.
 
+#[path = "scripts/undo.rs"]
+mod undo;
+
 use orrery_engine::{Config, Seed};
 use orrery_tests::real_redis::RealRedis;
 use orrery_tests::resp_value::{Value, encode};

@@ -323,6 +323,10 @@ impl Api<'_> {
     /// Has a command run; its reply, or the text of the error.
     fn ask(&self, args: &MultiValue) -> Result<mlua::Result<Value>, String> {
         let mut state = self.state.borrow_mut();
+        // One that must end does nothing more, whatever it catches.
+        if let Some(text) = &state.ending {
+            return Err(text.clone());
+        }
         let mut call = state.call.take().unwrap_or_default();
         words_of(args, &mut call.words)?;
         call.reply.out.clear();

@@ -17,6 +17,8 @@ pub struct Running {
     pub(crate) only_reads: bool,
     /// Whether it has called a command that writes.
     pub(crate) has_written: bool,
+    /// It was stopped from outside: what it has written is undone.
+    pub(crate) is_stopped: bool,
     /// When it began.
     pub(crate) since: Instant,
     /// What it runs on.
