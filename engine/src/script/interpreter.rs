@@ -10,6 +10,7 @@ use mlua::{
     Function, HookTriggers, Lua, LuaOptions, MultiValue, Scope, StdLib, Table, Value, VmState,
 };
 
+use super::arguments::Thrown;
 use super::convert::{from_lua, number_of, to_lua, word_of};
 use super::fiber::{Ask, Line, Run, Tell};
 use super::random::Random;
@@ -73,7 +74,7 @@ pub(super) fn live(line: &Line, memory_bytes_max: usize) {
     let lua = Lua::new_with(libraries, LuaOptions::new()).expect("these libraries are safe");
     let state = RefCell::new(State::default());
     let lived = lua.scope(|scope| {
-        let raw = functions(&lua, scope, line, &state)?;
+        let raw = functions(&lua, scope, line, &state, memory_bytes_max)?;
         let api: Table = lua.load(PRELUDE).set_name("=prelude").call(raw)?;
         let (run, compile) = (api.get("run")?, api.get("compile")?);
         set_hook(&lua, PAUSE_INTERVAL)?;
@@ -92,6 +93,7 @@ fn functions<'scope, 'env>(
     scope: &'scope Scope<'scope, 'env>,
     line: &'env Line,
     state: &'env RefCell<State>,
+    memory_bytes_max: usize,
 ) -> mlua::Result<Table> {
     let raw = lua.create_table()?;
     raw.set("call", scope.create_function(|lua, args| call(lua, line, state, &args))?)?;
@@ -126,6 +128,9 @@ fn functions<'scope, 'env>(
     raw.set("acl_check_cmd", scope.create_function(|_, args: MultiValue| permits(line, &args))?)?;
     raw.set("place", scope.create_function(|lua, ()| Ok(place(lua)))?)?;
     raw.set("bit", super::bits::library(lua)?)?;
+    raw.set("cjson", super::cjson::library(lua, memory_bytes_max)?)?;
+    raw.set("cmsgpack", super::cmsgpack::library(lua, memory_bytes_max)?)?;
+    raw.set("struct", super::structs::library(lua, memory_bytes_max)?)?;
     let constants = lua.create_table()?;
     for (name, value) in CONSTANTS {
         constants.set(name, value)?;
@@ -142,18 +147,27 @@ fn functions<'scope, 'env>(
 fn set_hook(lua: &Lua, interval: u32) -> mlua::Result<()> {
     let triggers = HookTriggers::new().every_nth_instruction(interval);
     lua.set_global_hook(triggers, move |lua, _| {
-        let looked = lua
-            .named_registry_value::<Function>(PAUSE)
-            .and_then(|pause| pause.call::<Option<String>>(()));
-        let next = if matches!(looked, Ok(None)) { PAUSE_INTERVAL } else { 1 };
-        if next != interval {
-            set_hook(lua, next)?;
-        }
-        match looked? {
-            None => Ok(VmState::Continue),
-            Some(text) => Err(mlua::Error::runtime(text)),
-        }
+        look_from(lua, interval).map(|()| VmState::Continue)
     })
+}
+
+/// Has the server look at the script that runs; an error when the script must end.
+pub(super) fn look(lua: &Lua) -> mlua::Result<()> {
+    look_from(lua, PAUSE_INTERVAL)
+}
+
+fn look_from(lua: &Lua, interval: u32) -> mlua::Result<()> {
+    let looked = lua
+        .named_registry_value::<Function>(PAUSE)
+        .and_then(|pause| pause.call::<Option<String>>(()));
+    let next = if matches!(looked, Ok(None)) { PAUSE_INTERVAL } else { 1 };
+    if next != interval {
+        set_hook(lua, next)?;
+    }
+    match looked? {
+        None => Ok(()),
+        Some(text) => Err(mlua::Error::runtime(text)),
+    }
 }
 
 /// What works for whoever asks.
@@ -357,15 +371,19 @@ pub(super) fn raise_at<T>(lua: &Lua, text: &str) -> mlua::Result<T> {
     }
 }
 
-/// The error that a function raised, as the table that scripts see; nothing: it is not ours.
-fn raised(lua: &Lua, problem: Value) -> mlua::Result<Option<Table>> {
-    let Value::Error(error) = problem else { return Ok(None) };
+/// The error that a function raised, as the table or text that scripts see; nothing: it is not
+/// ours.
+fn raised(lua: &Lua, problem: Value) -> mlua::Result<Value> {
+    let Value::Error(error) = problem else { return Ok(Value::Nil) };
+    if let Some(Thrown(text)) = error.downcast_ref::<Thrown>() {
+        return lua.create_string(text).map(Value::String);
+    }
     let root = error.chain().last().map(ToString::to_string);
     let found = error.downcast_ref::<Raised>().map(|raised| raised.0.clone());
     let text = found.or_else(|| root.map(|text| format!("ERR {text}"))).unwrap_or_default();
     let table = lua.create_table()?;
     table.raw_set("err", text)?;
-    Ok(Some(table))
+    Ok(Value::Table(table))
 }
 
 /// The words of a command: strings and numbers.

@@ -2,12 +2,19 @@
 //!
 //! Invariant: the interpreter is taken out while a script runs, so no script runs inside another.
 
+mod arguments;
 mod bits;
+mod cjson;
+mod cjson_decode;
+mod cmsgpack;
 mod convert;
 mod fiber;
+mod general;
 mod interpreter;
 mod random;
 mod running;
+mod structs;
+mod work;
 
 use std::collections::BTreeMap;
 
@@ -58,7 +65,12 @@ impl Scripts {
         }
         let (promises, code) = first_line(text)?;
         let interpreter = self.interpreter.get_or_insert_with(|| Fiber::new(memory_bytes_max));
-        match interpreter.tell(Tell::Compile { sha: sha.to_owned(), text: code }) {
+        let mut ask = interpreter.tell(Tell::Compile { sha: sha.to_owned(), text: code });
+        while matches!(ask, Ask::Pause) {
+            // The count of instructions goes on from the scripts before.
+            ask = interpreter.tell(Tell::GoOn);
+        }
+        match ask {
             Ask::Compiled(result) => {
                 result.map_err(|why| format!("ERR Error compiling script (new function): {why}"))?
             }

@@ -151,7 +151,7 @@ for _, name in ipairs { "insert", "remove", "sort", "setn" } do
   end
 end
 
-library("bit", raw.bit)
+for _, name in ipairs { "bit", "cjson", "cmsgpack", "struct" } do library(name, raw[name]) end
 local maths = library("math", math)
 maths.random = raw.random
 maths.randomseed = function(seed) raw.seed(seed) end
