@@ -7,6 +7,7 @@ use mlua::{Lua, LuaString, Table, Value};
 
 use super::arguments::{Arguments, STACK_SLOTS_MAX, throw};
 use super::cjson::Settings;
+use super::nest::Nest;
 use super::work::Work;
 use crate::value::strtod::strtod;
 
@@ -49,9 +50,17 @@ impl Token {
 
 /// An array or object whose end has not been read.
 enum Open {
+    /// And the index of what is read.
     Array(Table, usize),
     /// And the key whose value is read.
     Object(Table, LuaString),
+}
+
+/// An array or object, of which a part is read that has parts itself; what it is waits in a nest.
+#[derive(Clone, Copy)]
+enum Outer {
+    Array(usize),
+    Object,
 }
 
 /// `cjson.decode(text)`
@@ -70,8 +79,18 @@ pub(super) fn decode(
     }
     let mut work = Work::new(args.lua, memory_bytes_max);
     work.write(0, text.len())?;
-    let decoder =
-        Decoder { lua: args.lua, settings, work, text: &text, at: 0, began: 0, open: Vec::new() };
+    let decoder = Decoder {
+        lua: args.lua,
+        settings,
+        work,
+        text: &text,
+        at: 0,
+        began: 0,
+        open: None,
+        outer: Vec::new(),
+        waiting: Nest::new(args.lua),
+        slots: 1,
+    };
     decoder.whole()
 }
 
@@ -84,7 +103,12 @@ struct Decoder<'a> {
     at: usize,
     /// Where the last token began.
     began: usize,
-    open: Vec<Open>,
+    open: Option<Open>,
+    /// What that is in, outermost first.
+    outer: Vec<Outer>,
+    waiting: Nest<'a>,
+    /// Slots of its stack that the original would use.
+    slots: usize,
 }
 
 impl Decoder<'_> {
@@ -96,7 +120,9 @@ impl Decoder<'_> {
                     let table = self.descend(3)?;
                     let first = self.token()?;
                     if !matches!(first, Token::ObjectEnd) {
-                        token = self.key(table, &first)?;
+                        let key = self.key(&first)?;
+                        self.enter(Open::Object(table, key))?;
+                        token = self.token()?;
                         continue;
                     }
                     Value::Table(table)
@@ -105,7 +131,7 @@ impl Decoder<'_> {
                     let table = self.descend(2)?;
                     let first = self.token()?;
                     if !matches!(first, Token::ArrayEnd) {
-                        self.open.push(Open::Array(table, 1));
+                        self.enter(Open::Array(table, 1))?;
                         token = first;
                         continue;
                     }
@@ -134,7 +160,7 @@ impl Decoder<'_> {
     /// Puts a value where it belongs, and what it completes too.
     fn place(&mut self, mut value: Value) -> mlua::Result<Next> {
         loop {
-            let open = self.open.pop();
+            let open = self.open.take();
             let token = match &open {
                 Some(Open::Array(table, index)) => {
                     table.raw_set(*index, value)?;
@@ -152,15 +178,23 @@ impl Decoder<'_> {
                 }
             };
             match (open, token) {
-                (Some(Open::Array(table, _)), Token::ArrayEnd)
-                | (Some(Open::Object(table, _)), Token::ObjectEnd) => value = Value::Table(table),
+                (Some(Open::Array(table, _)), Token::ArrayEnd) => {
+                    self.leave(1)?;
+                    value = Value::Table(table);
+                }
+                (Some(Open::Object(table, _)), Token::ObjectEnd) => {
+                    self.leave(2)?;
+                    value = Value::Table(table);
+                }
                 (Some(Open::Array(table, index)), Token::Comma) => {
-                    self.open.push(Open::Array(table, index + 1));
+                    self.open = Some(Open::Array(table, index + 1));
                     return self.token().map(Next::Value);
                 }
                 (Some(Open::Object(table, _)), Token::Comma) => {
                     let first = self.token()?;
-                    return self.key(table, &first).map(Next::Value);
+                    let key = self.key(&first)?;
+                    self.open = Some(Open::Object(table, key));
+                    return self.token().map(Next::Value);
                 }
                 (Some(Open::Array(..)), token) => {
                     return self.expected("comma or array end", &token);
@@ -170,34 +204,63 @@ impl Decoder<'_> {
         }
     }
 
-    /// Goes on with an object whose next key was read; returns the first token of the key's value.
-    fn key(&mut self, table: Table, token: &Token) -> mlua::Result<Token> {
+    /// A key, with the colon behind it.
+    fn key(&mut self, token: &Token) -> mlua::Result<LuaString> {
         let Token::Text(key) = token else { return self.expected("object key string", token) };
         let key = self.lua.create_string(key)?;
         match self.token()? {
-            Token::Colon => {}
-            token => return self.expected("colon", &token),
+            Token::Colon => Ok(key),
+            token => self.expected("colon", &token),
         }
-        self.open.push(Open::Object(table, key));
-        self.token()
     }
 
-    /// The table of a new array or object, for which the original takes some slots of a stack.
+    /// The table of a new array or object, for which the original needs some slots of its stack.
     fn descend(&self, slots_needed: usize) -> mlua::Result<Table> {
-        let depth = self.open.len() + 1;
-        let slots = self.open.iter().rev().take(STACK_SLOTS_MAX).map(|open| match open {
-            Open::Array(..) => 1,
-            Open::Object(..) => 2,
-        });
-        let is_too_deep = depth as i64 > i64::from(self.settings.decode_depth_max)
-            || depth > STACK_SLOTS_MAX / 3
-                && 1 + slots.sum::<usize>() + slots_needed > STACK_SLOTS_MAX;
-        if is_too_deep {
+        let depth = self.outer.len() + usize::from(self.open.is_some()) + 1;
+        let is_allowed = i32::try_from(depth).is_ok_and(|it| it <= self.settings.decode_depth_max);
+        if !is_allowed || self.slots + slots_needed > STACK_SLOTS_MAX {
             let at = self.at;
             let text = format!("Found too many nested data structures ({depth}) at character {at}");
             return throw(self.lua, text);
         }
         self.lua.create_table()
+    }
+
+    /// What is read from here on is in this.
+    fn enter(&mut self, open: Open) -> mlua::Result<()> {
+        self.slots += match open {
+            Open::Array(..) => 1,
+            Open::Object(..) => 2,
+        };
+        match self.open.replace(open) {
+            None => {}
+            Some(Open::Array(table, index)) => {
+                self.outer.push(Outer::Array(index));
+                self.waiting.push(table)?;
+            }
+            Some(Open::Object(table, key)) => {
+                self.outer.push(Outer::Object);
+                self.waiting.push(table)?;
+                self.waiting.push(key)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is read from here on is in what was around that.
+    fn leave(&mut self, slots: usize) -> mlua::Result<()> {
+        self.slots -= slots;
+        let Some(outer) = self.outer.pop() else { return Ok(()) };
+        let last = self.waiting.pop()?;
+        self.open = match (outer, last) {
+            (Outer::Array(index), Value::Table(table)) => Some(Open::Array(table, index)),
+            (Outer::Object, Value::String(key)) => match self.waiting.pop()? {
+                Value::Table(table) => Some(Open::Object(table, key)),
+                _ => None,
+            },
+            _ => None,
+        };
+        Ok(())
     }
 
     fn expected<T>(&self, what: &str, found: &Token) -> mlua::Result<T> {

@@ -6,6 +6,7 @@
 use mlua::{Lua, MultiValue, Table, Value};
 
 use super::arguments::{Arguments, STACK_SLOTS_MAX, throw, throw_plain, truncated, truncated_32};
+use super::nest::Nest;
 use super::work::Work;
 
 /// Tables inside of tables that are written; deeper ones are nil.
@@ -191,7 +192,16 @@ fn unpack(
     let all = limit == 0 && offset == 0;
     let limit = if all { i64::from(i32::MAX) } else { limit };
     let work = Work::new(lua, memory_bytes_max);
-    let mut unpacker = Unpacker { lua, work, text: &text, at: from, slots, open: Vec::new() };
+    let mut unpacker = Unpacker {
+        lua,
+        work,
+        text: &text,
+        at: from,
+        slots,
+        open: None,
+        outer: Vec::new(),
+        waiting: Nest::new(lua),
+    };
     let mut values = Vec::new();
     while unpacker.at < len && (values.len() as i64) < limit {
         values.push(unpacker.value()?);
@@ -205,11 +215,25 @@ fn unpack(
 }
 
 /// A table whose end has not been read.
-enum Open {
-    /// How many elements there are still, and how many there were.
-    Array(Table, usize, usize),
-    /// How many entries there are still, and the key whose value is read.
-    Map(Table, usize, Option<Value>),
+struct Open {
+    table: Table,
+    /// What it has still to get: elements, or entries.
+    left: usize,
+    kind: Kind,
+}
+
+enum Kind {
+    /// It has so many elements.
+    Array(usize),
+    /// And the key whose value is read; nothing: a key is read.
+    Map(Option<Value>),
+}
+
+/// A table of which a part is read that has parts itself; the table waits in a nest, with the key
+/// if there is one.
+enum Outer {
+    Array(usize, usize),
+    Map(usize, bool),
 }
 
 struct Unpacker<'a> {
@@ -219,7 +243,10 @@ struct Unpacker<'a> {
     at: usize,
     /// Slots of its stack that the original would use.
     slots: usize,
-    open: Vec<Open>,
+    open: Option<Open>,
+    /// What that is in, outermost first.
+    outer: Vec<Outer>,
+    waiting: Nest<'a>,
 }
 
 impl Unpacker<'_> {
@@ -227,42 +254,69 @@ impl Unpacker<'_> {
         loop {
             let Some(mut value) = self.begin()? else { continue };
             loop {
-                match self.open.last_mut() {
-                    None => return Ok(value),
-                    Some(Open::Array(table, left, done)) => {
-                        *done += 1;
-                        *left -= 1;
-                        table.raw_set(*done, value)?;
+                let Some(open) = &mut self.open else { return Ok(value) };
+                match &mut open.kind {
+                    Kind::Array(len) => {
+                        *len += 1;
+                        open.table.raw_set(*len, value)?;
                     }
-                    Some(Open::Map(_, _, key @ None)) => {
-                        *key = Some(value);
-                        self.slots += 1;
-                        break;
-                    }
-                    Some(Open::Map(table, left, key @ Some(_))) => {
-                        *left -= 1;
-                        self.slots -= 1;
-                        set(table, key.take().unwrap_or(Value::Nil), value)?;
-                    }
+                    Kind::Map(key) => match key.take() {
+                        None => {
+                            *key = Some(value);
+                            self.slots += 1;
+                            break;
+                        }
+                        Some(key) => {
+                            self.slots -= 1;
+                            set(&open.table, key, value)?;
+                        }
+                    },
                 }
-                match self.ended() {
-                    Some(table) => value = Value::Table(table),
-                    None => break,
+                open.left -= 1;
+                if open.left > 0 {
+                    break;
                 }
+                value = Value::Table(open.table.clone());
+                self.leave()?;
             }
         }
     }
 
-    /// The innermost table, if it has all its elements.
-    fn ended(&mut self) -> Option<Table> {
-        let (slots, table) = match self.open.last()? {
-            Open::Array(table, 0, _) => (2, table.clone()),
-            Open::Map(table, 0, _) => (1, table.clone()),
-            _ => return None,
+    /// What is read from here on is in this.
+    fn enter(&mut self, open: Open) -> mlua::Result<()> {
+        self.slots += match open.kind {
+            Kind::Array(_) => 2,
+            Kind::Map(_) => 1,
         };
-        self.slots -= slots;
-        self.open.pop();
-        Some(table)
+        let Some(Open { table, left, kind }) = self.open.replace(open) else { return Ok(()) };
+        self.waiting.push(table)?;
+        self.outer.push(match kind {
+            Kind::Array(len) => Outer::Array(left, len),
+            Kind::Map(None) => Outer::Map(left, false),
+            Kind::Map(Some(key)) => {
+                self.waiting.push(key)?;
+                Outer::Map(left, true)
+            }
+        });
+        Ok(())
+    }
+
+    /// What is read from here on is in what was around that.
+    fn leave(&mut self) -> mlua::Result<()> {
+        self.slots -= match self.open.take().map(|open| open.kind) {
+            Some(Kind::Array(_)) => 2,
+            _ => 1,
+        };
+        let Some(outer) = self.outer.pop() else { return Ok(()) };
+        let (left, kind) = match outer {
+            Outer::Array(left, len) => (left, Kind::Array(len)),
+            Outer::Map(left, false) => (left, Kind::Map(None)),
+            Outer::Map(left, true) => (left, Kind::Map(Some(self.waiting.pop()?))),
+        };
+        if let Value::Table(table) = self.waiting.pop()? {
+            self.open = Some(Open { table, left, kind });
+        }
+        Ok(())
     }
 
     /// A value that is whole, or nothing: a table was begun.
@@ -348,8 +402,7 @@ impl Unpacker<'_> {
         if len == 0 {
             return Ok(Some(Value::Table(table)));
         }
-        self.slots += 2;
-        self.open.push(Open::Array(table, len, 0));
+        self.enter(Open { table, left: len, kind: Kind::Array(0) })?;
         Ok(None)
     }
 
@@ -358,8 +411,7 @@ impl Unpacker<'_> {
         if len == 0 {
             return Ok(Some(Value::Table(table)));
         }
-        self.slots += 1;
-        self.open.push(Open::Map(table, len, None));
+        self.enter(Open { table, left: len, kind: Kind::Map(None) })?;
         Ok(None)
     }
 }

@@ -16,8 +16,13 @@ const ALIGNMENT: usize = 8;
 /// The functions, by name.
 pub(super) fn library(lua: &Lua, memory_bytes_max: usize) -> mlua::Result<Table> {
     let library = lua.create_table()?;
-    let function =
-        move |lua: &Lua, args: MultiValue| pack(&Arguments::new(lua, &args), memory_bytes_max);
+    let function = move |lua: &Lua, mut args: MultiValue| {
+        // In the original a nil is behind the arguments.
+        if !args.is_empty() {
+            args.push_back(Value::Nil);
+        }
+        pack(&Arguments::new(lua, &args), memory_bytes_max)
+    };
     library.raw_set("pack", lua.create_function(function)?)?;
     let function =
         move |lua: &Lua, args: MultiValue| unpack(&Arguments::new(lua, &args), memory_bytes_max);
