@@ -10,10 +10,11 @@ use orrery_tests::server_in_process::Server;
 
 /// Scripts, apart by lines of dashes, whose replies must be those of Redis 7.0.15 in both
 /// protocols.
-const CASES: &str = include_str!("scripts/cases.txt");
+const CASES: [&str; 2] = [include_str!("scripts/cases.txt"), include_str!("scripts/libraries.txt")];
 
 fn cases() -> impl Iterator<Item = &'static str> {
-    CASES.split("\n----\n").map(|case| case.trim_matches('\n')).filter(|case| !case.is_empty())
+    let cases = CASES.iter().flat_map(|cases| cases.split("\n----\n"));
+    cases.map(|case| case.trim_matches('\n')).filter(|case| !case.is_empty())
 }
 
 #[test]
