@@ -19,6 +19,7 @@ pub(crate) use post::OverLimit;
 use post::Post;
 pub(crate) use subscriptions::Name;
 pub use subscriptions::{Subscriptions, Topic};
+pub(crate) use transaction::Rest;
 pub use transaction::Transaction;
 pub(crate) use wait::KeysWait;
 pub use wait::{Kind, TimedOut, Wait, WaitFor};

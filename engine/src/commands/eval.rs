@@ -19,8 +19,6 @@ use crate::value::number::parse_integer;
 
 /// Pauses of a script in one step.
 const PAUSES_PER_STEP: u32 = 100;
-/// Pauses of a script inside of a transaction, which is one step: some seconds.
-const PAUSES_IN_TRANSACTION: u32 = 20_000;
 
 /// Bytes of values that a script may cause to be copied for every pause that it has reached, so
 /// that its writes can be undone: a fraction of what it takes itself.
@@ -137,6 +135,7 @@ fn begin(cx: &mut Cx<'_>, script: ScriptId, keys: usize, args: Args<'_>) -> Resu
         stage,
         pending,
         ending: None,
+        rest: None,
     };
     match go_on(cx, &mut running) {
         Some(result) => {
@@ -230,12 +229,9 @@ fn go_on(cx: &mut Cx<'_>, running: &mut Running) -> Option<Result<(), Error>> {
                 }
                 match running.ending.take() {
                     Some(text) => Tell::End(text),
-                    None if cx.may_block && pauses > PAUSES_PER_STEP => {
+                    None if pauses > PAUSES_PER_STEP => {
                         running.pending = Some(Ask::Pause);
                         return None;
-                    }
-                    None if !cx.may_block && pauses > PAUSES_IN_TRANSACTION => {
-                        Tell::End("ERR the script runs too long for a transaction".to_owned())
                     }
                     None => Tell::GoOn,
                 }

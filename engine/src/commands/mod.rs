@@ -80,7 +80,7 @@ mod string;
 mod substring;
 pub mod syntax;
 pub mod table;
-mod transaction;
+pub(crate) mod transaction;
 mod wait;
 mod window;
 mod zset;

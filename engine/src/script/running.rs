@@ -4,6 +4,7 @@ use super::fiber::Ask;
 use super::known::ScriptId;
 use super::stage::Stage;
 use crate::input::ConnId;
+use crate::session::Rest;
 use crate::time::Instant;
 
 /// A script that runs, between two steps too.
@@ -27,4 +28,6 @@ pub struct Running {
     pub(crate) pending: Option<Ask>,
     /// Ends the script with this error at its next pause.
     pub(crate) ending: Option<String>,
+    /// What is left of the transaction that it is part of.
+    pub(crate) rest: Option<Box<Rest>>,
 }
