@@ -79,8 +79,8 @@ impl Engine {
         }
     }
 
-    /// Stands in for a caller that has gone: the script and the rest of its transaction are run, the
-    /// reply is dropped.
+    /// Stands in for a caller that has gone: the script and the rest of its transaction are run,
+    /// the reply is dropped.
     fn nobody(&self, running: &Running) -> Session {
         let origin = crate::input::Origin::Unix { path: String::new() };
         let mut session = Session::new(running.caller, origin, self.now.mono, true);
