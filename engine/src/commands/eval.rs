@@ -114,6 +114,9 @@ fn check_keys(args: Args<'_>) -> Result<usize, Error> {
 fn begin(cx: &mut Cx<'_>, sha: String, args: Args<'_>) -> Result<(), Error> {
     let keys = check_keys(args)?;
     let promises = cx.state.scripts.find(&sha).map(|script| script.promises).unwrap_or_default();
+    if cx.state.tracking.is_active() {
+        cx.state.tracking.declare_keys(cx.session.id, args.from(3).take(keys));
+    }
     let mut fiber = cx.state.scripts.take_interpreter().expect("no script runs inside another");
     let run = Run { sha, words: Words::new(args.from(3)), keys, protocol: cx.reply.protocol };
     let pending = Some(fiber.tell(Tell::Run(Box::new(run))));

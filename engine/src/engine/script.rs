@@ -47,6 +47,7 @@ impl Engine {
         if has_ended {
             session.blocked = None;
             session.end_command(&mut reply.out, start);
+            self.state.tracking.end_command(session.id);
         }
         session.outbox = reply.out;
         if is_there {
