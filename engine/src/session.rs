@@ -271,6 +271,8 @@ impl Session {
 #[derive(Debug, Default)]
 pub struct Sessions {
     by_id: HashMap<ConnId, Option<Box<Session>>, BuildHasherDefault<IdHasher>>,
+    /// Those that are taken out, the running one last.
+    out: Vec<ConnId>,
     /// Messages on their way.
     post: Post,
 }
@@ -302,7 +304,9 @@ impl Sessions {
 
     /// Takes a client out to run its commands; `put_back` must follow.
     pub(crate) fn take(&mut self, conn: ConnId) -> Option<Box<Session>> {
-        self.by_id.get_mut(&conn)?.take()
+        let session = self.by_id.get_mut(&conn)?.take()?;
+        self.out.push(conn);
+        Some(session)
     }
 
     /// Ends what `take` began.
@@ -311,9 +315,20 @@ impl Sessions {
         let place = self.by_id.get_mut(&conn).expect("its place was kept");
         assert!(place.is_none(), "a client is in two places");
         *place = Some(session);
+        self.out.retain(|&out| out != conn);
         if self.has_mail() {
             self.deliver_mail(conn);
         }
+    }
+
+    /// The client that runs a command, if one does.
+    pub(crate) fn running(&self) -> Option<ConnId> {
+        self.out.last().copied()
+    }
+
+    /// Whether a client is taken out.
+    pub(crate) fn is_out(&self, conn: ConnId) -> bool {
+        self.out.contains(&conn)
     }
 
     /// A client, unless it is the running one.

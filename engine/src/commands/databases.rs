@@ -75,6 +75,7 @@ fn flush_all(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     for index in 0..cx.state.keyspace.count() {
         flush_one(cx, index);
     }
+    cx.state.track_flush();
     cx.reply.ok();
     Ok(())
 }
@@ -82,6 +83,7 @@ fn flush_all(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
 fn flush(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     check_mode(args)?;
     flush_one(cx, cx.session.db);
+    cx.state.track_flush();
     cx.reply.ok();
     Ok(())
 }

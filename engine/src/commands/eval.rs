@@ -114,6 +114,9 @@ fn check_keys(args: Args<'_>) -> Result<usize, Error> {
 /// Runs a script that is known: to its end, or to the end of the step.
 fn begin(cx: &mut Cx<'_>, script: ScriptId, keys: usize, args: Args<'_>) -> Result<(), Error> {
     let promises = cx.state.scripts.script(script).promises;
+    if cx.state.tracking.is_active() {
+        cx.state.tracking.declare_keys(cx.session.id, args.from(3).take(keys));
+    }
     let mut stage = cx.state.scripts.take_stage(script).expect("no script runs inside another");
     stage.enter(cx.session);
     let mut run = stage.run.take().expect("no script runs");
@@ -163,6 +166,7 @@ fn settle(cx: &mut Cx<'_>, running: &Running) {
             Undone::Database(index) => {
                 cx.state.touch_watched(index, None);
                 cx.state.waits.touch_all(index);
+                cx.state.track_flush();
             }
         }
     }

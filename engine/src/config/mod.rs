@@ -75,6 +75,8 @@ pub struct Config {
     pub script_undo_bytes_max: usize,
     /// A script that has run for longer lets others know.
     pub busy_reply_threshold_ms: u64,
+    /// Keys that are tracked for client-side caching; 0: any number.
+    pub tracking_table_max_keys: usize,
     /// Most keys that one step expires.
     pub step_expirations_max: usize,
     /// How values are stored.
@@ -110,6 +112,7 @@ impl Default for Config {
             script_undo_bytes_max: 256 << 20,
             busy_reply_threshold_ms: 5000,
             step_commands_max: 512,
+            tracking_table_max_keys: 1_000_000,
             step_expirations_max: 512,
             encodings: Encodings::default(),
             kept: Kept::default(),

@@ -340,7 +340,10 @@ pub static PARAMETERS: &[Parameter] = &[
     Parameter::integer("tls-session-cache-size", 0, INT_MAX, "20480").driver(),
     Parameter::integer("tls-session-cache-timeout", 0, INT_MAX, "300").driver(),
     Parameter::flag("tls-session-caching", "yes").driver(),
-    Parameter::integer("tracking-table-max-keys", 0, LONG_MAX, "1000000"),
+    Parameter::integer("tracking-table-max-keys", 0, LONG_MAX, "1000000").field(
+        |c| Value::Integer(c.tracking_table_max_keys as i128),
+        |c, v| c.tracking_table_max_keys = v.size(),
+    ),
     Parameter::choice("ttl-clock", &["monotonic", "wall"], "monotonic")
         .field(|c| Value::Choice(c.ttl_clock.word()), |c, v| c.ttl_clock = TtlClock::of(v.text())),
     Parameter::integer("ttl-clock-slew-ppm", 0, 1_000_000, "500").field(

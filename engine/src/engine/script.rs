@@ -65,6 +65,7 @@ impl Engine {
         let has_ended = session.blocked.is_none();
         if has_ended {
             session.end_command(&mut reply.out, start);
+            self.state.tracking.end_command(session.id);
         }
         session.outbox = reply.out;
         if is_there {
