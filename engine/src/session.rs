@@ -3,6 +3,7 @@
 //! Invariant: an idle session owns no buffer: its parser and outbox borrow the engine's spare ones
 //! while a command runs.
 
+mod memory;
 mod post;
 mod subscriptions;
 mod transaction;
@@ -15,6 +16,7 @@ use crate::config::{OutputLimit, OutputLimits};
 use crate::input::{ConnId, Origin};
 use crate::resp::{Parser, Protocol};
 use crate::time::Instant;
+use memory::Sum;
 pub(crate) use post::OverLimit;
 use post::Post;
 pub(crate) use subscriptions::Name;
@@ -110,6 +112,8 @@ pub struct Session {
     pub input_pending: usize,
     /// Since when its output has been over the soft limit.
     pub over_soft_limit: Option<Instant>,
+    /// What it took when its memory was last counted.
+    pub(crate) counted_bytes: usize,
     /// What it has subscribed to; `None`: nothing.
     pub(crate) subscriptions: Option<Box<Subscriptions>>,
     /// The commands queued since MULTI, if it has begun a transaction.
@@ -148,6 +152,7 @@ impl Session {
             in_flight: 0,
             input_pending: 0,
             over_soft_limit: None,
+            counted_bytes: 0,
             subscriptions: None,
             transaction: None,
             keys_wait: None,
@@ -251,7 +256,8 @@ impl Session {
         self.transaction.as_ref().map_or(0, |transaction| transaction.memory_bytes())
     }
 
-    /// Heap bytes that the session owns, itself included.
+    /// Bytes that the session owns, itself included, and what the driver holds for it. They do not
+    /// depend on how much room the driver's buffers have.
     pub fn memory_bytes(&self) -> usize {
         size_of::<Self>()
             + self.name.len()
@@ -261,7 +267,7 @@ impl Session {
             + self.keys_wait.as_ref().map_or(0, |wait| wait.memory_bytes())
             + self.transaction_bytes()
             + self.parser.memory_bytes()
-            + self.outbox.capacity()
+            + self.output_pending()
             + self.input_pending
     }
 }
@@ -272,6 +278,8 @@ pub struct Sessions {
     by_id: HashMap<ConnId, Option<Box<Session>>, BuildHasherDefault<IdHasher>>,
     /// Messages on their way.
     post: Post,
+    /// The memory of all of them.
+    sum: Sum,
 }
 
 impl Sessions {
@@ -296,7 +304,9 @@ impl Sessions {
 
     /// Removes a client for good.
     pub fn remove(&mut self, conn: ConnId) -> Option<Box<Session>> {
-        self.by_id.remove(&conn).flatten()
+        let session = self.by_id.remove(&conn).flatten()?;
+        self.sum.remove(session.counted_bytes);
+        Some(session)
     }
 
     /// Takes a client out to run its commands; `put_back` must follow.

@@ -158,8 +158,7 @@ fn describe(text: &mut String, session: &Session, cx: &Cx<'_>, running: Running)
     let pending = session.outbox.len() + session.in_flight + running.reply_bytes;
     let (now, watches) = (cx.now.mono, &cx.state.watches);
     let queued = session.transaction.as_ref().map_or(-1, |queue| queue.len() as i64);
-    let watch_bytes = watches.memory_bytes_of(session.id);
-    let total_bytes = session.memory_bytes() + running.words_bytes + watch_bytes;
+    let total_bytes = cx.state.client_bytes(session) + running.words_bytes;
     let fields: [(&str, &dyn core::fmt::Display); 31] = [
         ("id", &session.id.0),
         ("addr", &session.address()),
@@ -183,7 +182,7 @@ fn describe(text: &mut String, session: &Session, cx: &Cx<'_>, running: Running)
         ("rbp", &pending),
         ("obl", &(session.outbox.len() + running.reply_bytes)),
         ("oll", &0),
-        ("omem", &session.in_flight),
+        ("omem", &session.output_pending()),
         ("tot-mem", &total_bytes),
         ("events", &(if session.in_flight > 0 { "rw" } else { "r" })),
         ("cmd", &(if session.last_command.is_empty() { "NULL" } else { session.last_command })),

@@ -6,6 +6,7 @@
 use super::Cx;
 use super::acl_gate::Place;
 use super::dispatch::run as run_command;
+use super::memory_gate::{OUT_OF_MEMORY, check_script, refuses_call};
 use super::spec::{Begin, Command, Find, Flags, Group, KeySpec};
 use super::table::table;
 use crate::args::{Args, Words};
@@ -114,6 +115,7 @@ fn check_keys(args: Args<'_>) -> Result<usize, Error> {
 fn begin(cx: &mut Cx<'_>, sha: String, args: Args<'_>) -> Result<(), Error> {
     let keys = check_keys(args)?;
     let promises = cx.state.scripts.find(&sha).map(|script| script.promises).unwrap_or_default();
+    check_script(cx, promises)?;
     let mut fiber = cx.state.scripts.take_interpreter().expect("no script runs inside another");
     let run = Run { sha, words: Words::new(args.from(3)), keys, protocol: cx.reply.protocol };
     let pending = Some(fiber.tell(Tell::Run(Box::new(run))));
@@ -126,6 +128,7 @@ fn begin(cx: &mut Cx<'_>, sha: String, args: Args<'_>) -> Result<(), Error> {
         caller: cx.session.id,
         only_reads: promises.no_writes || cx.row.command.flags.has(Flags::READONLY),
         has_written: false,
+        promises,
         since: cx.now.mono,
         fiber,
         session,
@@ -210,6 +213,9 @@ fn call(cx: &mut Cx<'_>, running: &mut Running, args: Args<'_>, protocol: Protoc
     let writes = flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE);
     if writes && running.only_reads {
         return refused("ERR Write commands are not allowed from read-only scripts.");
+    }
+    if refuses_call(cx, flags, running.promises, running.has_written) {
+        return Tell::Refused(OUT_OF_MEMORY.message().into_owned());
     }
     let mut reply = Reply { out: Vec::new(), protocol };
     running.session.protocol = protocol;

@@ -175,7 +175,7 @@ fn check_len(cx: &Cx<'_>, len: usize, more: usize) -> Result<(), Error> {
 /// Writes `bytes` into the string at `found` from `offset` on; a gap is filled with zero bytes. A
 /// long string is changed in place, with room to grow.
 fn overwrite(cx: &mut Cx<'_>, found: Found, offset: usize, bytes: &[u8]) -> Result<(), Error> {
-    let access = cx.state.access_now();
+    let access = cx.state.access_of_changed(cx.session.db, found);
     let db = cx.state.keyspace.db_mut(cx.session.db);
     if let Some(Object::Raw(string)) = db.object_mut(found) {
         let before = string.capacity();

@@ -54,7 +54,9 @@ impl Engine {
                 fx.push(Effect::Flush(session.id));
                 fx.push(Effect::Resume(session.id));
             }
+            let conn = session.id;
             self.state.sessions.put_back(session);
+            self.state.count_client(conn);
         }
         if has_ended {
             self.state.scripts.put_back(running.into_fiber());

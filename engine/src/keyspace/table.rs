@@ -125,6 +125,12 @@ impl Table {
         self.segments.neighbours(segment, position).nth(pick)
     }
 
+    /// The handles in the bucket at this position in hash space.
+    pub(crate) fn bucket(&self, position: u64) -> impl Iterator<Item = Handle> + '_ {
+        let segment = (!self.directory.is_empty()).then(|| self.segment_of(position));
+        segment.into_iter().flat_map(move |segment| self.segments.neighbours(segment, position))
+    }
+
     /// Bytes that the table owns.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.segments.memory_bytes() + self.directory.capacity() * 4

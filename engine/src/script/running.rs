@@ -1,5 +1,6 @@
 //! A script that runs, with what it needs to go on in a later step.
 
+use super::Promises;
 use super::fiber::{Ask, Fiber};
 use crate::input::ConnId;
 use crate::session::Session;
@@ -14,6 +15,8 @@ pub struct Running {
     pub(crate) only_reads: bool,
     /// Whether it has called a command that writes.
     pub(crate) has_written: bool,
+    /// What it promised.
+    pub(crate) promises: Promises,
     /// When it began.
     pub(crate) since: Instant,
     pub(crate) fiber: Fiber,
