@@ -57,12 +57,10 @@ pub(super) fn check_script(cx: &Cx<'_>, promises: Promises) -> Result<(), Error>
     Ok(())
 }
 
-/// Whether a script may run a command with these flags: once it has written it may go on.
-pub(super) fn refuses_call(
-    cx: &Cx<'_>,
-    flags: Flags,
-    promises: Promises,
-    has_written: bool,
-) -> bool {
-    flags.has(Flags::DENYOOM) && !has_written && !promises.allow_oom && cx.state.eviction.is_full
+/// Whether a script may not run the command of `cx`: once it has written it may go on.
+pub(super) fn refuses_call(cx: &Cx<'_>, promises: Promises, has_written: bool) -> bool {
+    cx.row.command.flags.has(Flags::DENYOOM)
+        && !has_written
+        && !promises.allow_oom
+        && cx.state.eviction.is_full
 }

@@ -59,7 +59,7 @@ impl Engine {
             self.state.count_client(conn);
         }
         if has_ended {
-            self.state.scripts.put_back(running.into_fiber());
+            self.state.scripts.put_back(running.stage);
             self.release(fx);
         } else {
             self.state.running_script = Some(running);

@@ -201,21 +201,19 @@ globals.server = globals.redis
 -- What the interpreter calls.
 local api = {}
 
-local source, line
 local function handler(problem)
   problem = seen(problem)
   if type(problem) ~= "table" then problem = { err = "ERR " .. tostring(problem) } end
-  source, line = raw.place()
-  return problem
+  local source, line = raw.place()
+  return { err = rawget(problem, "err"), source = source, line = line }
 end
 
 -- Runs a script: whether it came to its end and its value; or the error and its place.
 function api.run(script, keys, argv)
   globals.KEYS, globals.ARGV = keys, argv
-  source, line = nil, nil
   local ok, value = xpcall(script, handler)
   globals.KEYS, globals.ARGV = nil, nil
-  return ok, value, source, line
+  return ok, value
 end
 
 function api.compile(text)
