@@ -113,6 +113,9 @@ impl Engine {
         }
         self.ran.clear();
         (self.looks, self.served_bytes) = (0, 0);
+        if self.state.sessions.is_counting() {
+            self.evict_clients(&input, fx);
+        }
         match input {
             Input::Opened { conn, origin } => self.opened(conn, origin, fx),
             Input::Received { conn, bytes } => self.received(conn, bytes, fx),
@@ -127,9 +130,6 @@ impl Engine {
         }
         if self.state.sessions.has_posted() {
             self.end_post(fx);
-        }
-        if self.state.sessions.is_counting() {
-            self.evict_clients(fx);
         }
     }
 
@@ -225,6 +225,7 @@ impl Engine {
         self.state.acl.check_invariants();
         self.state.pubsub.check_invariants(&self.state.sessions);
         self.state.watches.check_invariants();
+        self.state.check_counted();
     }
 
     fn opened(&mut self, conn: ConnId, origin: Origin, fx: &mut Effects) {

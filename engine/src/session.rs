@@ -25,6 +25,11 @@ pub use transaction::Transaction;
 pub(crate) use wait::KeysWait;
 pub use wait::{Kind, TimedOut, Wait, WaitFor};
 
+/// Input from which on a driver makes room for the word that it belongs to.
+const LONG_INPUT_BYTES: usize = 16 << 10;
+/// Room that it makes whatever has come yet.
+const ANNOUNCED_ROOM_BYTES: usize = 1 << 20;
+
 /// Which replies a client wants (CLIENT REPLY).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReplyMode {
@@ -256,6 +261,16 @@ impl Session {
         self.transaction.as_ref().map_or(0, |transaction| transaction.memory_bytes())
     }
 
+    /// Room that the driver makes for the rest of a long word (see [`Parser::bytes_wanted`]): at
+    /// most as much as has come, or a megabyte.
+    fn announced_bytes(&self) -> usize {
+        if self.input_pending < LONG_INPUT_BYTES {
+            return 0;
+        }
+        let room_max = self.input_pending.max(ANNOUNCED_ROOM_BYTES);
+        self.parser.bytes_wanted(self.input_pending).min(room_max)
+    }
+
     /// Bytes that the session owns, itself included, and what the driver holds for it. They do not
     /// depend on how much room the driver's buffers have.
     pub fn memory_bytes(&self) -> usize {
@@ -269,6 +284,7 @@ impl Session {
             + self.parser.memory_bytes()
             + self.output_pending()
             + self.input_pending
+            + self.announced_bytes()
     }
 }
 
@@ -311,7 +327,9 @@ impl Sessions {
 
     /// Takes a client out to run its commands; `put_back` must follow.
     pub(crate) fn take(&mut self, conn: ConnId) -> Option<Box<Session>> {
-        self.by_id.get_mut(&conn)?.take()
+        let mut session = self.by_id.get_mut(&conn)?.take()?;
+        self.sum.remove(core::mem::take(&mut session.counted_bytes));
+        Some(session)
     }
 
     /// Ends what `take` began.

@@ -158,6 +158,7 @@ fn describe(text: &mut String, session: &Session, cx: &Cx<'_>, running: Running)
     let pending = session.outbox.len() + session.in_flight + running.reply_bytes;
     let (now, watches) = (cx.now.mono, &cx.state.watches);
     let queued = session.transaction.as_ref().map_or(-1, |queue| queue.len() as i64);
+    let (parsed_bytes, words_bytes) = session.parser.parsed_bytes();
     let total_bytes = cx.state.client_bytes(session) + running.words_bytes;
     let fields: [(&str, &dyn core::fmt::Display); 31] = [
         ("id", &session.id.0),
@@ -174,9 +175,9 @@ fn describe(text: &mut String, session: &Session, cx: &Cx<'_>, running: Running)
         ("ssub", &session.subscribed(Topic::ShardChannel)),
         ("multi", &queued),
         ("watch", &watches.keys_of(session.id).len()),
-        ("qbuf", &session.input_pending),
+        ("qbuf", &session.input_pending.saturating_sub(parsed_bytes)),
         ("qbuf-free", &0),
-        ("argv-mem", &running.words_bytes),
+        ("argv-mem", &(running.words_bytes + words_bytes)),
         ("multi-mem", &session.transaction_bytes()),
         ("rbs", &session.outbox.capacity()),
         ("rbp", &pending),

@@ -59,7 +59,11 @@ impl State {
 
     #[cold]
     fn used_again(&mut self, db: usize, found: Found) -> u32 {
-        let mut frequency = self.frequency(self.keyspace.db(db).access(found));
+        let mut access = self.keyspace.db(db).access(found);
+        if let Some(conversion) = &self.eviction.conversion {
+            access = conversion.lfu_bits(db, found, access, self.keyspace.now());
+        }
+        let mut frequency = self.frequency(access);
         if frequency < u8::MAX {
             let above = u64::from(frequency.saturating_sub(FREQUENCY_OF_NEW));
             let odds = above * self.config.eviction.lfu_log_factor + 1;

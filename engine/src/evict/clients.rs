@@ -1,7 +1,7 @@
 //! The memory of clients, counted as it changes, and who goes when they take too much together.
 //!
-//! Invariant: while it is asked for, the sum is that of the bytes noted in each session; a session
-//! that is being closed counts for nothing.
+//! Invariant: while it is asked for, what is noted in each session is what it takes; a session that
+//! is being closed counts for nothing.
 
 use crate::input::ConnId;
 use crate::session::Session;
@@ -51,6 +51,18 @@ impl State {
         let Some(session) = self.sessions.find(conn) else { return };
         let bytes = if session.closing { 0 } else { self.client_bytes(session) };
         self.sessions.set_counted(conn, bytes);
+    }
+
+    /// Checks what is noted; for tests.
+    pub(crate) fn check_counted(&self) {
+        self.sessions.check_counted();
+        for conn in self.sessions.ids() {
+            let Some(session) = self.sessions.find(conn) else { continue };
+            // What it watches may have been forgotten since, because it has changed.
+            if self.sessions.is_counting() && !session.closing && !self.watches.is_spoilt(conn) {
+                assert_eq!(session.counted_bytes, self.client_bytes(session), "{}", conn.0);
+            }
+        }
     }
 
     /// The clients that have to go so that the others are under the limit, the biggest first.

@@ -5,7 +5,8 @@
 //! as new in LFU, and the minute of the last use is the second of it otherwise.
 //!
 //! Invariant: bits that were written since the change are known by their time, but for one key in
-//! many thousands, and left as they are.
+//! many thousands, and left as they are. A key that is used before the walk comes to it is
+//! translated then.
 
 use super::access::{FREQUENCY_OF_NEW, minute};
 use crate::keyspace::Found;
@@ -27,6 +28,12 @@ pub(super) struct Conversion {
 }
 
 impl Conversion {
+    /// The LFU bits of a key that is being used.
+    pub(super) fn lfu_bits(&self, db: usize, found: Found, access: u32, now: UnixMillis) -> u32 {
+        let was_passed = (db, found.cursor()) < (self.db, self.cursor);
+        if was_passed { access } else { self.translate(access, now).unwrap_or(access) }
+    }
+
     /// What bits of the other kind mean in the new one; `None`: they are of the new kind already.
     fn translate(&self, access: u32, now: UnixMillis) -> Option<u32> {
         let (second, minute_now) = ((now.0 / 1000) as u32 & SECONDS, minute(now));

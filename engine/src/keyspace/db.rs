@@ -38,6 +38,13 @@ pub struct Found {
     hash: u64,
 }
 
+impl Found {
+    /// The cursor of a scan that comes to the entry next.
+    pub(crate) fn cursor(self) -> u64 {
+        Table::cursor_of(self.hash)
+    }
+}
+
 /// A value that was taken out of its entry, on its way into another.
 #[derive(Debug)]
 pub struct Taken {

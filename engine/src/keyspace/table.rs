@@ -114,6 +114,11 @@ impl Table {
         start.checked_add(width).map_or(0, |next| next >> CURSOR_SHIFT)
     }
 
+    /// The cursor of a scan that comes to this hash next.
+    pub(crate) fn cursor_of(hash: u64) -> u64 {
+        hash >> CURSOR_SHIFT
+    }
+
     /// Any handle in the bucket at this position in hash space: the `pick`-th slot in use, modulo.
     pub(crate) fn sample(&self, position: u64, pick: u64) -> Option<Handle> {
         if self.directory.is_empty() {

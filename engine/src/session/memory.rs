@@ -1,7 +1,7 @@
 //! The memory of all clients as a sum that is always known, for those who ask before each command.
 //!
-//! Invariant: while it is kept, the sum is that of the `counted_bytes` of all sessions, the running
-//! one included; otherwise nothing is counted, and nothing is spent on it.
+//! Invariant: the sum is that of the `counted_bytes` of all sessions but the running one, for which
+//! nothing is noted; while nobody asks, nothing is counted and nothing is spent on it.
 
 use super::Sessions;
 use crate::input::ConnId;
@@ -14,8 +14,9 @@ pub(super) struct Sum {
 }
 
 impl Sum {
+    #[inline]
     pub(super) fn remove(&mut self, counted_bytes: usize) {
-        self.bytes = self.bytes.saturating_sub(counted_bytes);
+        self.bytes -= counted_bytes;
     }
 
     /// A session whose bytes are known has so many more.
@@ -33,8 +34,7 @@ impl Sessions {
     pub(crate) fn start_counting(&mut self, counts: bool) -> bool {
         let begins = counts && !self.sum.is_kept;
         self.sum.is_kept = counts;
-        if !counts || begins {
-            // Every session's share is set again before it is asked for.
+        if !counts {
             self.sum.bytes = 0;
             self.by_id.values_mut().flatten().for_each(|session| session.counted_bytes = 0);
         }
@@ -51,6 +51,12 @@ impl Sessions {
     #[inline]
     pub fn counted_bytes(&self) -> usize {
         self.sum.bytes
+    }
+
+    /// Checks that the sum adds up; for tests.
+    pub(crate) fn check_counted(&self) {
+        let sum: usize = self.by_id.values().flatten().map(|session| session.counted_bytes).sum();
+        assert_eq!(sum, self.sum.bytes, "the memory of clients adds up");
     }
 
     /// Notes what a client takes.
