@@ -59,6 +59,8 @@ pub enum Timer {
     IdleClients,
     /// Clients whose output is over the soft limit are looked at.
     OutputLimits,
+    /// Tracked keys over the limit are forgotten, memory of forgotten ones is given back.
+    Tracking,
 }
 
 /// One server: its whole behaviour and state.
@@ -128,6 +130,9 @@ impl Engine {
             }
             Input::Tick => self.tick(fx),
         }
+        if self.state.tracking.has_news() {
+            self.state.tell_news();
+        }
         if self.state.sessions.has_posted() {
             self.end_post(fx);
         }
@@ -151,6 +156,10 @@ impl Engine {
             state.waits.first_deadline().map(|at| (at, Timer::Wait)),
             wants_idle_check.then_some((self.next_idle_check, Timer::IdleClients)),
             self.output_check.map(|at| (at, Timer::OutputLimits)),
+            state
+                .tracking
+                .has_work(state.config.tracking_table_max_keys)
+                .then_some((self.now.mono, Timer::Tracking)),
         ];
         candidates.into_iter().flatten().min_by_key(|&(at, _)| at)
     }
@@ -226,6 +235,7 @@ impl Engine {
         self.state.pubsub.check_invariants(&self.state.sessions);
         self.state.watches.check_invariants();
         self.state.check_counted();
+        self.state.tracking.check_invariants(&self.state.sessions);
     }
 
     fn opened(&mut self, conn: ConnId, origin: Origin, fx: &mut Effects) {
@@ -372,6 +382,9 @@ impl Engine {
                     parser.reset();
                     let sessions = &mut self.state.sessions;
                     sessions.collect_mail(session.id, session.protocol, &mut self.reply.out);
+                    if self.state.tracking.has_deferred() {
+                        self.state.tell_deferred(session, &mut self.reply.out);
+                    }
                     if ran == Ran::Postponed {
                         return taken;
                     }
@@ -408,6 +421,7 @@ impl Engine {
             self.state.waits.end(&mut session);
             self.state.pubsub.end(&mut session);
             self.state.watches.forget(conn);
+            self.state.tracking.leave(conn);
         }
     }
 
@@ -476,6 +490,7 @@ impl Engine {
             let state = &mut self.state;
             let mut expired = 0;
             let (waits, watches) = (&mut state.waits, &mut state.watches);
+            let tracking = &mut state.tracking;
             let wants_names = state.config.notify_events.speaks_of_fields();
             let mut audience = Audience {
                 config: &state.config,
@@ -486,6 +501,10 @@ impl Engine {
                 expired += 1;
                 waits.touch(db, key);
                 watches.touch(db, key);
+                if tracking.is_active() {
+                    let limits = &audience.config.output_limits;
+                    tracking.touch(key, None, audience.sessions, limits);
+                }
                 audience.tell(db, key, event);
                 audience.tell_of_fields(db, key, event, fields);
             });
@@ -501,6 +520,9 @@ impl Engine {
             self.state.end_waits(self.now.mono, WAITS_ENDED_PER_STEP, fx);
         }
         self.state.keyspace.free_some();
+        if self.state.tracking.has_work(self.state.config.tracking_table_max_keys) {
+            self.state.tidy_tracking();
+        }
         if self.state.config.timeout_secs > 0 && self.next_idle_check <= self.now.mono {
             self.next_idle_check = self.now.mono + IDLE_CHECK_INTERVAL;
             self.close_idle(fx);

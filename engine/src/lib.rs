@@ -46,6 +46,7 @@ pub mod session;
 mod snapshot;
 pub mod state;
 pub mod time;
+pub mod tracking;
 pub mod value;
 pub mod watch;
 

@@ -21,6 +21,7 @@ pub(crate) use post::OverLimit;
 use post::Post;
 pub(crate) use subscriptions::Name;
 pub use subscriptions::{Subscriptions, Topic};
+pub(crate) use transaction::Rest;
 pub use transaction::Transaction;
 pub(crate) use wait::KeysWait;
 pub use wait::{Kind, TimedOut, Wait, WaitFor};
@@ -292,6 +293,8 @@ impl Session {
 #[derive(Debug, Default)]
 pub struct Sessions {
     by_id: HashMap<ConnId, Option<Box<Session>>, BuildHasherDefault<IdHasher>>,
+    /// Those that are taken out, the running one last.
+    out: Vec<ConnId>,
     /// Messages on their way.
     post: Post,
     /// The memory of all of them.
@@ -328,6 +331,7 @@ impl Sessions {
     /// Takes a client out to run its commands; `put_back` must follow.
     pub(crate) fn take(&mut self, conn: ConnId) -> Option<Box<Session>> {
         let mut session = self.by_id.get_mut(&conn)?.take()?;
+        self.out.push(conn);
         self.sum.remove(core::mem::take(&mut session.counted_bytes));
         Some(session)
     }
@@ -338,9 +342,20 @@ impl Sessions {
         let place = self.by_id.get_mut(&conn).expect("its place was kept");
         assert!(place.is_none(), "a client is in two places");
         *place = Some(session);
+        self.out.retain(|&out| out != conn);
         if self.has_mail() {
             self.deliver_mail(conn);
         }
+    }
+
+    /// The client that runs a command, if one does.
+    pub(crate) fn running(&self) -> Option<ConnId> {
+        self.out.last().copied()
+    }
+
+    /// Whether a client is taken out.
+    pub(crate) fn is_out(&self, conn: ConnId) -> bool {
+        self.out.contains(&conn)
     }
 
     /// A client, unless it is the running one.

@@ -15,6 +15,7 @@ use crate::rng::{Rng, Seed};
 use crate::script::{Running, Scripts};
 use crate::session::{Blocked, Session, Sessions};
 use crate::time::{Instant, KeyClock, Micros, Now};
+use crate::tracking::Tracking;
 use crate::watch::Watches;
 
 /// The state of one server, without the code that turns its crank.
@@ -55,6 +56,8 @@ pub struct State {
     pub waits: Waits,
     /// Channels and patterns, and who has subscribed to them.
     pub pubsub: PubSub,
+    /// Who holds copies of keys.
+    pub tracking: Tracking,
     /// Keys that transactions depend on.
     pub watches: Watches,
     /// The secret key of the hash functions of collections.
@@ -198,6 +201,7 @@ impl State {
             rng: Rng::new(seed, "commands"),
             waits: Waits::default(),
             pubsub: PubSub::new(Rng::new(seed, "publish and subscribe")),
+            tracking: Tracking::new(Rng::new(seed, "tracking")),
             watches: Watches::default(),
             hash_key: (hash_keys.next_u64(), hash_keys.next_u64()),
             scripts: Scripts::default(),
@@ -224,15 +228,23 @@ impl State {
     /// events.
     #[inline]
     pub(crate) fn key_changed(&mut self, db: usize, key: &[u8], event: &'static str) {
-        self.key_touched(db, key);
+        self.tell_watchers(db, key, event);
         self.notify(db, key, event);
     }
 
     /// Tells those who wait for a key or watch it that it was changed; there is no event.
     #[inline]
     pub(crate) fn key_touched(&mut self, db: usize, key: &[u8]) {
+        self.tell_watchers(db, key, "");
+    }
+
+    #[inline]
+    fn tell_watchers(&mut self, db: usize, key: &[u8], event: &'static str) {
         self.watches.touch(db, key);
         self.waits.touch(db, key);
+        if self.tracking.is_active() {
+            self.track_change(key, event);
+        }
     }
 
     /// Tells of an event at a key that transactions do not count as a change.
@@ -276,7 +288,7 @@ impl State {
 
     /// Bytes of what is neither data nor a client.
     fn other_bytes(&self) -> usize {
-        self.pubsub.memory_bytes() + self.acl.memory_bytes()
+        self.pubsub.memory_bytes() + self.acl.memory_bytes() + self.tracking.memory_bytes()
     }
 
     /// Looks at how much memory is in use, for its peak.

@@ -46,8 +46,8 @@ const LAYERS: [&[&str]; 7] = [
     &["config"],
     &["keyspace", "session", "log"],
     &[
-        "state", "digest", "pubsub", "notify", "block", "watch", "acl", "script", "lock",
-        "snapshot", "evict",
+        "state", "digest", "pubsub", "notify", "block", "watch", "tracking", "acl", "script",
+        "lock", "snapshot", "evict",
     ],
     &["commands"],
     &["engine"],

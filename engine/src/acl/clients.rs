@@ -30,6 +30,11 @@ impl State {
         {
             running.stage.session.lose_user();
         }
+        if let Some(rest) = self.running_script.as_mut().and_then(|running| running.rest.as_mut())
+            && is_gone(rest.user)
+        {
+            (rest.user, rest.authenticated) = (UserId::DEFAULT, false);
+        }
         for conn in self.sessions.ids() {
             if let Some(session) = self.sessions.find_mut(conn)
                 && is_gone(session.user)

@@ -80,6 +80,7 @@ fn flush_all(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     for index in indexes {
         flush_one(cx, index, spares);
     }
+    cx.state.track_flush();
     cx.reply.ok();
     Ok(())
 }
@@ -88,6 +89,7 @@ fn flush(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let (index, spares) = (cx.session.db, spares_protected(args)?);
     check_protected(cx, index..index + 1, spares)?;
     flush_one(cx, index, spares);
+    cx.state.track_flush();
     cx.reply.ok();
     Ok(())
 }

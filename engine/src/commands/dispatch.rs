@@ -66,6 +66,9 @@ pub(crate) fn dispatch(cx: &mut Cx<'_>, args: Args<'_>) -> Ran {
     // A command that the driver is still carrying out ends when its reply is written.
     if cx.session.blocked.is_none() {
         cx.session.end_command(&mut cx.reply.out, start);
+        if cx.state.tracking.is_active() {
+            cx.end_tracked_command();
+        }
     }
     Ran::Done
 }
@@ -112,6 +115,9 @@ pub(crate) fn run(cx: &mut Cx<'_>, args: Args<'_>, start: usize) {
         cx.reply.error(&error);
         cx.state.count_error(&error.code());
         cx.state.stats.by_command[row.index].failed += 1;
+    }
+    if cx.state.tracking.is_active() {
+        cx.track_keys(args);
     }
     // What it is run with again, unless it has said so itself.
     if let Some(wait) = &mut cx.session.keys_wait

@@ -12,6 +12,7 @@ use super::table::table;
 use crate::args::Args;
 use crate::effects::{Effect, LogLevel};
 use crate::error::Error;
+use crate::keyspace::{Undo, Undone};
 use crate::resp::Reply;
 use crate::script::{Ask, Brought, Problem, Run, Running, ScriptId, Sha, Tell};
 use crate::session::Blocked;
@@ -19,9 +20,10 @@ use crate::value::number::parse_integer;
 
 /// Pauses of a script in one step.
 const PAUSES_PER_STEP: u32 = 100;
-/// Pauses of a script inside of a transaction, which is one step: some seconds.
-const PAUSES_IN_TRANSACTION: u32 = 20_000;
 
+/// Bytes of values that a script may cause to be copied for every pause that it has reached, so
+/// that its writes can be undone: a fraction of what it takes itself.
+const COPIED_BYTES_PER_PAUSE: usize = 32 << 10;
 /// A reply's buffer that grew beyond this is given back instead of kept for the next script.
 const SPARE_BYTES_MAX: usize = 1 << 16;
 
@@ -114,6 +116,9 @@ fn check_keys(args: Args<'_>) -> Result<usize, Error> {
 fn begin(cx: &mut Cx<'_>, script: ScriptId, keys: usize, args: Args<'_>) -> Result<(), Error> {
     let promises = cx.state.scripts.script(script).promises;
     check_script(cx, promises)?;
+    if cx.state.tracking.is_active() {
+        cx.state.tracking.declare_keys(cx.session.id, args.from(3).take(keys));
+    }
     let mut stage = cx.state.scripts.take_stage(script).expect("no script runs inside another");
     stage.enter(cx.session);
     let mut run = stage.run.take().expect("no script runs");
@@ -131,10 +136,12 @@ fn begin(cx: &mut Cx<'_>, script: ScriptId, keys: usize, args: Args<'_>) -> Resu
         only_reads: promises.no_writes || cx.row.command.flags.has(Flags::READONLY),
         has_written: false,
         promises,
+        is_stopped: false,
         since: cx.now.mono,
         stage,
         pending,
         ending: None,
+        rest: None,
     };
     match go_on(cx, &mut running) {
         Some(result) => {
@@ -149,8 +156,30 @@ fn begin(cx: &mut Cx<'_>, script: ScriptId, keys: usize, args: Args<'_>) -> Resu
     }
 }
 
+/// Ends the log of what a script has written. What one that was stopped has written is undone, and
+/// those who look at the keys are told.
+fn settle(cx: &mut Cx<'_>, running: &Running) {
+    if !running.is_stopped {
+        cx.state.keyspace.end_undo();
+        return;
+    }
+    for undone in cx.state.keyspace.roll_back() {
+        match undone {
+            Undone::Key(db, key) => cx.state.key_touched(db, &key),
+            Undone::Database(index) => {
+                cx.state.touch_watched(index, None);
+                cx.state.waits.touch_all(index);
+                cx.state.track_flush();
+            }
+        }
+    }
+}
+
 /// Writes what a script ended with.
 fn end(cx: &mut Cx<'_>, running: &mut Running, mut run: Box<Run>) -> Result<(), Error> {
+    if running.has_written {
+        settle(cx, running);
+    }
     let result = match (run.error.take(), &*run.reply.out) {
         (Some(problem), _) => Err(Error::text(shown(&problem, running.script, cx))),
         // It returned an error.
@@ -202,20 +231,21 @@ fn go_on(cx: &mut Cx<'_>, running: &mut Running) -> Option<Result<(), Error>> {
             }
             Ask::Pause => {
                 pauses += 1;
+                if let Some(undo) = cx.state.keyspace.undo() {
+                    undo.grant(COPIED_BYTES_PER_PAUSE);
+                }
                 match running.ending.take() {
                     Some(text) => Tell::End(text),
-                    None if cx.may_block && pauses > PAUSES_PER_STEP => {
+                    None if pauses > PAUSES_PER_STEP => {
                         running.pending = Some(Ask::Pause);
                         return None;
-                    }
-                    None if !cx.may_block && pauses > PAUSES_IN_TRANSACTION => {
-                        Tell::End("ERR the script runs too long for a transaction".to_owned())
                     }
                     None => Tell::GoOn,
                 }
             }
             Ask::Job | Ask::Compiled(_) => unreachable!("a script runs"),
         };
+        running.is_stopped |= matches!(tell, Tell::End(_));
         ask = running.stage.fiber.tell(tell);
     }
 }
@@ -265,7 +295,12 @@ fn try_call(
     if refuses_call(&inner, running.promises, running.has_written) {
         return Err(OUT_OF_MEMORY);
     }
-    running.has_written |= flags.has(Flags::WRITE);
+    let writes = flags.has(Flags::WRITE);
+    if writes && !running.has_written {
+        running.has_written = true;
+        let undo_bytes_max = inner.state.config.script_undo_bytes_max;
+        inner.state.keyspace.begin_undo(Undo::new(undo_bytes_max));
+    }
     run_command(&mut inner, args, 0);
     inner.state.tell_lapsed();
     Ok(())

@@ -160,7 +160,8 @@ fn clients(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.field("client_recent_max_input_buffer", input_max.max(cx.session.input_pending));
     lines.field("client_recent_max_output_buffer", output_max.max(cx.session.output_pending()));
     lines.field("blocked_clients", blocked);
-    lines.zeros(&["tracking_clients", "clients_in_timeout_table"]);
+    lines.field("tracking_clients", cx.state.tracking.clients());
+    lines.field("clients_in_timeout_table", 0);
     let (watching, watched) = cx.state.watches.totals();
     lines.field("watching_clients", watching);
     lines.field("total_watched_keys", watched);
@@ -229,7 +230,10 @@ fn stats(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.zeros(&["slave_expires_tracked_keys", "active_defrag_hits", "active_defrag_misses"]);
     lines.zeros(&["active_defrag_key_hits", "active_defrag_key_misses"]);
     lines.zeros(&["total_active_defrag_time", "current_active_defrag_time"]);
-    lines.zeros(&["tracking_total_keys", "tracking_total_items", "tracking_total_prefixes"]);
+    let [keys, items, prefixes] = state.tracking.totals();
+    lines.field("tracking_total_keys", keys);
+    lines.field("tracking_total_items", items);
+    lines.field("tracking_total_prefixes", prefixes);
     lines.field("unexpected_error_replies", 0);
     lines.field("total_error_replies", stats.error_replies);
     lines.field("dump_payload_sanitizations", 0);

@@ -127,12 +127,13 @@ fn flush(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// The running script ends at its next pause.
+/// The running script ends at its next pause, and what it has written is undone.
 fn kill(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
     let Some(running) = &mut cx.state.running_script else {
         return Err(Error::fixed("NOTBUSY No scripts in execution right now."));
     };
-    if running.has_written {
+    let can_undo = cx.state.keyspace.undo().is_some_and(|undo| !undo.is_lost());
+    if running.has_written && !can_undo {
         return Err(Error::fixed(
             "UNKILLABLE Sorry the script already executed write commands against the dataset. You \
              can either wait the script termination or kill the server in a hard way using the \

@@ -75,8 +75,12 @@ pub struct Config {
     pub step_commands_max: usize,
     /// Bytes that all Lua scripts may take together.
     pub script_memory_bytes_max: usize,
+    /// Bytes that what one script has overwritten may take, kept to undo it; 0: nothing is kept.
+    pub script_undo_bytes_max: usize,
     /// A script that has run for longer lets others know.
     pub busy_reply_threshold_ms: u64,
+    /// Keys that are tracked for client-side caching; 0: any number.
+    pub tracking_table_max_keys: usize,
     /// Most keys that one step expires.
     pub step_expirations_max: usize,
     /// How values are stored.
@@ -110,8 +114,10 @@ impl Default for Config {
             ttl_clock: TtlClock::Monotonic,
             ttl_clock_slew_ppm: 500,
             script_memory_bytes_max: 256 << 20,
+            script_undo_bytes_max: 256 << 20,
             busy_reply_threshold_ms: 5000,
             step_commands_max: 512,
+            tracking_table_max_keys: 1_000_000,
             step_expirations_max: 512,
             encodings: Encodings::default(),
             kept: Kept::default(),

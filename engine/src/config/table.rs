@@ -280,6 +280,10 @@ pub static PARAMETERS: &[Parameter] = &[
         |c, v| c.encodings.set_value_bytes = v.size(),
     ),
     Parameter::flag("set-proc-title", "yes").immutable(),
+    Parameter::memory("script-undo-memory-max", 0, SIZE_MAX, "268435456").field(
+        |c| Value::Integer(c.script_undo_bytes_max as i128),
+        |c, v| c.script_undo_bytes_max = v.size(),
+    ),
     Parameter::words("shutdown-on-sigint", &SHUTDOWN_OPTIONS, "default"),
     Parameter::words("shutdown-on-sigterm", &SHUTDOWN_OPTIONS, "default"),
     Parameter::integer("shutdown-timeout", 0, INT_MAX, "10"),
@@ -347,7 +351,10 @@ pub static PARAMETERS: &[Parameter] = &[
     Parameter::integer("tls-session-cache-size", 0, INT_MAX, "20480").driver(),
     Parameter::integer("tls-session-cache-timeout", 0, INT_MAX, "300").driver(),
     Parameter::flag("tls-session-caching", "yes").driver(),
-    Parameter::integer("tracking-table-max-keys", 0, LONG_MAX, "1000000"),
+    Parameter::integer("tracking-table-max-keys", 0, LONG_MAX, "1000000").field(
+        |c| Value::Integer(c.tracking_table_max_keys as i128),
+        |c, v| c.tracking_table_max_keys = v.size(),
+    ),
     Parameter::choice("ttl-clock", &["monotonic", "wall"], "monotonic")
         .field(|c| Value::Choice(c.ttl_clock.word()), |c, v| c.ttl_clock = TtlClock::of(v.text())),
     Parameter::integer("ttl-clock-slew-ppm", 0, 1_000_000, "500").field(

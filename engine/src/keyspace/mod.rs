@@ -16,6 +16,7 @@ mod sample;
 mod segment;
 mod table;
 mod trash;
+mod undo;
 mod wheel;
 
 pub use collections::{Kept, Object, Value};
@@ -32,6 +33,7 @@ use db::DbTurn;
 use planted::Planted;
 use protected::Patterns;
 use trash::Trash;
+pub(crate) use undo::{Undo, Undone};
 
 /// How often RANDOMKEY tries its luck before it walks.
 const RANDOM_TRIES_MAX: usize = 128;
@@ -57,6 +59,8 @@ pub struct Keyspace {
     lapsed: VecDeque<(usize, Box<[u8]>)>,
     /// A bug that a test has planted.
     planted: Option<Box<Planted>>,
+    /// The changes of the script that runs.
+    undo: Option<Box<Undo>>,
 }
 
 /// What expiry has done so far.
@@ -87,6 +91,7 @@ impl Keyspace {
             stats: ExpireStats::default(),
             lapsed: VecDeque::new(),
             planted: None,
+            undo: None,
         };
         keyspace.sum_up();
         keyspace
@@ -158,7 +163,7 @@ impl Keyspace {
     #[cold]
     fn lapse(&mut self, index: usize, found: Found) {
         self.lapsed.push_back((index, self.databases[index].key(found).into()));
-        self.remove(index, found);
+        self.remove_for_good(index, found);
         self.stats.expired_keys += 1;
     }
 
@@ -197,6 +202,9 @@ impl Keyspace {
         deadline: Option<UnixMillis>,
         access: u32,
     ) {
+        if self.undo.is_some() {
+            return self.store_noted(index, key, value, deadline, access);
+        }
         let now = self.now;
         let db = self.db_mut(index);
         db.sync_wheel(now);
@@ -218,6 +226,9 @@ impl Keyspace {
         deadline: Option<UnixMillis>,
         access: u32,
     ) {
+        if self.undo.is_some() {
+            self.note_new(index, key);
+        }
         let now = self.now;
         let db = self.db_mut(index);
         debug_assert!(db.find(key).is_none(), "the key was searched and not found");
@@ -238,6 +249,9 @@ impl Keyspace {
             deadline = self.planted_deadline(deadline);
             self.planted_overwrite(index, found);
         }
+        if self.undo.is_some() {
+            return self.replace_noted(index, found, value, deadline, access);
+        }
         let now = self.now;
         let db = self.db_mut(index);
         db.sync_wheel(now);
@@ -250,6 +264,9 @@ impl Keyspace {
     /// [`Self::put_back`] before anything else is done with the database. Another type is an error.
     #[inline]
     pub fn hand_out<T: Kept>(&mut self, index: usize, found: Found) -> Result<T, Error> {
+        if self.undo.is_some() {
+            self.note_change(index, found);
+        }
         let collection = self.db_mut(index).hand_out(found)?;
         if self.planted.is_some() {
             self.planted_hand_out(&collection);
@@ -281,7 +298,8 @@ impl Keyspace {
             }
             return;
         }
-        self.remove(index, found);
+        // What it held was noted when it was handed out.
+        self.remove_for_good(index, found);
         self.discard(index, Some(collection.into_object()));
     }
 
@@ -308,20 +326,52 @@ impl Keyspace {
         if self.planted.is_some() {
             deadline = self.planted_deadline(deadline);
         }
+        if self.undo.is_some() {
+            self.note_change(index, found);
+        }
         let now = self.now;
         let db = self.db_mut(index);
         db.sync_wheel(now);
         db.set_deadline(found, deadline)
     }
 
+    /// The long string at a found entry, to be changed in place; `None`: it is something else.
+    /// [`Self::string_changed`] must follow.
+    pub fn string_mut(&mut self, index: usize, found: Found) -> Option<&mut Vec<u8>> {
+        if self.undo.is_some() {
+            self.note_change(index, found);
+        }
+        match self.db_mut(index).object_mut(found) {
+            Some(Object::Raw(string)) => Some(string),
+            _ => None,
+        }
+    }
+
+    /// A long string was changed in place; it had the capacity `before`.
+    pub fn string_changed(&mut self, index: usize, found: Found, before: usize, access: u32) {
+        let db = self.db_mut(index);
+        db.object_changed(found, before);
+        db.set_access(found, access);
+    }
+
     /// Deletes a found entry; a big value is freed in later steps.
     pub fn remove(&mut self, index: usize, found: Found) {
+        if self.undo.is_some() {
+            return self.remove_noted(index, found);
+        }
+        self.remove_for_good(index, found);
+    }
+
+    fn remove_for_good(&mut self, index: usize, found: Found) {
         let object = self.db_mut(index).remove(found);
         self.discard(index, object);
     }
 
     /// Takes a found entry out with its value and deadline, for [`Self::put`].
     pub fn take(&mut self, index: usize, found: Found) -> Taken {
+        if self.undo.is_some() {
+            self.note_change(index, found);
+        }
         self.db_mut(index).take(found)
     }
 
@@ -371,23 +421,36 @@ impl Keyspace {
     /// lost: if it `keeps_protected` ones, those stay.
     pub fn flush(&mut self, index: usize, keeps_protected: bool) -> usize {
         let kept = if keeps_protected { self.take_protected(index) } else { Vec::new() };
-        let empty = self.empty_db();
-        let db = core::mem::replace(self.db_mut(index), empty);
-        let len = db.len();
+        let len = self.flush_all(index);
         for (key, taken) in kept {
             let access = taken.access;
             self.put(index, &key, taken, access);
         }
-        // A small one is freed at once, or a client that fills and empties in turn would bring more
-        // of them than steps free.
+        len
+    }
+
+    fn flush_all(&mut self, index: usize) -> usize {
+        if self.undo.is_some() {
+            return self.flush_noted(index);
+        }
+        let empty = self.empty_db();
+        let db = core::mem::replace(self.db_mut(index), empty);
+        let len = db.len();
+        self.throw_away_db(db);
+        len
+    }
+
+    /// Frees a database. A small one is freed at once, or a client that fills and empties in turn
+    /// would bring more of them than steps free.
+    fn throw_away_db(&mut self, db: Db) {
         if db.memory_bytes() > SMALL_DB_BYTES {
             self.trash.push_db(db);
         }
-        len
     }
 
     /// Exchanges two databases.
     pub fn swap(&mut self, a: usize, b: usize) {
+        self.note_swap(a, b);
         self.databases.swap(a, b);
         self.sum_up();
     }

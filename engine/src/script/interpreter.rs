@@ -8,6 +8,7 @@ use mlua::{
 };
 use std::cell::RefCell;
 
+use super::arguments::{Arguments, Thrown, throw};
 use super::convert::{from_lua, number_of, push_word, to_lua, word_of};
 use super::fiber::{Ask, Call, Line, Problem, Run, Tell};
 use super::known::ScriptId;
@@ -103,7 +104,8 @@ fn functions<'scope, 'env>(
     scope: &'scope Scope<'scope, 'env>,
     api: Api<'env>,
 ) -> mlua::Result<Table> {
-    let Api { lua, line, state, .. } = api;
+    let Api { lua, line, state, memory } = api;
+    let memory_bytes_max = memory.bytes_max();
     let raw = lua.create_table()?;
     raw.set("call", scope.create_function(move |_, args| api.call(&args))?)?;
     raw.set("pcall", scope.create_function(move |_, args| api.pcall(&args))?)?;
@@ -137,6 +139,9 @@ fn functions<'scope, 'env>(
     raw.set("acl_check_cmd", scope.create_function(|_, args: MultiValue| permits(line, &args))?)?;
     raw.set("place", scope.create_function(|lua, ()| Ok(place(lua)))?)?;
     raw.set("bit", super::bits::library(lua)?)?;
+    raw.set("cjson", super::cjson::library(lua, memory_bytes_max)?)?;
+    raw.set("cmsgpack", super::cmsgpack::library(lua, memory_bytes_max)?)?;
+    raw.set("struct", super::structs::library(lua, memory_bytes_max)?)?;
     let constants = lua.create_table()?;
     for (name, value) in CONSTANTS {
         constants.set(name, value)?;
@@ -153,18 +158,27 @@ fn functions<'scope, 'env>(
 fn set_hook(lua: &Lua, interval: u32) -> mlua::Result<()> {
     let triggers = HookTriggers::new().every_nth_instruction(interval);
     lua.set_global_hook(triggers, move |lua, _| {
-        let looked = lua
-            .named_registry_value::<Function>(PAUSE)
-            .and_then(|pause| pause.call::<Option<String>>(()));
-        let next = if matches!(looked, Ok(None)) { PAUSE_INTERVAL } else { 1 };
-        if next != interval {
-            set_hook(lua, next)?;
-        }
-        match looked? {
-            None => Ok(VmState::Continue),
-            Some(text) => Err(mlua::Error::runtime(text)),
-        }
+        look_from(lua, interval).map(|()| VmState::Continue)
     })
+}
+
+/// Has the server look at the script that runs; an error when the script must end.
+pub(super) fn look(lua: &Lua) -> mlua::Result<()> {
+    look_from(lua, PAUSE_INTERVAL)
+}
+
+fn look_from(lua: &Lua, interval: u32) -> mlua::Result<()> {
+    let looked = lua
+        .named_registry_value::<Function>(PAUSE)
+        .and_then(|pause| pause.call::<Option<String>>(()));
+    let next = if matches!(looked, Ok(None)) { PAUSE_INTERVAL } else { 1 };
+    if next != interval {
+        set_hook(lua, next)?;
+    }
+    match looked? {
+        None => Ok(()),
+        Some(text) => Err(mlua::Error::runtime(text)),
+    }
 }
 
 /// What works for whoever asks.
@@ -315,6 +329,7 @@ impl Api<'_> {
             Err(text) => {
                 let table = self.lua.create_table()?;
                 table.raw_set("err", text)?;
+                table.raw_set("ignore_error_stats_update", true)?;
                 Ok(Value::Table(table))
             }
         })
@@ -323,6 +338,10 @@ impl Api<'_> {
     /// Has a command run; its reply, or the text of the error.
     fn ask(&self, args: &MultiValue) -> Result<mlua::Result<Value>, String> {
         let mut state = self.state.borrow_mut();
+        // One that must end does nothing more, whatever it catches.
+        if let Some(text) = &state.ending {
+            return Err(text.clone());
+        }
         let mut call = state.call.take().unwrap_or_default();
         words_of(args, &mut call.words)?;
         call.reply.out.clear();
@@ -352,43 +371,33 @@ impl Api<'_> {
 /// `math.random`: as in C, but for the numbers.
 fn random(lua: &Lua, state: &RefCell<State>, args: &MultiValue) -> mlua::Result<f64> {
     let drawn = state.borrow_mut().random.next();
-    let bound = |index: usize| -> mlua::Result<f64> {
-        let number = args.get(index).and_then(number_of);
-        number.map_or_else(
-            || raise_at(lua, &format!("bad argument #{} to 'random' (number expected)", index + 1)),
-            |number| Ok(number.trunc()),
-        )
-    };
+    let args = Arguments::new(lua, args);
+    let bound = |index| args.integer(index).map(|bound| f64::from(bound as i32));
     let (from, to) = match args.len() {
         0 => return Ok(drawn),
-        1 => (1.0, bound(0)?),
-        2 => (bound(0)?, bound(1)?),
-        _ => return raise_at(lua, "wrong number of arguments"),
+        1 => (1.0, bound(1)?),
+        2 => (bound(1)?, bound(2)?),
+        _ => return throw(lua, "wrong number of arguments"),
     };
     if from > to {
-        let index = args.len();
-        return raise_at(lua, &format!("bad argument #{index} to 'random' (interval is empty)"));
+        return args.bad(args.len(), "interval is empty");
     }
     Ok((drawn * (to - from + 1.0)).floor() + from)
 }
 
-/// Raises an error that says where, as Lua's own do.
-pub(super) fn raise_at<T>(lua: &Lua, text: &str) -> mlua::Result<T> {
-    match place(lua) {
-        (Some(source), Some(line)) => raise(format!("ERR {}:{line}: {text}", &source[1..])),
-        _ => raise(format!("ERR {text}")),
+/// The error that a function raised, as the table or text that scripts see; nothing: it is not
+/// ours.
+fn raised(lua: &Lua, problem: Value) -> mlua::Result<Value> {
+    let Value::Error(error) = problem else { return Ok(Value::Nil) };
+    if let Some(Thrown(text)) = error.downcast_ref::<Thrown>() {
+        return lua.create_string(text).map(Value::String);
     }
-}
-
-/// The error that a function raised, as the table that scripts see; nothing: it is not ours.
-fn raised(lua: &Lua, problem: Value) -> mlua::Result<Option<Table>> {
-    let Value::Error(error) = problem else { return Ok(None) };
     let root = error.chain().last().map(ToString::to_string);
     let found = error.downcast_ref::<Raised>().map(|raised| raised.0.clone());
     let text = found.or_else(|| root.map(|text| format!("ERR {text}"))).unwrap_or_default();
     let table = lua.create_table()?;
     table.raw_set("err", text)?;
-    Ok(Some(table))
+    Ok(Value::Table(table))
 }
 
 /// The words of a command: strings and numbers.

@@ -19,6 +19,11 @@ impl Memory {
         Self { bytes_max }
     }
 
+    /// How many bytes it is.
+    pub(super) fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
     /// Runs code of a script, under the limit.
     pub(super) fn limited<T>(&self, lua: &Lua, run: impl FnOnce() -> T) -> T {
         set_limit(lua, self.bytes_max);
