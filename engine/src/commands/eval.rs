@@ -6,6 +6,7 @@
 use super::Cx;
 use super::acl_gate::Place;
 use super::dispatch::run as run_command;
+use super::memory_gate::{OUT_OF_MEMORY, check_script, refuses_call};
 use super::spec::{Begin, Command, Find, Flags, Group, KeySpec};
 use super::table::table;
 use crate::args::Args;
@@ -114,6 +115,7 @@ fn check_keys(args: Args<'_>) -> Result<usize, Error> {
 /// Runs a script that is known: to its end, or to the end of the step.
 fn begin(cx: &mut Cx<'_>, script: ScriptId, keys: usize, args: Args<'_>) -> Result<(), Error> {
     let promises = cx.state.scripts.script(script).promises;
+    check_script(cx, promises)?;
     if cx.state.tracking.is_active() {
         cx.state.tracking.declare_keys(cx.session.id, args.from(3).take(keys));
     }
@@ -133,6 +135,7 @@ fn begin(cx: &mut Cx<'_>, script: ScriptId, keys: usize, args: Args<'_>) -> Resu
         script,
         only_reads: promises.no_writes || cx.row.command.flags.has(Flags::READONLY),
         has_written: false,
+        promises,
         is_stopped: false,
         since: cx.now.mono,
         stage,
@@ -289,6 +292,9 @@ fn try_call(
         may_block: false,
     };
     inner.permit(row, args, Place::Script)?;
+    if refuses_call(&inner, running.promises, running.has_written) {
+        return Err(OUT_OF_MEMORY);
+    }
     let writes = flags.has(Flags::WRITE);
     if writes && !running.has_written {
         running.has_written = true;

@@ -52,6 +52,7 @@ mod list_pop;
 mod lolwut;
 mod many;
 mod memory;
+mod memory_gate;
 mod object;
 mod process;
 mod pubsub;

@@ -73,7 +73,9 @@ impl Engine {
                 fx.push(Effect::Flush(session.id));
                 fx.push(Effect::Resume(session.id));
             }
+            let conn = session.id;
             self.state.sessions.put_back(session);
+            self.state.count_client(conn);
         }
         if has_ended {
             self.release(fx);
