@@ -13,6 +13,7 @@ mod client;
 mod client_kill;
 mod client_list;
 mod client_pause;
+mod client_tracking;
 mod command;
 mod command_docs;
 mod compare;
@@ -51,6 +52,7 @@ mod list_pop;
 mod lolwut;
 mod many;
 mod memory;
+mod memory_gate;
 mod object;
 mod process;
 mod pubsub;
@@ -80,7 +82,7 @@ mod string;
 mod substring;
 pub mod syntax;
 pub mod table;
-mod transaction;
+pub(crate) mod transaction;
 mod wait;
 mod window;
 mod zset;
@@ -152,6 +154,7 @@ const FAMILIES: &[&[Command]] = &[
     client_list::COMMANDS,
     client_kill::COMMANDS,
     client_pause::COMMANDS,
+    client_tracking::COMMANDS,
     config::COMMANDS,
     acl::COMMANDS,
     acl_file::COMMANDS,

@@ -66,6 +66,7 @@ fn clients(text: &mut Exposition, state: &State) {
     let mut gauge = |name, help, value| text.value(Kind::Gauge, name, help, value);
     gauge("redis_connected_clients", "Clients that are connected.", state.sessions.len());
     gauge("redis_blocked_clients", "Clients that wait inside a command.", state.waits.clients());
+    gauge("redis_tracking_clients", "Clients that cache.", state.tracking.clients());
     gauge("redis_max_clients", "Clients that may be connected.", state.config.maxclients);
     let channels = state.pubsub.count(Topic::Channel);
     gauge("redis_pubsub_channels", "Channels with subscribers.", channels);
@@ -124,6 +125,8 @@ fn traffic(text: &mut Exposition, state: &State) {
     counter("redis_total_reads_processed", "How often input was handed in.", stats.inputs);
     counter("redis_total_writes_processed", "How often output was taken.", stats.outputs);
     counter("redis_total_error_replies", "Replies that were errors.", stats.error_replies);
+    let evicted = state.evicted().1;
+    counter("redis_evicted_clients_total", "Clients closed for memory.", evicted);
     counter(
         "redis_client_query_buffer_limit_disconnections_total",
         "Clients closed because of their input.",
@@ -150,6 +153,7 @@ fn keys(text: &mut Exposition, state: &State) {
     counter("redis_expired_keys_total", "Keys whose time had come.", expiry.expired_keys);
     let fields = expiry.expired_fields;
     counter("redis_expired_subkeys_total", "Fields of hashes whose time had come.", fields);
+    counter("redis_evicted_keys_total", "Keys deleted for memory.", state.evicted().0);
     let (name, help) = ("redis_rdb_changes_since_last_save", "Changes since the last save.");
     text.value(Kind::Gauge, name, help, state.dirty);
 }
