@@ -17,6 +17,9 @@ use tokio::runtime::Builder;
 /// Longer than anything takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What one pipeline gives.
+type Replies = (HashMap<String, u8>, f64, Vec<(String, f64)>, bool);
+
 /// A running server; killed when dropped.
 struct Server {
     child: Child,
@@ -144,9 +147,10 @@ fn clones_of_a_manager_share_one_connection_without_mixing_replies() {
                 RedisResult::Ok(())
             }
         });
-        let tasks: Vec<_> = tasks.map(|task| Box::pin(task)).collect();
         let mut all = tokio::task::JoinSet::new();
-        tasks.into_iter().for_each(|task| drop(all.spawn(task)));
+        for task in tasks {
+            all.spawn(task);
+        }
         while let Some(done) = all.join_next().await {
             done.expect("no panic").expect("no error");
         }
@@ -188,21 +192,20 @@ fn pipelines_and_typed_replies_in_both_protocols() {
     let server = Server::start();
     for protocol in ["resp2", "resp3"] {
         let mut connection = server.client(protocol).get_connection().unwrap();
-        let (all, score, members, flag): (HashMap<String, u8>, f64, Vec<(String, f64)>, bool) =
-            redis::pipe()
-                .atomic()
-                .cmd("FLUSHALL")
-                .ignore()
-                .hset_multiple("h", &[("a", 1), ("b", 2)])
-                .ignore()
-                .zadd_multiple("z", &[(1.5, "x"), (f64::INFINITY, "y")])
-                .ignore()
-                .hgetall("h")
-                .zscore("z", "y")
-                .zrange_withscores("z", 0, -1)
-                .hexists("h", "a")
-                .query(&mut connection)
-                .unwrap();
+        let (all, score, members, flag): Replies = redis::pipe()
+            .atomic()
+            .cmd("FLUSHALL")
+            .ignore()
+            .hset_multiple("h", &[("a", 1), ("b", 2)])
+            .ignore()
+            .zadd_multiple("z", &[(1.5, "x"), (f64::INFINITY, "y")])
+            .ignore()
+            .hgetall("h")
+            .zscore("z", "y")
+            .zrange_withscores("z", 0, -1)
+            .hexists("h", "a")
+            .query(&mut connection)
+            .unwrap();
         assert_eq!(all, HashMap::from([("a".to_owned(), 1), ("b".to_owned(), 2)]));
         assert_eq!((score, flag), (f64::INFINITY, true));
         assert_eq!(members, [("x".to_owned(), 1.5), ("y".to_owned(), f64::INFINITY)]);
