@@ -1,5 +1,8 @@
 //! Lua scripts: what they see, what they reply, how they fail, and that they can be stopped.
 
+#[path = "scripts/undo.rs"]
+mod undo;
+
 use orrery_engine::{Config, Seed};
 use orrery_tests::real_redis::RealRedis;
 use orrery_tests::resp_value::{Value, encode};
@@ -7,10 +10,11 @@ use orrery_tests::server_in_process::Server;
 
 /// Scripts, apart by lines of dashes, whose replies must be those of Redis 7.0.15 in both
 /// protocols.
-const CASES: &str = include_str!("scripts/cases.txt");
+const CASES: [&str; 2] = [include_str!("scripts/cases.txt"), include_str!("scripts/libraries.txt")];
 
 fn cases() -> impl Iterator<Item = &'static str> {
-    CASES.split("\n----\n").map(|case| case.trim_matches('\n')).filter(|case| !case.is_empty())
+    let cases = CASES.iter().flat_map(|cases| cases.split("\n----\n"));
+    cases.map(|case| case.trim_matches('\n')).filter(|case| !case.is_empty())
 }
 
 #[test]
@@ -219,6 +223,42 @@ fn info_counts_the_scripts_that_are_known() {
     server.line(conn, "SCRIPT FLUSH");
     let info = String::from_utf8(server.line(conn, "INFO memory").bytes().to_vec()).expect("text");
     assert!(info.contains("number_of_cached_scripts:0\r\n"), "{info}");
+}
+
+#[test]
+fn of_scripts_that_only_eval_brought_the_last_five_hundred_stay() {
+    let mut server = Server::default();
+    let conn = server.connect();
+    let mut other = Server::default();
+    let names = other.connect();
+    let mut known = |server: &mut Server, text: &str| {
+        let sha = other.call(names, &["SCRIPT", "LOAD", text]);
+        let sha = String::from_utf8_lossy(sha.bytes()).into_owned();
+        server.call(conn, &["SCRIPT", "EXISTS", &sha]) == Value::Array(vec![Value::Integer(1)])
+    };
+    server.call(conn, &["SCRIPT", "LOAD", "return 'loaded'"]);
+    for index in 0..500 {
+        server.call(conn, &["EVAL", &format!("return {index}"), "0"]);
+    }
+    // It is used again, so the next in line goes.
+    server.check(conn, "EVAL \"return 0\" 0", "(integer) 0");
+    server.check(conn, "EVAL \"return 'one more'\" 0", "\"one more\"");
+    assert!(known(&mut server, "return 'loaded'"));
+    assert!(known(&mut server, "return 0"));
+    assert!(!known(&mut server, "return 1"));
+    assert!(known(&mut server, "return 2"));
+    // The number of the one that went is that of the new one, and both run as they should.
+    server.check(conn, "EVAL \"return 1\" 0", "(integer) 1");
+    server.check(conn, "EVAL \"return 'one more'\" 0", "\"one more\"");
+    // One that is loaded later stays too.
+    server.call(conn, &["SCRIPT", "LOAD", "return 3"]);
+    for index in 1000..1600 {
+        server.call(conn, &["EVAL", &format!("return {index}"), "0"]);
+    }
+    assert!(known(&mut server, "return 3"));
+    assert!(!known(&mut server, "return 4"));
+    let info = String::from_utf8(server.line(conn, "INFO memory").bytes().to_vec()).expect("text");
+    assert!(info.contains("number_of_cached_scripts:502\r\n"), "{info}");
 }
 
 #[test]

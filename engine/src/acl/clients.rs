@@ -25,9 +25,9 @@ impl State {
     pub(crate) fn end_clients_of(&mut self, is_gone: impl Fn(UserId) -> bool, fx: &mut Effects) {
         // A script that goes on in a later step outlives its client.
         if let Some(running) = &mut self.running_script
-            && is_gone(running.session.user)
+            && is_gone(running.stage.session.user)
         {
-            running.session.lose_user();
+            running.stage.session.lose_user();
         }
         for conn in self.sessions.ids() {
             if let Some(session) = self.sessions.find_mut(conn)

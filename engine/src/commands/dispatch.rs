@@ -37,13 +37,19 @@ pub(crate) enum Ran {
 
 /// Runs the command that `args` spell. `cx.row` is set to its row before any gate looks at it.
 pub(crate) fn dispatch(cx: &mut Cx<'_>, args: Args<'_>) -> Ran {
-    let start = cx.reply.out.len();
+    let mut start = cx.reply.out.len();
     match table().find(args) {
         Err(unknown) => refuse_unknown(cx, unknown, args),
         Ok(row) => {
             cx.row = row;
             cx.session.last_command = row.full_name;
-            if let Err(error) = admit(cx, row, args) {
+            let admitted = admit(cx, row, args);
+            // What had to go for it is told before its reply.
+            if cx.state.tracking.has_deferred() {
+                cx.state.tell_deferred(cx.session, &mut cx.reply.out);
+                start = cx.reply.out.len();
+            }
+            if let Err(error) = admitted {
                 refuse(cx, row, &error);
             } else if cx.state.running_script.is_some() && !row.command.flags.has(Flags::ALLOW_BUSY)
             {

@@ -71,6 +71,8 @@ pub struct Config {
     pub step_commands_max: usize,
     /// Bytes that all Lua scripts may take together.
     pub script_memory_bytes_max: usize,
+    /// Bytes that what one script has overwritten may take, kept to undo it; 0: nothing is kept.
+    pub script_undo_bytes_max: usize,
     /// A script that has run for longer lets others know.
     pub busy_reply_threshold_ms: u64,
     /// Keys that are tracked for client-side caching; 0: any number.
@@ -107,6 +109,7 @@ impl Default for Config {
             ttl_clock: TtlClock::Monotonic,
             ttl_clock_slew_ppm: 500,
             script_memory_bytes_max: 256 << 20,
+            script_undo_bytes_max: 256 << 20,
             busy_reply_threshold_ms: 5000,
             step_commands_max: 512,
             tracking_table_max_keys: 1_000_000,

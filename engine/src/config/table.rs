@@ -269,6 +269,10 @@ pub static PARAMETERS: &[Parameter] = &[
         |c, v| c.encodings.set_value_bytes = v.size(),
     ),
     Parameter::flag("set-proc-title", "yes").immutable(),
+    Parameter::memory("script-undo-memory-max", 0, SIZE_MAX, "268435456").field(
+        |c| Value::Integer(c.script_undo_bytes_max as i128),
+        |c, v| c.script_undo_bytes_max = v.size(),
+    ),
     Parameter::words("shutdown-on-sigint", &SHUTDOWN_OPTIONS, "default"),
     Parameter::words("shutdown-on-sigterm", &SHUTDOWN_OPTIONS, "default"),
     Parameter::integer("shutdown-timeout", 0, INT_MAX, "10"),

@@ -58,7 +58,7 @@ impl Engine {
             self.state.sessions.put_back(session);
         }
         if has_ended {
-            self.state.scripts.put_back(running.into_fiber());
+            self.state.scripts.put_back(running.stage);
             self.release(fx);
         } else {
             self.state.running_script = Some(running);

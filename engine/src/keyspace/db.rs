@@ -37,6 +37,13 @@ pub struct Found {
     hash: u64,
 }
 
+impl Found {
+    /// The hash of its key.
+    pub(super) fn hash(self) -> u64 {
+        self.hash
+    }
+}
+
 /// A value that was taken out of its entry, on its way into another.
 #[derive(Debug)]
 pub struct Taken {
@@ -55,6 +62,25 @@ pub(super) enum TakenValue {
     Packed(u8, Vec<u8>),
     /// An object.
     Object(Object),
+}
+
+impl Taken {
+    /// Heap bytes that it owns.
+    pub(super) fn memory_bytes(&self) -> usize {
+        match &self.value {
+            TakenValue::Inline(bytes, _) | TakenValue::Packed(_, bytes) => bytes.capacity(),
+            TakenValue::Integer(_) => 0,
+            TakenValue::Object(object) => object.memory_bytes(),
+        }
+    }
+
+    /// Its value, if freeing that takes long.
+    pub(super) fn into_big_object(self) -> Option<Object> {
+        match self.value {
+            TakenValue::Object(object) if object.is_big() => Some(object),
+            _ => None,
+        }
+    }
 }
 
 impl TakenValue {
@@ -258,7 +284,7 @@ impl Db {
 
     /// The object that the entry's value is, if it is one, to change it in place. Changes of its
     /// size are accounted by [`Self::object_changed`].
-    pub fn object_mut(&mut self, found: Found) -> Option<&mut Object> {
+    pub(super) fn object_mut(&mut self, found: Found) -> Option<&mut Object> {
         match entry::value(self.arena.bytes(found.handle)) {
             Stored::Object(index) => Some(self.objects.at_mut(index)),
             Stored::Inline(_) | Stored::Integer(_) | Stored::Packed(..) => None,
@@ -266,7 +292,7 @@ impl Db {
     }
 
     /// Accounts for an object whose size was changed in place from `before` bytes.
-    pub fn object_changed(&mut self, found: Found, before: usize) {
+    pub(super) fn object_changed(&mut self, found: Found, before: usize) {
         if let Stored::Object(index) = entry::value(self.arena.bytes(found.handle)) {
             let after = self.objects.at(index).memory_bytes();
             self.object_bytes = self.object_bytes + after - before;
@@ -397,6 +423,15 @@ impl Db {
         Taken { value: small.or(object).expect("an entry has a value"), deadline }
     }
 
+    /// Bytes of the value of an entry.
+    pub(super) fn value_bytes(&self, found: Found) -> usize {
+        match entry::value(self.arena.bytes(found.handle)) {
+            Stored::Inline(bytes) | Stored::Packed(_, bytes) => bytes.len(),
+            Stored::Integer(_) => 0,
+            Stored::Object(index) => self.objects.at(index).memory_bytes(),
+        }
+    }
+
     /// A copy of an entry's value and deadline.
     pub(super) fn copy(&self, found: Found) -> Taken {
         let slot = self.arena.bytes(found.handle);
@@ -407,11 +442,6 @@ impl Db {
             Stored::Object(index) => TakenValue::Object(self.objects.at(index).clone()),
         };
         Taken { value, deadline: entry::deadline_ms(slot).map(UnixMillis) }
-    }
-
-    /// Overwrites the value of an entry that holds an integer.
-    pub fn set_integer(&mut self, found: Found, value: i64) {
-        entry::set_integer(self.arena.bytes_mut(found.handle), value);
     }
 
     /// Visits the entries of the next piece of hash space; returns the next cursor, 0 at the end.
@@ -518,7 +548,7 @@ impl Db {
     }
 
     #[inline]
-    fn hash(&self, key: &[u8]) -> u64 {
+    pub(super) fn hash(&self, key: &[u8]) -> u64 {
         hash(self.hash_key, key)
     }
 

@@ -14,6 +14,7 @@ mod planted;
 mod segment;
 mod table;
 mod trash;
+mod undo;
 mod wheel;
 
 pub use collections::{Kept, Object, Value};
@@ -27,6 +28,7 @@ use crate::time::UnixMillis;
 use db::DbTurn;
 use planted::Planted;
 use trash::Trash;
+pub(crate) use undo::{Undo, Undone};
 
 /// How often RANDOMKEY tries its luck before it walks.
 const RANDOM_TRIES_MAX: usize = 128;
@@ -46,6 +48,8 @@ pub struct Keyspace {
     lapsed: VecDeque<(usize, Box<[u8]>)>,
     /// A bug that a test has planted.
     planted: Option<Box<Planted>>,
+    /// The changes of the script that runs.
+    undo: Option<Box<Undo>>,
 }
 
 /// What expiry has done so far.
@@ -73,6 +77,7 @@ impl Keyspace {
             stats: ExpireStats::default(),
             lapsed: VecDeque::new(),
             planted: None,
+            undo: None,
         }
     }
 
@@ -124,7 +129,7 @@ impl Keyspace {
     #[cold]
     fn lapse(&mut self, index: usize, found: Found) {
         self.lapsed.push_back((index, self.databases[index].key(found).into()));
-        self.remove(index, found);
+        self.remove_for_good(index, found);
         self.stats.expired_keys += 1;
     }
 
@@ -163,6 +168,9 @@ impl Keyspace {
         deadline: Option<UnixMillis>,
         access: u32,
     ) {
+        if self.undo.is_some() {
+            return self.store_noted(index, key, value, deadline, access);
+        }
         let db = &mut self.databases[index];
         db.sync_wheel(self.now);
         match db.find(key) {
@@ -183,6 +191,9 @@ impl Keyspace {
         deadline: Option<UnixMillis>,
         access: u32,
     ) {
+        if self.undo.is_some() {
+            self.note_new(index, key);
+        }
         let db = &mut self.databases[index];
         debug_assert!(db.find(key).is_none(), "the key was searched and not found");
         db.sync_wheel(self.now);
@@ -202,6 +213,9 @@ impl Keyspace {
             deadline = self.planted_deadline(deadline);
             self.planted_overwrite(index, found);
         }
+        if self.undo.is_some() {
+            return self.replace_noted(index, found, value, deadline, access);
+        }
         let db = &mut self.databases[index];
         db.sync_wheel(self.now);
         let (found, old) = db.replace(found, value, deadline, access);
@@ -213,6 +227,9 @@ impl Keyspace {
     /// [`Self::put_back`] before anything else is done with the database. Another type is an error.
     #[inline]
     pub fn hand_out<T: Kept>(&mut self, index: usize, found: Found) -> Result<T, Error> {
+        if self.undo.is_some() {
+            self.note_change(index, found);
+        }
         let collection = self.databases[index].hand_out(found)?;
         if self.planted.is_some() {
             self.planted_hand_out(&collection);
@@ -243,7 +260,8 @@ impl Keyspace {
             }
             return;
         }
-        self.remove(index, found);
+        // What it held was noted when it was handed out.
+        self.remove_for_good(index, found);
         self.discard(index, Some(collection.into_object()));
     }
 
@@ -270,19 +288,51 @@ impl Keyspace {
         if self.planted.is_some() {
             deadline = self.planted_deadline(deadline);
         }
+        if self.undo.is_some() {
+            self.note_change(index, found);
+        }
         let db = &mut self.databases[index];
         db.sync_wheel(self.now);
         db.set_deadline(found, deadline)
     }
 
+    /// The long string at a found entry, to be changed in place; `None`: it is something else.
+    /// [`Self::string_changed`] must follow.
+    pub fn string_mut(&mut self, index: usize, found: Found) -> Option<&mut Vec<u8>> {
+        if self.undo.is_some() {
+            self.note_change(index, found);
+        }
+        match self.databases[index].object_mut(found) {
+            Some(Object::Raw(string)) => Some(string),
+            _ => None,
+        }
+    }
+
+    /// A long string was changed in place; it had the capacity `before`.
+    pub fn string_changed(&mut self, index: usize, found: Found, before: usize, access: u32) {
+        let db = &mut self.databases[index];
+        db.object_changed(found, before);
+        db.set_access(found, access);
+    }
+
     /// Deletes a found entry; a big value is freed in later steps.
     pub fn remove(&mut self, index: usize, found: Found) {
+        if self.undo.is_some() {
+            return self.remove_noted(index, found);
+        }
+        self.remove_for_good(index, found);
+    }
+
+    fn remove_for_good(&mut self, index: usize, found: Found) {
         let object = self.databases[index].remove(found);
         self.discard(index, object);
     }
 
     /// Takes a found entry out with its value and deadline, for [`Self::put`].
     pub fn take(&mut self, index: usize, found: Found) -> Taken {
+        if self.undo.is_some() {
+            self.note_change(index, found);
+        }
         self.databases[index].take(found)
     }
 
@@ -331,19 +381,27 @@ impl Keyspace {
     /// Empties a database; its memory is given back in later steps. Returns how many entries it
     /// had.
     pub fn flush(&mut self, index: usize) -> usize {
+        if self.undo.is_some() {
+            return self.flush_noted(index);
+        }
         let empty = Db::new(hash_key(&mut self.hash_keys));
         let db = core::mem::replace(&mut self.databases[index], empty);
         let len = db.len();
-        // A small one is freed at once, or a client that fills and empties in turn would bring more
-        // of them than steps free.
+        self.throw_away_db(db);
+        len
+    }
+
+    /// Frees a database. A small one is freed at once, or a client that fills and empties in turn
+    /// would bring more of them than steps free.
+    fn throw_away_db(&mut self, db: Db) {
         if db.memory_bytes() > SMALL_DB_BYTES {
             self.trash.push_db(db);
         }
-        len
     }
 
     /// Exchanges two databases.
     pub fn swap(&mut self, a: usize, b: usize) {
+        self.note_swap(a, b);
         self.databases.swap(a, b);
     }
 
