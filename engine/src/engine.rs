@@ -4,6 +4,7 @@
 //! one session is taken out of the set, and it is back when the step ends.
 
 mod output;
+mod planted;
 mod script;
 mod serve;
 mod users;
@@ -112,6 +113,9 @@ impl Engine {
         }
         self.ran.clear();
         (self.looks, self.served_bytes) = (0, 0);
+        if self.state.harm.is_some() {
+            self.mend(fx);
+        }
         match input {
             Input::Opened { conn, origin } => self.opened(conn, origin, fx),
             Input::Received { conn, bytes } => self.received(conn, bytes, fx),
@@ -146,6 +150,7 @@ impl Engine {
             state.keyspace.has_trash().then_some((self.now.mono, Timer::Free)),
             self.must_serve().then_some((self.now.mono, Timer::Serve)),
             state.pause.map(|pause| (pause.until, Timer::Pause)),
+            state.torn_until().map(|at| (at, Timer::Serve)),
             state.waits.first_deadline().map(|at| (at, Timer::Wait)),
             wants_idle_check.then_some((self.next_idle_check, Timer::IdleClients)),
             self.output_check.map(|at| (at, Timer::OutputLimits)),

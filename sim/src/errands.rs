@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use crate::chance::{Chance, Draw, Key, Stream};
 use crate::journal::{Journal, NEVER_NS, Op, Seen};
 use crate::setup::{Knobs, Setup};
-use crate::workload::{Ask, Id, KeyName, Known, Values, Workload, parse_reply};
+use crate::workload::{Ask, Id, KeyName, Known, Values, Workload, first_key, parse_reply};
 
 /// A bulk client that has written and read all its keys goes on this much slower.
 const BULK_REST: u64 = 16;
@@ -30,6 +30,8 @@ pub(crate) struct Menu {
     pub(crate) servers: u16,
     /// Keys with a time to live, on each server.
     pub(crate) timed_keys: u16,
+    /// How long the faults last.
+    seconds: u64,
     /// Whether the servers know SET IFEQ.
     pub(crate) has_ifeq: bool,
 }
@@ -43,6 +45,7 @@ impl Menu {
             values: Values::new(setup.chance()),
             workloads: workloads.filter(|&workload| workload != Workload::Bulk).collect(),
             servers: setup.servers as u16,
+            seconds: setup.seconds,
             has_ifeq: true,
         }
     }
@@ -213,7 +216,22 @@ impl Errands {
         let left = round.saturating_sub(self.next_key);
         let count = if self.bulk { menu.knobs.pipeline.min(left).max(1) } else { 1 };
         for slot in 0..count {
-            let (key, ask) = self.next_command(menu, journal.next_value(), &mut draw, closing);
+            let (mut key, mut ask) =
+                self.next_command(menu, journal.next_value(), &mut draw, closing);
+            if key.workload == Workload::Transactions {
+                // Some use the lists of the second before.
+                let is_late = !closing && draw.chance(1, 4);
+                let at_ns = match (closing, is_late) {
+                    (true, _) => u64::MAX,
+                    (_, true) => now.0.saturating_sub(1_000_000_000),
+                    _ => now.0,
+                };
+                let first = first_key(at_ns, menu.seconds, menu.keys(key.workload));
+                key.index += first;
+                if let Ask::Transact(plan) = &mut ask {
+                    plan.first_key = first;
+                }
+            }
             self.open.push_back(journal.ops.len());
             ask.write(key, self.index, &menu.values, outbox);
             journal.ops.push(Op {
@@ -244,7 +262,11 @@ impl Errands {
         let mut taken = 0;
         while let Some((said, len)) = parse_reply(&inbox[taken..]) {
             taken += len;
-            let at = self.open.pop_front().ok_or(Nonsense)?;
+            let at = *self.open.front().ok_or(Nonsense)?;
+            if journal.ops[at].ask.goes_on(said) {
+                continue;
+            }
+            self.open.pop_front();
             let seen = journal.answer(at, said, &menu.values, now);
             let op = &journal.ops[at];
             match (op.ask, seen) {

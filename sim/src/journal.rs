@@ -3,7 +3,7 @@
 //! Invariant: an operation is written down before its command leaves, and an answer only when the
 //! client has read it.
 
-use crate::workload::{Ask, Id, KeyName, Said, Values, Workload, number};
+use crate::workload::{Ask, Id, KeyName, Said, Style, Values, Workload, number};
 
 /// The moment that never came.
 pub const NEVER_NS: u64 = u64::MAX;
@@ -94,6 +94,7 @@ impl Journal {
         let seen = match key.workload {
             Workload::Queues | Workload::Groups => self.collection_reply(ask, said, values),
             Workload::Fields => self.field_reply(ask, said, values),
+            Workload::Transactions => self.transaction_reply(ask, said, values),
             workload => self.string_reply(workload, said, values),
         };
         self.answered += 1;
@@ -137,6 +138,22 @@ impl Journal {
             (Ask::Pexpire { .. }, _, Some(1)) => Seen::Integer(1),
             (Ask::Set { .. } | Ask::SetPx { .. }, Said::Integer(_), _) => self.odd(said),
             _ => self.string_reply(Workload::Fields, said, values),
+        }
+    }
+
+    /// The reply of a transaction; nil: it was aborted.
+    fn transaction_reply(&mut self, ask: Ask, said: Said<'_>, values: &Values) -> Seen {
+        let Ask::Transact(plan) = ask else {
+            return self.collection_reply(ask, said, values);
+        };
+        match (plan.style, said) {
+            (Style::Aborted, Said::Error(_)) => Seen::Nil,
+            (Style::Aborted, _) => self.odd(said),
+            (_, Said::Error(text)) => Seen::Error(self.keep(text)),
+            _ => match plan.read(said, values, &mut self.scratch) {
+                Some(list) => self.list(list),
+                None => self.odd(said),
+            },
         }
     }
 

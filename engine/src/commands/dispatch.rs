@@ -5,6 +5,7 @@
 
 use super::Cx;
 use super::acl_gate::{NO_AUTH, Place};
+use super::planted;
 use super::schema;
 use super::spec::Flags;
 use super::table::{Row, Table, Unknown, table};
@@ -120,6 +121,9 @@ pub(crate) fn run(cx: &mut Cx<'_>, args: Args<'_>, start: usize) {
         cx.reply.error(&error);
         cx.state.count_error(&error.code());
         cx.state.stats.by_command[row.index].failed += 1;
+    }
+    if cx.state.harm.is_some() {
+        planted::spoil_reply(cx, args, start);
     }
     if cx.state.tracking.is_active() {
         cx.track_keys(args);

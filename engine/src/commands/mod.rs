@@ -53,6 +53,7 @@ mod lolwut;
 mod many;
 mod memory;
 mod object;
+pub(crate) mod planted;
 mod process;
 mod pubsub;
 mod pubsub_info;

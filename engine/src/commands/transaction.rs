@@ -3,9 +3,12 @@
 //! Invariant: between the first and the last command of a transaction nothing else happens, and
 //! afterwards, however it ended, its client has no transaction and watches nothing.
 
+use core::ops::Range;
+
 use super::Cx;
 use super::acl_gate::Place;
 use super::dispatch::run;
+use super::planted::tear;
 use super::spec::{Command, Flags, Group, all_keys};
 use super::table::table;
 use crate::args::Args;
@@ -99,16 +102,25 @@ fn exec(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
         cx.reply.null_array();
         return Ok(());
     }
-    run_all(cx, &transaction);
+    if cx.state.harm.is_none() {
+        run_all(cx, &transaction);
+    } else if let Some(transaction) = tear(cx, transaction) {
+        run_all(cx, &transaction);
+    }
     Ok(())
 }
 
 /// Runs the commands of a transaction. None of them waits: its client would hold up all others.
 fn run_all(cx: &mut Cx<'_>, transaction: &Transaction) {
+    cx.reply.array(transaction.len());
+    run_some(cx, transaction, 0..transaction.len());
+}
+
+/// Runs the commands of a transaction at these places.
+pub(super) fn run_some(cx: &mut Cx<'_>, transaction: &Transaction, places: Range<usize>) {
     let exec = cx.row;
     let may_block = core::mem::replace(&mut cx.may_block, false);
-    cx.reply.array(transaction.len());
-    for (row, args) in transaction.commands() {
+    for (row, args) in transaction.commands().take(places.end).skip(places.start) {
         cx.row = &table().rows()[row];
         cx.session.last_command = cx.row.full_name;
         let start = cx.reply.out.len();

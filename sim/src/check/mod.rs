@@ -16,6 +16,7 @@ use crate::history::History;
 
 mod bits;
 mod clock_error;
+pub mod elle;
 mod explain;
 pub mod groups;
 mod judge;

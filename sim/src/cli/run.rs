@@ -27,7 +27,7 @@ Examples:
   orrery-sim run --seed 7 --print-plan > plan.json; orrery-sim run --seed 7 --plan plan.json
   orrery-sim run --seed 7 --planted stale
 
-Workloads: plain, registers, counters, ttl, bulk.
+Workloads: plain, registers, counters, ttl, queues, groups, fields, bulk, transactions.
 Faults: kill, power-loss, pause, client-pause, vm-freeze, clock-step, clock-drift, clock-slew,
 clock-strobe, partition-one-way, partition-halves, partition-ring, partition-bridge, isolate,
 isolate-primary, half-open, reset, latency, loss, slow.
@@ -64,7 +64,7 @@ pub(super) struct Arguments {
     /// Which clock keys expire by.
     #[arg(long, value_enum, default_value_t = ClockArgument::Monotonic)]
     ttl_clock: ClockArgument,
-    /// Give the servers a bug: ttl, split, stale or change.
+    /// Give the servers a bug: ttl, split, stale, change, torn or reply.
     #[arg(long, value_name = "BUG", value_parser = planted)]
     planted: Option<PlantedBug>,
     /// Carry out the faults in this file instead of drawing them.
@@ -127,7 +127,7 @@ fn faults(text: &str) -> Result<Faults, String> {
 
 pub(super) fn planted(text: &str) -> Result<PlantedBug, String> {
     PlantedBug::named(text)
-        .ok_or_else(|| format!("no planted bug {text:?}: ttl, split, stale or change"))
+        .ok_or_else(|| format!("no planted bug {text:?}: ttl, split, stale, change, torn or reply"))
 }
 
 /// Runs the subcommand.

@@ -17,6 +17,9 @@ impl Ask {
         if key.workload == Workload::Fields {
             return self.write_of_field(key, values, out);
         }
+        if let Self::Transact(plan) = self {
+            return plan.write(values, out);
+        }
         let words = Words { key, values, out };
         match self {
             Self::Get => words.send(b"*2\r\n$3\r\nGET\r\n", None, None, b""),
@@ -185,7 +188,7 @@ impl Words<'_> {
 
 /// Appends a bulk string; nearly all are short enough for the length to be put in afterwards.
 #[inline]
-fn bulk(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+pub(super) fn bulk(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.extend_from_slice(b"$00\r\n");
     let body = out.len();
