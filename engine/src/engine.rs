@@ -3,6 +3,7 @@
 //! Invariants: a step does a bounded amount of work; effects are complete when it returns; at most
 //! one session is taken out of the set, and it is back when the step ends.
 
+mod clients;
 mod output;
 mod planted;
 mod script;
@@ -47,6 +48,8 @@ pub enum Timer {
     Free,
     /// Clients that wait for keys are tried again.
     Serve,
+    /// Memory is over its limit.
+    Evict,
     /// A script goes on.
     Script,
     /// CLIENT PAUSE ends.
@@ -116,6 +119,9 @@ impl Engine {
         if self.state.harm.is_some() {
             self.mend(fx);
         }
+        if self.state.sessions.is_counting() {
+            self.evict_clients(&input, fx);
+        }
         match input {
             Input::Opened { conn, origin } => self.opened(conn, origin, fx),
             Input::Received { conn, bytes } => self.received(conn, bytes, fx),
@@ -149,6 +155,7 @@ impl Engine {
             expiry.map(|deadline| (state.clock.when(deadline), Timer::Expiry)),
             state.keyspace.has_trash().then_some((self.now.mono, Timer::Free)),
             self.must_serve().then_some((self.now.mono, Timer::Serve)),
+            self.must_evict().then_some((self.now.mono, Timer::Evict)),
             state.pause.map(|pause| (pause.until, Timer::Pause)),
             state.torn_until().map(|at| (at, Timer::Serve)),
             state.waits.first_deadline().map(|at| (at, Timer::Wait)),
@@ -232,6 +239,7 @@ impl Engine {
         self.state.acl.check_invariants();
         self.state.pubsub.check_invariants(&self.state.sessions);
         self.state.watches.check_invariants();
+        self.state.check_counted();
         self.state.tracking.check_invariants(&self.state.sessions);
     }
 
@@ -253,6 +261,7 @@ impl Engine {
             state.stats.connections += 1;
         }
         state.sessions.insert(session);
+        state.count_client(conn);
     }
 
     fn refusal(&self, origin: &Origin) -> Option<&'static str> {
@@ -300,6 +309,7 @@ impl Engine {
             fx.push(Effect::Abort(conn));
         }
         self.state.sessions.put_back(session);
+        self.state.count_client(conn);
         self.serve(fx);
     }
 
@@ -408,6 +418,7 @@ impl Engine {
                 session.over_soft_limit = None;
             }
         }
+        self.state.count_client(conn);
     }
 
     fn closed(&mut self, conn: ConnId) {
@@ -455,6 +466,7 @@ impl Engine {
         if refusal.is_some() {
             self.state.count_error("ERR");
         }
+        self.state.count_client(conn);
     }
 
     /// The driver has tried to carry a change out. One that it could not is taken back, and the
@@ -502,6 +514,9 @@ impl Engine {
                 audience.tell_of_fields(db, key, event, fields);
             });
             state.dirty += expired;
+        }
+        if self.must_evict() {
+            self.state.go_on_evicting(self.now.mono);
         }
         self.state.waits.touch_due(self.now.mono, WAITS_ENDED_PER_STEP);
         self.serve(fx);

@@ -31,6 +31,7 @@ mod digest;
 pub mod effects;
 mod engine;
 pub mod error;
+mod evict;
 pub mod input;
 pub mod keyspace;
 mod notify;

@@ -8,6 +8,7 @@ use crate::acl::{Acl, Catalogue};
 use crate::block::Waits;
 use crate::config::Config;
 use crate::effects::{Effect, Effects};
+use crate::evict::Eviction;
 use crate::input::{ConnId, Facts, Vitals};
 use crate::keyspace::Keyspace;
 use crate::pubsub::PubSub;
@@ -44,6 +45,8 @@ pub struct State {
     pub memory_peak: usize,
     /// The memory in use at start.
     pub memory_startup: usize,
+    /// What is evicted when memory is over its limit.
+    pub(crate) eviction: Eviction,
     /// The change of configuration that the driver is carrying out.
     pub(crate) config_change: Option<ConfigChange>,
     /// Clients whose output was over the soft limit; some may be under it again.
@@ -175,22 +178,29 @@ impl State {
         if let Some(bug) = config.planted {
             keyspace.plant(bug);
         }
+        if !config.eviction.protected_keys.is_empty() {
+            keyspace.protect(&config.eviction.protected_keys);
+        }
         let stats =
             Stats { by_command: vec![CommandStats::default(); commands], ..Stats::default() };
         let memory_startup = keyspace.memory_bytes() + acl.memory_bytes();
+        let eviction = Eviction::new(Rng::new(seed, "eviction"), acl.memory_bytes());
         let mut hash_keys = Rng::new(seed, "collections");
+        let mut sessions = Sessions::default();
+        sessions.start_counting(config.eviction.counts_clients());
         Self {
             config,
             keyspace,
             acl,
             clock,
-            sessions: Sessions::default(),
+            sessions,
             stats,
             vitals: Vitals::default(),
             facts: Facts::default(),
             rates: Rates::new(now.mono),
             memory_peak: memory_startup,
             memory_startup,
+            eviction,
             config_change: None,
             over_soft_limit: Vec::new(),
             replication_id: Rng::new(seed, "replication id").hex40(),
@@ -212,12 +222,6 @@ impl State {
             started: now,
             dirty: 0,
         }
-    }
-
-    /// The 24 bits of "used now" for an entry: seconds of key time.
-    #[inline]
-    pub fn access_now(&self) -> u32 {
-        (self.keyspace.now().0 / 1000) as u32 & 0x00ff_ffff
     }
 
     /// Whether a client has to authenticate before ordinary commands: as in Redis, not while the
@@ -286,15 +290,17 @@ impl State {
 
     /// Bytes of all data and clients, as far as the engine accounts for them.
     pub fn memory_used(&self) -> usize {
-        self.keyspace.memory_bytes()
-            + self.sessions.memory_bytes()
-            + self.pubsub.memory_bytes()
-            + self.tracking.memory_bytes()
-            + self.acl.memory_bytes()
+        self.keyspace.memory_bytes() + self.clients_bytes() + self.other_bytes()
+    }
+
+    /// Bytes of what is neither data nor a client.
+    fn other_bytes(&self) -> usize {
+        self.pubsub.memory_bytes() + self.acl.memory_bytes() + self.tracking.memory_bytes()
     }
 
     /// Looks at how much memory is in use, for its peak.
     pub fn note_memory(&mut self) -> usize {
+        self.eviction.other_bytes = self.other_bytes();
         let used = self.memory_used();
         self.memory_peak = self.memory_peak.max(used);
         used
@@ -314,7 +320,8 @@ impl State {
         if config.requirepass != self.config.requirepass {
             self.acl.set_default_password(&config.requirepass);
         }
-        self.config = config;
+        let before = core::mem::replace(&mut self.config, config);
+        self.eviction_configured(&before.eviction);
     }
 
     /// Forgets all counters (CONFIG RESETSTAT).
@@ -324,6 +331,7 @@ impl State {
         self.stats = Stats { by_command, ..Stats::default() };
         self.rates = Rates::new(now);
         self.keyspace.reset_stats();
+        self.eviction.reset_stats();
     }
 
     /// Counts an error reply under its code word.

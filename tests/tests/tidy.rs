@@ -47,7 +47,7 @@ const LAYERS: [&[&str]; 7] = [
     &["keyspace", "session", "log"],
     &[
         "state", "digest", "pubsub", "notify", "block", "watch", "tracking", "acl", "script",
-        "lock", "snapshot",
+        "lock", "snapshot", "evict",
     ],
     &["commands"],
     &["engine"],

@@ -18,6 +18,7 @@ impl State {
             self.pubsub.end(session);
             fx.push(Effect::Abort(conn));
         }
+        self.count_client(conn);
     }
 
     /// Makes clients, but for the running one, the default user and closes them: their user has
@@ -28,6 +29,11 @@ impl State {
             && is_gone(running.stage.session.user)
         {
             running.stage.session.lose_user();
+        }
+        if let Some(rest) = self.running_script.as_mut().and_then(|running| running.rest.as_mut())
+            && is_gone(rest.user)
+        {
+            (rest.user, rest.authenticated) = (UserId::DEFAULT, false);
         }
         for conn in self.sessions.ids() {
             if let Some(session) = self.sessions.find_mut(conn)

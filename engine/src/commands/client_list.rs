@@ -160,8 +160,8 @@ fn describe(text: &mut String, session: &Session, cx: &Cx<'_>, running: Running)
     let (now, watches) = (cx.now.mono, &cx.state.watches);
     let tracker = cx.state.tracking.find(session.id);
     let queued = session.transaction.as_ref().map_or(-1, |queue| queue.len() as i64);
-    let watch_bytes = watches.memory_bytes_of(session.id);
-    let total_bytes = session.memory_bytes() + running.words_bytes + watch_bytes;
+    let (parsed_bytes, words_bytes) = session.parser.parsed_bytes();
+    let total_bytes = cx.state.client_bytes(session) + running.words_bytes;
     let fields: [(&str, &dyn core::fmt::Display); 31] = [
         ("id", &session.id.0),
         ("addr", &session.address()),
@@ -177,15 +177,15 @@ fn describe(text: &mut String, session: &Session, cx: &Cx<'_>, running: Running)
         ("ssub", &session.subscribed(Topic::ShardChannel)),
         ("multi", &queued),
         ("watch", &watches.keys_of(session.id).len()),
-        ("qbuf", &session.input_pending),
+        ("qbuf", &session.input_pending.saturating_sub(parsed_bytes)),
         ("qbuf-free", &0),
-        ("argv-mem", &running.words_bytes),
+        ("argv-mem", &(running.words_bytes + words_bytes)),
         ("multi-mem", &session.transaction_bytes()),
         ("rbs", &session.outbox.capacity()),
         ("rbp", &pending),
         ("obl", &(session.outbox.len() + running.reply_bytes)),
         ("oll", &0),
-        ("omem", &session.in_flight),
+        ("omem", &session.output_pending()),
         ("tot-mem", &total_bytes),
         ("events", &(if session.in_flight > 0 { "rw" } else { "r" })),
         ("cmd", &(if session.last_command.is_empty() { "NULL" } else { session.last_command })),

@@ -5,6 +5,7 @@
 
 use super::Cx;
 use super::acl_gate::{NO_AUTH, Place};
+use super::memory_gate;
 use super::planted;
 use super::schema;
 use super::spec::Flags;
@@ -170,6 +171,9 @@ fn admit(cx: &mut Cx<'_>, row: &'static Row, args: Args<'_>) -> Result<(), Error
         return Err(Error::fixed("ERR Command not allowed inside a transaction"));
     }
     cx.permit(row, args, Place::of(cx))?;
+    if cx.state.config.eviction.bytes_max != 0 {
+        memory_gate::check(cx)?;
+    }
     if cx.session.gets_only_messages() && !cx.row.command.flags.has(Flags::SUBSCRIBED) {
         let name = cx.row.full_name;
         return Err(Error::text(format!(

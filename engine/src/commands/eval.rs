@@ -6,6 +6,7 @@
 use super::Cx;
 use super::acl_gate::Place;
 use super::dispatch::run as run_command;
+use super::memory_gate::{OUT_OF_MEMORY, check_script, refuses_call};
 use super::spec::{Begin, Command, Find, Flags, Group, KeySpec};
 use super::table::table;
 use crate::args::Args;
@@ -19,8 +20,6 @@ use crate::value::number::parse_integer;
 
 /// Pauses of a script in one step.
 const PAUSES_PER_STEP: u32 = 100;
-/// Pauses of a script inside of a transaction, which is one step: some seconds.
-const PAUSES_IN_TRANSACTION: u32 = 20_000;
 
 /// Bytes of values that a script may cause to be copied for every pause that it has reached, so
 /// that its writes can be undone: a fraction of what it takes itself.
@@ -116,6 +115,7 @@ fn check_keys(args: Args<'_>) -> Result<usize, Error> {
 /// Runs a script that is known: to its end, or to the end of the step.
 fn begin(cx: &mut Cx<'_>, script: ScriptId, keys: usize, args: Args<'_>) -> Result<(), Error> {
     let promises = cx.state.scripts.script(script).promises;
+    check_script(cx, promises)?;
     if cx.state.tracking.is_active() {
         cx.state.tracking.declare_keys(cx.session.id, args.from(3).take(keys));
     }
@@ -135,11 +135,13 @@ fn begin(cx: &mut Cx<'_>, script: ScriptId, keys: usize, args: Args<'_>) -> Resu
         script,
         only_reads: promises.no_writes || cx.row.command.flags.has(Flags::READONLY),
         has_written: false,
+        promises,
         is_stopped: false,
         since: cx.now.mono,
         stage,
         pending,
         ending: None,
+        rest: None,
     };
     match go_on(cx, &mut running) {
         Some(result) => {
@@ -167,6 +169,7 @@ fn settle(cx: &mut Cx<'_>, running: &Running) {
             Undone::Database(index) => {
                 cx.state.touch_watched(index, None);
                 cx.state.waits.touch_all(index);
+                cx.state.track_flush();
             }
         }
     }
@@ -233,12 +236,9 @@ fn go_on(cx: &mut Cx<'_>, running: &mut Running) -> Option<Result<(), Error>> {
                 }
                 match running.ending.take() {
                     Some(text) => Tell::End(text),
-                    None if cx.may_block && pauses > PAUSES_PER_STEP => {
+                    None if pauses > PAUSES_PER_STEP => {
                         running.pending = Some(Ask::Pause);
                         return None;
-                    }
-                    None if !cx.may_block && pauses > PAUSES_IN_TRANSACTION => {
-                        Tell::End("ERR the script runs too long for a transaction".to_owned())
                     }
                     None => Tell::GoOn,
                 }
@@ -292,6 +292,9 @@ fn try_call(
         may_block: false,
     };
     inner.permit(row, args, Place::Script)?;
+    if refuses_call(&inner, running.promises, running.has_written) {
+        return Err(OUT_OF_MEMORY);
+    }
     let writes = flags.has(Flags::WRITE);
     if writes && !running.has_written {
         running.has_written = true;

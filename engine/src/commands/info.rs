@@ -137,7 +137,7 @@ fn server(cx: &mut Cx<'_>, lines: &mut Lines) {
     // Nothing here works by ticks; both are what the configuration says.
     lines.field("hz", setting("hz"));
     lines.field("configured_hz", setting("hz"));
-    lines.field("lru_clock", state.access_now());
+    lines.field("lru_clock", state.access_second());
     lines.known("executable", &facts.executable);
     lines.field("config_file", facts.config_file.as_deref().unwrap_or_default());
     lines.field("io_threads_active", 0);
@@ -215,8 +215,12 @@ fn stats(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.field("expired_subkeys", expiry.expired_fields);
     // Expiry is exact: nothing is estimated by samples, and no cycle runs out of time.
     lines.field("expired_stale_perc", "0.00");
-    lines.zeros(&["expired_time_cap_reached_count", "evicted_keys", "evicted_clients"]);
-    lines.zeros(&["total_eviction_exceeded_time", "current_eviction_exceeded_time"]);
+    lines.field("expired_time_cap_reached_count", 0);
+    lines.field("evicted_keys", state.eviction.keys);
+    lines.field("evicted_clients", state.eviction.clients);
+    let (current, total) = state.eviction.exceeded(cx.now.mono);
+    lines.field("total_eviction_exceeded_time", total.as_millis());
+    lines.field("current_eviction_exceeded_time", current.as_millis());
     lines.field("keyspace_hits", stats.hits);
     lines.field("keyspace_misses", stats.misses);
     lines.field("pubsub_channels", state.pubsub.count(Topic::Channel));

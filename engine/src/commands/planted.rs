@@ -1,9 +1,12 @@
 //! Where planted bugs harm transactions and replies; see [`crate::planted`]. Nothing here runs in a
 //! server that has none.
 
+use core::ops::Range;
+
 use super::Cx;
-use super::spec::Flags;
-use super::transaction::run_some;
+use super::dispatch::run;
+use super::spec::{Flags, Group};
+use super::table::table;
 use crate::args::{Args, Words};
 use crate::planted::PlantedBug;
 use crate::session::{Blocked, Transaction};
@@ -21,9 +24,15 @@ const REPLIES_MAX: usize = 64;
 
 /// Runs the first half of a transaction now and the rest later; or gives it back, to be run as it
 /// should.
-#[cold]
 pub(super) fn tear(cx: &mut Cx<'_>, transaction: Box<Transaction>) -> Option<Box<Transaction>> {
-    let can_be_torn = cx.may_block() && transaction.len() > 1;
+    if cx.state.harm.is_none() { Some(transaction) } else { tear_some(cx, transaction) }
+}
+
+#[cold]
+fn tear_some(cx: &mut Cx<'_>, transaction: Box<Transaction>) -> Option<Box<Transaction>> {
+    let is_script = |row: usize| table().rows()[row].command.group == Group::Scripting;
+    let has_script = transaction.commands().any(|(row, _)| is_script(row));
+    let can_be_torn = cx.may_block() && transaction.len() > 1 && !has_script;
     let Some(harm) = &mut cx.state.harm else { return Some(transaction) };
     if harm.bug != PlantedBug::TornExec || !can_be_torn || harm.torn.is_some() {
         return Some(transaction);
@@ -47,6 +56,16 @@ pub(super) fn tear(cx: &mut Cx<'_>, transaction: Box<Transaction>) -> Option<Box
 #[cold]
 pub(crate) fn run_rest(cx: &mut Cx<'_>, torn: &Torn) {
     run_some(cx, &torn.transaction, torn.done..torn.transaction.len());
+}
+
+fn run_some(cx: &mut Cx<'_>, transaction: &Transaction, places: Range<usize>) {
+    let (exec, may_block) = (cx.row, core::mem::replace(&mut cx.may_block, false));
+    for (row, args) in transaction.commands().take(places.end).skip(places.start) {
+        cx.row = &table().rows()[row];
+        let start = cx.reply.out.len();
+        run(cx, args, start);
+    }
+    (cx.row, cx.may_block) = (exec, may_block);
 }
 
 /// Replaces the reply of a command that only reads by what the same command replied before, now and

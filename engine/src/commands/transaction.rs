@@ -3,17 +3,15 @@
 //! Invariant: between the first and the last command of a transaction nothing else happens, and
 //! afterwards, however it ended, its client has no transaction and watches nothing.
 
-use core::ops::Range;
-
 use super::Cx;
 use super::acl_gate::Place;
 use super::dispatch::run;
-use super::planted::tear;
+use super::planted;
 use super::spec::{Command, Flags, Group, all_keys};
 use super::table::table;
 use crate::args::Args;
 use crate::error::Error;
-use crate::session::Transaction;
+use crate::session::{Blocked, Rest, Transaction};
 
 const TRANSACTION: Command = Command {
     arity: 1,
@@ -102,40 +100,62 @@ fn exec(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
         cx.reply.null_array();
         return Ok(());
     }
-    if cx.state.harm.is_none() {
-        run_all(cx, &transaction);
-    } else if let Some(transaction) = tear(cx, transaction) {
-        run_all(cx, &transaction);
-    }
+    let Some(transaction) = planted::tear(cx, transaction) else { return Ok(()) };
+    let start = cx.reply.out.len();
+    cx.reply.array(transaction.len());
+    run_from(cx, transaction, 0, start);
     Ok(())
 }
 
-/// Runs the commands of a transaction. None of them waits: its client would hold up all others.
-fn run_all(cx: &mut Cx<'_>, transaction: &Transaction) {
-    cx.reply.array(transaction.len());
-    run_some(cx, transaction, 0..transaction.len());
-}
-
-/// Runs the commands of a transaction at these places.
-pub(super) fn run_some(cx: &mut Cx<'_>, transaction: &Transaction, places: Range<usize>) {
+/// Runs the commands of a transaction from number `next` on; its reply begins at `start`. None of
+/// them waits: its client would hold up all others. A script that takes more than a step takes the
+/// rest of the transaction with it.
+fn run_from(cx: &mut Cx<'_>, transaction: Box<Transaction>, next: usize, start: usize) {
     let exec = cx.row;
     let may_block = core::mem::replace(&mut cx.may_block, false);
-    for (row, args) in transaction.commands().take(places.end).skip(places.start) {
+    let mut left_at = None;
+    for (index, (row, args)) in transaction.commands().enumerate().skip(next) {
         cx.row = &table().rows()[row];
         cx.session.last_command = cx.row.full_name;
-        let start = cx.reply.out.len();
+        let start_of_one = cx.reply.out.len();
         // The rules may have changed since the command was queued.
         match cx.permit(cx.row, args, Place::Exec) {
-            Ok(()) => run(cx, args, start),
+            Ok(()) => run(cx, args, start_of_one),
             Err(error) => {
                 cx.reply.error(&error);
                 cx.state.count_error(&error.code());
             }
         }
+        if cx.session.blocked == Some(Blocked::Script) {
+            left_at = Some(index + 1);
+            break;
+        }
+    }
+    if let Some(next) = left_at {
+        let reply = cx.reply.out.split_off(start);
+        let rest = Rest::new(transaction, next, exec.index, cx.session, reply);
+        let running = cx.state.running_script.as_mut();
+        running.expect("its client is in the middle of it").rest = Some(Box::new(rest));
     }
     cx.may_block = may_block;
     cx.row = exec;
     cx.session.last_command = exec.full_name;
+}
+
+/// A script in a transaction has ended: writes its error, if it failed, and goes on with the rest.
+/// What is replied in this step begins at `start`.
+pub(crate) fn go_on(cx: &mut Cx<'_>, rest: Rest, script: Result<(), Error>, start: usize) {
+    let Rest { transaction, next, exec, reply, .. } = rest;
+    // What the script itself replied comes behind what the commands before it did.
+    let last = cx.reply.out.split_off(start);
+    cx.reply.out.extend_from_slice(&reply);
+    cx.reply.out.extend_from_slice(&last);
+    if let Err(error) = script {
+        cx.reply.error(&error);
+        cx.state.count_error(&error.code());
+    }
+    cx.row = &table().rows()[exec];
+    run_from(cx, transaction, next, start);
 }
 
 fn discard(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {

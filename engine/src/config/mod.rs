@@ -6,6 +6,7 @@
 mod change;
 mod encodings;
 mod events;
+mod eviction;
 mod grammar;
 pub mod memory;
 pub mod parameter;
@@ -23,6 +24,7 @@ use crate::time::TtlClock;
 pub use change::Refusal;
 pub use encodings::{EncodingNames, Encodings};
 pub use events::EventClasses;
+pub use eviction::{ClientsLimit, Eviction, Order, Policy};
 use parameter::{Actor, Flags, Parameter, Source};
 pub use rewrite::spelled;
 pub use table::PARAMETERS;
@@ -57,6 +59,8 @@ pub struct Config {
     pub acl_log_len_max: usize,
     /// Refuse clients from other machines while there is no password.
     pub protected_mode: bool,
+    /// Limits on memory.
+    pub eviction: Eviction,
     /// How much output may wait for a client.
     pub output_limits: OutputLimits,
     /// Who may use DEBUG.
@@ -103,6 +107,7 @@ impl Default for Config {
             all_channels: false,
             acl_log_len_max: 128,
             protected_mode: true,
+            eviction: Eviction::default(),
             output_limits: OutputLimits::default(),
             debug_command: Access::No,
             protected_configs: Access::No,

@@ -25,5 +25,6 @@ mod work;
 pub(crate) use fiber::{Ask, Problem, Run, Tell};
 pub use known::Scripts;
 pub(crate) use known::{Brought, ScriptId};
+pub(crate) use promises::Promises;
 pub use running::Running;
 pub(crate) use sha::Sha;

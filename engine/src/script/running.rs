@@ -2,8 +2,10 @@
 
 use super::fiber::Ask;
 use super::known::ScriptId;
+use super::promises::Promises;
 use super::stage::Stage;
 use crate::input::ConnId;
+use crate::session::Rest;
 use crate::time::Instant;
 
 /// A script that runs, between two steps too.
@@ -17,6 +19,8 @@ pub struct Running {
     pub(crate) only_reads: bool,
     /// Whether it has called a command that writes.
     pub(crate) has_written: bool,
+    /// What it promised.
+    pub(crate) promises: Promises,
     /// It was stopped from outside: what it has written is undone.
     pub(crate) is_stopped: bool,
     /// When it began.
@@ -27,4 +31,6 @@ pub struct Running {
     pub(crate) pending: Option<Ask>,
     /// Ends the script with this error at its next pause.
     pub(crate) ending: Option<String>,
+    /// What is left of the transaction that it is part of.
+    pub(crate) rest: Option<Box<Rest>>,
 }
