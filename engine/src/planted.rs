@@ -18,17 +18,23 @@ pub enum PlantedBug {
     TornExec,
     /// Some commands that only read answer what they answered before.
     StaleReply,
+    /// Some messages reach nobody.
+    LostMessage,
+    /// Some messages come behind the next one.
+    LateMessage,
 }
 
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::ShortTtl,
         Self::LostInsert,
         Self::StaleRead,
         Self::LostChange,
         Self::TornExec,
         Self::StaleReply,
+        Self::LostMessage,
+        Self::LateMessage,
     ];
 
     /// A short name.
@@ -40,6 +46,8 @@ impl PlantedBug {
             Self::LostChange => "change",
             Self::TornExec => "torn",
             Self::StaleReply => "reply",
+            Self::LostMessage => "message",
+            Self::LateMessage => "late",
         }
     }
 

@@ -5,12 +5,13 @@
 //! must be linearizable. Without them it is judged a second time: if it is not linearizable then,
 //! clients have seen the loss.
 //!
-//! Queues, streams with consumer groups and transactions are judged apart, by the rules of their own
+//! Queues, streams with consumer groups, transactions and messages are judged apart, by the rules of their own
 //! checkers; a field of a hash is a key like any other.
 //!
 //! Invariant: what is judged is what clients knew; the world adds only the deaths, and how wrong
 //! the servers' clocks can have been.
 
+mod messages;
 mod transactions;
 
 use std::collections::BTreeMap;
@@ -95,7 +96,8 @@ fn judge_server(setup: &Setup, run: &Run, server: u16, ops: &[usize], explain: b
     };
     let deaths: Vec<&Death> = run.deaths.iter().filter(|death| death.server == server).collect();
     let not_kept = collections(&run.journal, ops, &deaths)
-        .and_then(|()| transactions::judge(&run.journal, ops, &deaths));
+        .and_then(|()| transactions::judge(&run.journal, ops, &deaths))
+        .and_then(|()| messages::judge(&run.journal, server, ops));
     let blind = Options { explain: false, ..options };
     let seen_loss = !deaths.is_empty()
         && (matches!(check(&history, &blind).verdict, Verdict::NotLinearizable(_))
@@ -161,7 +163,10 @@ fn collections(journal: &Journal, places: &[usize], deaths: &[&Death]) -> Result
 /// Whether operations on this key are judged by rules instead of a search.
 #[must_use]
 pub fn has_own_checker(key: KeyName) -> bool {
-    matches!(key.workload, Workload::Queues | Workload::Groups | Workload::Transactions)
+    matches!(
+        key.workload,
+        Workload::Queues | Workload::Groups | Workload::Transactions | Workload::Messages
+    )
 }
 
 /// What an answer says that no server should have given.

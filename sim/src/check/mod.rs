@@ -21,6 +21,7 @@ mod explain;
 pub mod groups;
 mod judge;
 mod lookahead;
+pub mod messages;
 mod partition;
 mod plan;
 pub mod queues;

@@ -56,7 +56,7 @@ pub(super) struct Arguments {
     /// What happens to them; kinds or groups, several with commas.
     #[arg(long, value_name = "NAMES", value_parser = faults, default_value = "all")]
     faults: Faults,
-    /// Give the servers a bug: ttl, split, stale, change, torn or reply.
+    /// Give the servers a bug: ttl, split, stale, change, torn, reply, message, late.
     #[arg(long, value_name = "BUG", value_parser = planted)]
     planted: Option<PlantedBug>,
     /// Run twice and compare the histories.

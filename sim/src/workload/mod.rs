@@ -44,6 +44,8 @@ pub enum Workload {
     Bulk,
     /// Transactions that append to lists and read them.
     Transactions,
+    /// Messages that some publish and others have subscribed to.
+    Messages,
 }
 
 impl Workload {
@@ -58,9 +60,9 @@ impl Workload {
         Self::Bulk,
     ];
     /// What the swarm adds to some runs. It is drawn by itself, so that a seed means what it meant.
-    pub const ADDED: [Self; 1] = [Self::Transactions];
+    pub const ADDED: [Self; 2] = [Self::Transactions, Self::Messages];
     /// All there are.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Plain,
         Self::Registers,
         Self::Counters,
@@ -70,6 +72,7 @@ impl Workload {
         Self::Fields,
         Self::Bulk,
         Self::Transactions,
+        Self::Messages,
     ];
 
     /// The name on the command line.
@@ -85,6 +88,7 @@ impl Workload {
             Self::Fields => "fields",
             Self::Bulk => "bulk",
             Self::Transactions => "transactions",
+            Self::Messages => "messages",
         }
     }
 
@@ -106,6 +110,7 @@ impl Workload {
             Self::Groups => {
                 &["XADD", "XGROUP", "XREADGROUP", "XACK", "XAUTOCLAIM", "XPENDING", "XRANGE"]
             }
+            Self::Messages => &["PUBLISH", "SUBSCRIBE", "PING"],
             Self::Transactions => &["MULTI", "EXEC", "RPUSH", "LRANGE", "EVAL"],
             Self::Fields => &["HGET", "HSET", "HSETEX", "HPTTL", "HPEXPIRE"],
         }
@@ -122,6 +127,7 @@ impl Workload {
             Self::Fields => b'f',
             Self::Bulk => b'b',
             Self::Transactions => b'x',
+            Self::Messages => b'm',
         }
     }
 }
@@ -194,6 +200,12 @@ pub enum Ask {
     Range,
     /// Several RPUSH and LRANGE as one.
     Transact(Plan),
+    /// PUBLISH.
+    Publish { value: u64 },
+    /// SUBSCRIBE to the first channels.
+    Subscribe { channels: u16 },
+    /// PING.
+    Ping,
 }
 
 /// What a client knows about a key from what it saw there.
@@ -254,6 +266,7 @@ impl Ask {
                     Self::ReadGroup { count: draw.between(1, 4), block_ms }
                 }
             },
+            Workload::Messages => Self::Publish { value },
             Workload::Transactions => {
                 let style = match die {
                     0..60 => Style::Exec,
@@ -286,6 +299,7 @@ impl Ask {
             Workload::Queues | Workload::Transactions => Self::Look,
             Workload::Groups if client.is_multiple_of(2) => Self::Range,
             Workload::Groups => Self::Pending,
+            Workload::Messages => Self::Ping,
             _ => Self::Get,
         }
     }

@@ -153,7 +153,14 @@ impl Plan {
 impl Ask {
     /// Whether more replies of this command follow the one that came.
     pub(crate) fn goes_on(self, said: Said<'_>) -> bool {
-        matches!(self, Self::Transact(plan) if plan.goes_on(said))
+        match self {
+            Self::Transact(plan) => plan.goes_on(said),
+            // One confirmation for each channel, with how many there are then.
+            Self::Subscribe { channels } => said.items().is_some_and(|mut items| {
+                items.nth(2).is_some_and(|count| count != Said::Integer(i64::from(channels)))
+            }),
+            _ => false,
+        }
     }
 }
 

@@ -49,7 +49,7 @@ impl Ask {
         }
     }
 
-    /// Commands on lists and streams.
+    /// Commands on lists, streams and channels.
     fn write_of_collection(self, key: KeyName, client: u16, values: &Values, out: &mut Vec<u8>) {
         use Word::{Consumer, Id, Key, Number, Seconds, Text, Value};
         let mut send = |words: &[Word]| write_words(words, key, client, values, out);
@@ -83,6 +83,12 @@ impl Ask {
                 send(&[&head[..], &[Text("-"), Text("+"), Text(MANY)]].concat());
             }
             Self::Range => send(&[Text("XRANGE"), Key, Text("-"), Text("+")]),
+            Self::Publish { value } => send(&[Text("PUBLISH"), Key, Value(value)]),
+            Self::Subscribe { channels } => {
+                let names = (0..channels).map(Word::Channel);
+                send(&[Text("SUBSCRIBE")].into_iter().chain(names).collect::<Vec<_>>());
+            }
+            Self::Ping => send(&[Text("PING")]),
             other => unreachable!("{other:?} is a command on strings"),
         }
     }
@@ -117,6 +123,7 @@ enum Word {
     Hash,
     Field,
     Consumer,
+    Channel(u16),
     Value(u64),
     Number(u64),
     /// Milliseconds, as seconds with a fraction.
@@ -135,6 +142,7 @@ fn write_words(words: &[Word], key: KeyName, client: u16, values: &Values, out: 
             Word::Hash => {
                 KeyName { index: key.index / FIELDS_PER_HASH, ..key }.write(out);
             }
+            Word::Channel(index) => KeyName { index, ..key }.write(out),
             Word::Field => push_number(out, u64::from(key.index % FIELDS_PER_HASH)),
             Word::Consumer => {
                 out.push(b'c');
