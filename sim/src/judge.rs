@@ -5,8 +5,8 @@
 //! must be linearizable. Without them it is judged a second time: if it is not linearizable then,
 //! clients have seen the loss.
 //!
-//! Queues, streams with consumer groups, transactions and messages are judged apart, by the rules of their own
-//! checkers; a field of a hash is a key like any other.
+//! Queues, streams with consumer groups, transactions and messages are judged apart, by the rules
+//! of their own checkers; a field of a hash is a key like any other.
 //!
 //! Invariant: what is judged is what clients knew; the world adds only the deaths, and how wrong
 //! the servers' clocks can have been.

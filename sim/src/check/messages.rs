@@ -136,7 +136,8 @@ fn nothing_is_lost(
         if publish.return_ns < until_ns && !heard.contains(&publish.value) {
             return Err(format!(
                 "message {} is lost: it was published between {from_ns} ns, when the subscription \
-                 was confirmed, and {until_ns} ns, when the subscriber asked for an answer that came",
+                 was confirmed, and {until_ns} ns, when the subscriber asked for an answer that \
+                 came",
                 publish.value
             ));
         }

@@ -77,6 +77,9 @@ pub(super) struct Arguments {
 struct Faults(Vec<FaultKind>);
 
 fn workload(name: &str) -> Result<Workload, String> {
+    if Workload::ADDED.iter().any(|workload| workload.name() == name) {
+        return Err(format!("{name} is for the simulated world"));
+    }
     Workload::named(name).ok_or_else(|| format!("no workload {name:?}"))
 }
 

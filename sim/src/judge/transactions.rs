@@ -1,8 +1,8 @@
 //! Transactions of the journal as their checker knows them.
 //!
 //! A server without persistence begins anew after its death: what a list held before and after are
-//! two lists. An answer that came was given by the process to which the connection had been made, so
-//! an operation belongs to the life in which it was called.
+//! two lists. An answer that came was given by the process to which the connection had been made,
+//! so an operation belongs to the life in which it was called.
 
 use super::odd;
 use crate::check::elle::{Fate, Finding, Step, Transaction, check};

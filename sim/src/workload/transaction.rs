@@ -17,8 +17,8 @@ const WINDOW_NS: u64 = 1_000_000_000;
 const SCRIPT: &[u8] = b"local all = {} for i, key in ipairs(KEYS) do if ARGV[i] == '' then \
     all[i] = redis.call('LRANGE', key, 0, -1) else all[i] = redis.call('RPUSH', key, ARGV[i]) end \
     end return all";
-/// Ends the reading of a transaction whose list is at this place of [`crate::journal::Journal`]; the
-/// number of values that follow is in the other half of the id.
+/// In the journal's list of what a transaction read: begins a list. The number of values that
+/// follow is in the other half of the id.
 pub(crate) const READ: u64 = u64::MAX;
 
 /// How a transaction is sent.
@@ -122,8 +122,8 @@ impl Plan {
         }
     }
 
-    /// What was read, as the journal keeps it: before the values of each list an entry with how many
-    /// there are. `None`: the reply is no reply to this transaction.
+    /// What was read, as the journal keeps it: before the values of each list an entry with how
+    /// many there are. `None`: the reply is no reply to this transaction.
     pub(crate) fn read(
         self,
         said: Said<'_>,

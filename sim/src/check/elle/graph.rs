@@ -58,8 +58,8 @@ impl Why {
     }
 }
 
-/// Of a list: those that read all of it and appended what nobody has read. In a history that is right
-/// there is one.
+/// Of a list: those that read all of it and appended what nobody has read. In a history that is
+/// right there is one.
 const DIRECT_MAX: usize = 8;
 
 pub(super) const WW: u8 = 1;

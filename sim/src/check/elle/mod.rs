@@ -1,15 +1,15 @@
 //! Whether transactions over lists were strictly serializable.
 //!
 //! The method is Elle's (Kingsbury and Alvaro, "Elle: Inferring Isolation Anomalies from
-//! Experimental Observations", 2020): values that are appended are distinct, so a list that was read
-//! tells which appends came before the read and in which order. From these orders follow
+//! Experimental Observations", 2020): values that are appended are distinct, so a list that was
+//! read tells which appends came before the read and in which order. From these orders follow
 //! dependencies: who overwrote whom (ww), who read from whom (wr), who read what another changed
 //! later (rw), and who ended before another began (real time). Transactions are strictly
 //! serializable if nobody read what cannot have been there, and the dependencies have no cycle.
 //!
 //! Invariants: a transaction without an answer may have happened at any time after its call, or
-//! never, and is blamed for nothing; the same history gives the same findings in the same order; the
-//! work grows with the length of what was read.
+//! never, and is blamed for nothing; the same history gives the same findings in the same order;
+//! the work grows with the length of what was read.
 
 mod cycles;
 mod explain;
@@ -138,8 +138,8 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Judges transactions: what is wrong with them, one finding of each kind at most, the first that is
-/// met; empty: nothing.
+/// Judges transactions: what is wrong with them, one finding of each kind at most, the first that
+/// is met; empty: nothing.
 #[must_use]
 pub fn check(transactions: &[Transaction]) -> Vec<Finding> {
     let (versions, mut findings) = versions::infer(transactions);

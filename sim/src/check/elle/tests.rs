@@ -193,7 +193,10 @@ fn one_wrong_thing_is_found_in_a_long_history_and_always_the_same() {
         // A read loses its last value: somebody's append is not seen, or seen too late.
         let places: Vec<usize> = (0..transactions.len())
             .filter(|&at| transactions[at].fate == Fate::Committed)
-            .filter(|&at| matches!(&transactions[at].steps[0], Step::Read { values: Some(values), .. } if values.len() > 2))
+            .filter(|&at| match &transactions[at].steps[0] {
+                Step::Read { values: Some(values), .. } => values.len() > 2,
+                _ => false,
+            })
             .collect();
         let at = places[seed as usize % places.len()];
         if let Step::Read { values: Some(values), .. } = &mut transactions[at].steps[0] {
