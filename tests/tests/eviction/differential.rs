@@ -9,7 +9,7 @@ A: SET k v; RPUSH l a b; CONFIG SET maxmemory 1
 A: SET a b; GET k; APPEND k x; DEL nosuch; INCR n; LPUSH l c; RPOP l; EXPIRE k 100; RENAME k k2
 A: SETRANGE k2 0 x; COPY k2 k3; MSET a b c d; SADD s x; HSET h f v; ZADD z 1 a; XADD x * f v
 A: PFADD p a; GETEX k2; GETDEL k2; OBJECT ENCODING l; EXISTS l; DBSIZE; SET; SET a b c; GET
-A: PUBLISH c m; SUBSCRIBE c; SET a b; UNSUBSCRIBE c; SORT l STORE m; SORT l; RESTORE q 0 xxx
+A: PUBLISH c m; SORT l STORE m; SORT l; RESTORE q 0 xxx
 A: CONFIG SET maxmemory 0; SET a b; DBSIZE
 
 A: SET k v; CONFIG SET maxmemory 1; MULTI; SET a b; GET k; EXEC; GET k

@@ -62,11 +62,21 @@ fn op() -> impl Strategy<Value = Op> {
 /// The keys of all databases, and whether they have a TTL.
 type Keys = BTreeMap<(usize, String), bool>;
 
+/// Whether a policy lets a key go.
+fn may_go(policy: usize, key: &str, volatile: bool) -> bool {
+    let name = POLICIES[policy];
+    name != "noeviction"
+        && !key.starts_with("lock:")
+        && (volatile || !name.starts_with("volatile-"))
+}
+
 struct Run {
     server: Server,
     conn: ConnId,
     db: usize,
     policy: usize,
+    /// The one that was in force before the command that runs.
+    policy_before: usize,
     limit: usize,
     keys: Keys,
     transcript: String,
@@ -79,7 +89,16 @@ impl Run {
         let mut server = Server::new(config, Seed(seed));
         let conn = server.connect();
         let keys = Keys::new();
-        Self { server, conn, db: 0, policy: 0, limit: 0, keys, transcript: String::new() }
+        Self {
+            server,
+            conn,
+            db: 0,
+            policy: 0,
+            policy_before: 0,
+            limit: 0,
+            keys,
+            transcript: String::new(),
+        }
     }
 
     /// Runs a command; returns its reply.
@@ -91,10 +110,7 @@ impl Run {
     }
 
     fn may_go(&self, key: &str, volatile: bool) -> bool {
-        let name = POLICIES[self.policy];
-        name != "noeviction"
-            && !key.starts_with("lock:")
-            && (volatile || !name.starts_with("volatile-"))
+        may_go(self.policy, key, volatile)
     }
 
     fn used(&self) -> usize {
@@ -135,7 +151,11 @@ impl Run {
         let (kept, gone): (Keys, Keys) =
             self.keys.clone().into_iter().partition(|(place, _)| is_there(place));
         for ((db, key), volatile) in &gone {
-            assert!(self.may_go(key, *volatile), "{key} of {db} must not go");
+            // CONFIG SET is a command, too, before which keys are evicted.
+            let may_go = [self.policy, self.policy_before]
+                .into_iter()
+                .any(|policy| may_go(policy, key, *volatile));
+            assert!(may_go, "{key} of {db} must not go");
             assert!(self.limit > 0, "{key} of {db} has gone without a limit");
         }
         self.keys = kept;
@@ -185,6 +205,8 @@ impl Run {
                 self.settle();
                 self.say(&format!("CONFIG SET maxmemory-policy {}", POLICIES[policy]));
                 self.policy = policy;
+                self.settle();
+                self.policy_before = policy;
             }
             Op::Limit { more } => {
                 self.settle();
