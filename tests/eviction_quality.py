@@ -141,6 +141,16 @@ def limit_for(client, policy, arguments, value):
         client.reply()
     limit = client.used_memory()
     client.call("FLUSHALL")
+    # What one server counts beside the keys changes with them: what stays is counted once more.
+    client.call("CONFIG", "SET", "maxmemory-policy", policy)
+    client.call("CONFIG", "SET", "maxmemory", limit)
+    client.send([set_command(policy, key, value) for key in range(2 * arguments.fit)])
+    for _ in range(2 * arguments.fit):
+        client.reply()
+    stay = int(client.call("DBSIZE"))
+    client.call("CONFIG", "SET", "maxmemory", "0")
+    client.call("FLUSHALL")
+    limit = before + (limit - before) * arguments.fit // stay
     return limit, (limit - before) / arguments.fit
 
 
@@ -148,7 +158,6 @@ def hit_rate(program, policy, wanted, arguments):
     value = b"v" * arguments.value_bytes
     with Server(program) as client:
         limit, per_key = limit_for(client, policy, arguments, value)
-        client.call("CONFIG", "SET", "maxmemory-policy", policy)
         client.call("CONFIG", "SET", "maxmemory-samples", arguments.samples)
         client.call("CONFIG", "SET", "maxmemory", limit)
         hits, counted = 0, 0

@@ -15,8 +15,8 @@ use crate::state::State;
 const SAMPLES_MAX: usize = 64;
 /// Lots that are drawn for each sample that is wanted.
 const TRIES_PER_SAMPLE: usize = 8;
-/// Keys that expire soon, of which the very next is looked for.
-const COMING_MAX: usize = 64;
+/// Keys with a TTL that are looked at where lots miss them.
+const VOLATILE_MAX: usize = 64;
 /// How often the pool is filled when all that it holds has become worse.
 const ROUNDS: usize = 3;
 /// Pieces of hash space that one search looks at.
@@ -117,11 +117,7 @@ impl State {
             }
             met
         };
-        if policy.order == Order::Ttl {
-            db.next_to_expire(COMING_MAX).for_each(|candidate| {
-                offer(candidate);
-            });
-        } else if policy.only_volatile {
+        if policy.only_volatile {
             let mut tries = 0;
             while tries < wanted * TRIES_PER_SAMPLE {
                 tries += 1;
@@ -131,7 +127,7 @@ impl State {
                 }
             }
             if tries == wanted * TRIES_PER_SAMPLE {
-                let lots = db.lots_with_ttl(rng.next_u64(), COMING_MAX);
+                let lots = db.lots_with_ttl(rng.next_u64(), VOLATILE_MAX);
                 lots.for_each(|candidate| {
                     offer(candidate);
                 });
@@ -186,7 +182,7 @@ impl State {
         if !policy.only_volatile {
             return None;
         }
-        let lots = db.lots_with_ttl(rng.next_u64(), COMING_MAX);
+        let lots = db.lots_with_ttl(rng.next_u64(), VOLATILE_MAX);
         let found: Vec<Candidate<'_>> =
             lots.filter(|candidate| may_go(db, policy, candidate)).collect();
         let pick = rng.next_u64().checked_rem(found.len() as u64)?;
