@@ -245,8 +245,8 @@ impl Tracking {
         self.is_active = !self.trackers.is_empty() || self.table.keys() > 0;
     }
 
-    /// A key has changed: whoever may hold a copy is told, unless he asked not to be told of what he
-    /// did himself.
+    /// A key has changed: whoever may hold a copy is told, unless it was that client that changed
+    /// it and wants to hear nothing of what it does itself.
     #[cold]
     pub(crate) fn touch(
         &mut self,

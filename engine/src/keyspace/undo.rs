@@ -134,15 +134,16 @@ impl Keyspace {
                 }
                 Change::Flushed { index, before } => {
                     let now = core::mem::replace(&mut self.databases[index], *before);
+                    self.sum_up();
                     self.throw_away_db(now);
                     undone.push(Undone::Database(index));
                 }
                 Change::Swapped(a, b) => {
                     self.databases.swap(a, b);
+                    self.sum_up();
                     undone.extend([Undone::Database(a), Undone::Database(b)]);
                 }
             }
-            self.sum_up();
         }
         undone
     }

@@ -3,8 +3,8 @@
 //!
 //! Some things are not: what a script reads is tracked here also if it was not given to it; Redis
 //! lets a message into the middle of the reply of the client that it is sent to on behalf of
-//! another; it tells a client that broadcasts with NOLOOP of what its own script has changed; and it
-//! writes RESP3's null to a client of RESP2. So scripts read what they are given, a client that
+//! another; it tells a client that broadcasts with NOLOOP of what its own script has changed; and
+//! it writes RESP3's null to a client of RESP2. So scripts read what they are given, a client that
 //! receives for others is compared by kind, and no run has both scripts and NOLOOP.
 
 use std::collections::BTreeMap;
@@ -273,7 +273,8 @@ fn everybody_is_told_what_redis_tells() {
                 // RESET would end it, and what SUBSCRIBE says is a message too.
                 let not_inside = ["RESET", "HELLO", "SUBSCRIBE", "UNSUBSCRIBE"];
                 commands.retain(|words| !not_inside.contains(&&*words[0]));
-                // Here a client that stops is not told of what it did before, nor is a new receiver.
+                // Here a client that stops is not told of what it did before, nor is a new
+                // receiver.
                 commands.retain(|words| words.get(1).is_none_or(|word| word != "TRACKING"));
                 commands.insert(0, vec!["MULTI".to_owned()]);
                 commands.push(vec!["EXEC".to_owned()]);
