@@ -141,16 +141,18 @@ def limit_for(client, policy, arguments, value):
         client.reply()
     limit = client.used_memory()
     client.call("FLUSHALL")
-    # What one server counts beside the keys changes with them: what stays is counted once more.
+    # What a server counts beside the keys changes with them: what stays is counted, too.
     client.call("CONFIG", "SET", "maxmemory-policy", policy)
-    client.call("CONFIG", "SET", "maxmemory", limit)
-    client.send([set_command(policy, key, value) for key in range(2 * arguments.fit)])
-    for _ in range(2 * arguments.fit):
-        client.reply()
-    stay = int(client.call("DBSIZE"))
-    client.call("CONFIG", "SET", "maxmemory", "0")
-    client.call("FLUSHALL")
-    limit = before + (limit - before) * arguments.fit // stay
+    for _ in range(4):
+        client.call("CONFIG", "SET", "maxmemory", limit)
+        for start in range(0, 3 * arguments.fit, BATCH):
+            client.send([set_command(policy, key, value) for key in range(start, start + BATCH)])
+            for _ in range(BATCH):
+                client.reply()
+        stay = int(client.call("DBSIZE"))
+        client.call("CONFIG", "SET", "maxmemory", "0")
+        client.call("FLUSHALL")
+        limit = before + (limit - before) * arguments.fit // stay
     return limit, (limit - before) / arguments.fit
 
 
@@ -174,8 +176,7 @@ def hit_rate(program, policy, wanted, arguments):
                 hits += len(batch) - len(missed)
                 counted += len(batch)
             due = start + arguments.seconds * (at + len(batch)) / len(wanted)
-            if due > time.monotonic():
-                time.sleep(due - time.monotonic())
+            time.sleep(max(0, due - time.monotonic()))
         return {"hit_rate": hits / counted, "keys": int(client.call("DBSIZE")),
                 "bytes_per_key": per_key}
 

@@ -46,6 +46,11 @@ A: EVAL "#!lua flags=allow-oom\nreturn redis.call('set','a','b')" 0
 A: EVAL_RO "return redis.call('get','k2')" 0
 A: CONFIG SET maxmemory 0; EVAL "#!lua\nreturn redis.call('set','a','b')" 0
 
+A: MULTI; GET k; EVAL "return 1" 0; EVAL "#!lua flags=allow-oom\nreturn 1" 0
+B: CONFIG SET maxmemory 1
+A: EXEC
+B: CONFIG SET maxmemory 0
+
 A: SET k v; SET l w; CONFIG SET maxmemory-policy allkeys-lru maxmemory 1
 ~ 20
 A: SET x y; DBSIZE; MULTI; SET x y; EXEC
