@@ -18,8 +18,10 @@ use crate::script::{Ask, Brought, Problem, Run, Running, ScriptId, Sha, Tell};
 use crate::session::Blocked;
 use crate::value::number::parse_integer;
 
-/// Pauses of a script in one step.
-const PAUSES_PER_STEP: u32 = 100;
+/// Units of work of a script that a command counts for, and bytes of it or of its reply that count
+/// for one more.
+const UNITS_PER_CALL: u32 = 300;
+const CALL_BYTES_PER_UNIT: usize = 16;
 
 /// Bytes of values that a script may cause to be copied for every pause that it has reached, so
 /// that its writes can be undone: a fraction of what it takes itself.

@@ -35,6 +35,8 @@ pub(crate) enum Tell {
     Refused(String),
     /// Go on.
     GoOn,
+    /// Go on, and pause again after so many instructions.
+    GoOnFor(u32),
     /// End the script with this error.
     End(String),
     /// Come to an end.
@@ -50,6 +52,8 @@ pub(crate) struct Run {
     pub(crate) words: Words,
     /// How many of the words are keys.
     pub(crate) keys: usize,
+    /// Instructions up to the first pause.
+    pub(crate) interval: u32,
     /// The protocol of the client that gets the reply, and the reply.
     pub(crate) reply: Reply,
     /// What went wrong instead, and where in the script.

@@ -6,22 +6,24 @@
 use mlua::{
     Function, HookTriggers, Lua, LuaOptions, MultiValue, Scope, StdLib, Table, Value, VmState,
 };
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use super::arguments::{Arguments, Thrown, throw};
 use super::convert::{from_lua, number_of, push_word, to_lua, word_of};
 use super::fiber::{Ask, Call, Line, Problem, Run, Tell};
 use super::known::ScriptId;
 use super::memory::Memory;
+use super::pace::PAUSE_INTERVAL;
 use super::random::Random;
 use super::sha::Sha;
+use super::work::Work;
 use crate::args::Words;
 use crate::resp::Protocol;
 
-/// Instructions between two pauses of a script.
-const PAUSE_INTERVAL: u32 = 10_000;
 /// A reply's buffer that grew beyond this is given back instead of kept for the next command.
 const SPARE_BYTES_MAX: usize = 1 << 16;
+/// The error that a function of a script raised inside of one of ours is kept under this name.
+const THROWN: &str = "thrown";
 /// What the hook asks is in the registry under this name.
 const PAUSE: &str = "pause";
 /// Makes the world of scripts.
@@ -79,6 +81,10 @@ struct Api<'a> {
     line: &'a Line,
     state: &'a RefCell<State>,
     memory: &'a Memory,
+    /// Instructions between two pauses.
+    interval: &'a Cell<u32>,
+    /// Units of work that functions of ours have done since the last pause.
+    worked: &'a Cell<u32>,
 }
 
 /// Runs an interpreter until it is told to leave.
@@ -88,7 +94,8 @@ pub(super) fn live(line: &Line, memory_bytes_max: usize) {
     let state = RefCell::new(State::default());
     let memory = Memory::new(memory_bytes_max);
     let lived = lua.scope(|scope| {
-        let api = Api { lua: &lua, line, state: &state, memory: &memory };
+        let (interval, worked) = (&Cell::new(PAUSE_INTERVAL), &Cell::new(0));
+        let api = Api { lua: &lua, line, state: &state, memory: &memory, interval, worked };
         let raw = functions(scope, api)?;
         let prelude: Table = lua.load(PRELUDE).set_name("=prelude").call(raw)?;
         let (run, compile) = (prelude.get("run")?, prelude.get("compile")?);
@@ -104,22 +111,16 @@ fn functions<'scope, 'env>(
     scope: &'scope Scope<'scope, 'env>,
     api: Api<'env>,
 ) -> mlua::Result<Table> {
-    let Api { lua, line, state, memory } = api;
+    let Api { lua, line, state, memory, .. } = api;
     let memory_bytes_max = memory.bytes_max();
     let raw = lua.create_table()?;
     raw.set("call", scope.create_function(move |_, args| api.call(&args))?)?;
     raw.set("pcall", scope.create_function(move |_, args| api.pcall(&args))?)?;
     raw.set("raised", scope.create_function(raised)?)?;
-    let pause = scope.create_function(|_, ()| {
-        let known = state.borrow().ending.clone();
-        if known.is_none()
-            && let Tell::End(text) = line.suspend(Ask::Pause)
-        {
-            state.borrow_mut().ending = Some(text);
-        }
-        Ok(state.borrow().ending.clone())
-    })?;
+    let pause = scope.create_function(move |_, ()| Ok(api.pause()))?;
     lua.set_named_registry_value(PAUSE, pause)?;
+    raw.set("work", scope.create_function(move |_, units: u32| api.work(units))?)?;
+    raw.set("room", scope.create_function(move |_, bytes: usize| api.room(bytes))?)?;
     raw.set("random", scope.create_function(|lua, args| random(lua, state, &args))?)?;
     raw.set(
         "seed",
@@ -142,6 +143,7 @@ fn functions<'scope, 'env>(
     raw.set("cjson", super::cjson::library(lua, memory_bytes_max)?)?;
     raw.set("cmsgpack", super::cmsgpack::library(lua, memory_bytes_max)?)?;
     raw.set("struct", super::structs::library(lua, memory_bytes_max)?)?;
+    raw.set("string", super::strings::library(lua, memory_bytes_max)?)?;
     let constants = lua.create_table()?;
     for (name, value) in CONSTANTS {
         constants.set(name, value)?;
@@ -158,27 +160,46 @@ fn functions<'scope, 'env>(
 fn set_hook(lua: &Lua, interval: u32) -> mlua::Result<()> {
     let triggers = HookTriggers::new().every_nth_instruction(interval);
     lua.set_global_hook(triggers, move |lua, _| {
-        look_from(lua, interval).map(|()| VmState::Continue)
+        look_after(lua, Some(interval)).map(|()| VmState::Continue)
     })
 }
 
 /// Has the server look at the script that runs; an error when the script must end.
 pub(super) fn look(lua: &Lua) -> mlua::Result<()> {
-    look_from(lua, PAUSE_INTERVAL)
+    look_after(lua, None)
 }
 
-fn look_from(lua: &Lua, interval: u32) -> mlua::Result<()> {
+/// `interval`: the present one, if it is known.
+fn look_after(lua: &Lua, interval: Option<u32>) -> mlua::Result<()> {
     let looked = lua
         .named_registry_value::<Function>(PAUSE)
-        .and_then(|pause| pause.call::<Option<String>>(()));
-    let next = if matches!(looked, Ok(None)) { PAUSE_INTERVAL } else { 1 };
-    if next != interval {
+        .and_then(|pause| pause.call::<(Option<String>, u32)>(()));
+    let next = if let Ok((None, next)) = looked { next } else { 1 };
+    if Some(next) != interval {
         set_hook(lua, next)?;
     }
-    match looked? {
+    match looked?.0 {
         None => Ok(()),
         Some(text) => Err(mlua::Error::runtime(text)),
     }
+}
+
+/// An error that a function of a script has raised, on its way through one of ours.
+#[derive(Debug)]
+struct Rethrown;
+
+impl core::fmt::Display for Rethrown {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("an error of a script")
+    }
+}
+
+impl core::error::Error for Rethrown {}
+
+/// Raises what a function of a script has raised.
+pub(super) fn rethrow<T>(lua: &Lua, problem: Value) -> mlua::Result<T> {
+    lua.set_named_registry_value(THROWN, problem)?;
+    Err(mlua::Error::external(Rethrown))
 }
 
 /// What works for whoever asks.
@@ -230,14 +251,17 @@ impl Interpreter<'_> {
     }
 
     fn run(&self, run: &mut Run) {
-        let Api { lua, state, memory, .. } = self.api;
+        let Api { lua, state, memory, interval, .. } = self.api;
         let call = state.take().call;
         state.borrow_mut().call = call;
+        if interval.replace(run.interval) != run.interval {
+            set_hook(lua, run.interval).expect("it was set before");
+        }
         let result = self.try_run(run);
         let ending = state.borrow_mut().ending.take();
         memory.tidy(lua);
         if ending.is_some() {
-            set_hook(lua, PAUSE_INTERVAL).expect("it was set before");
+            set_hook(lua, interval.get()).expect("it was set before");
         }
         match (ending, result) {
             (None, Ok(())) => {}
@@ -314,6 +338,32 @@ fn place(lua: &Lua) -> (Option<String>, Option<usize>) {
 }
 
 impl Api<'_> {
+    /// Asks whether to go on: why not, and the instructions up to the next pause.
+    fn pause(&self) -> (Option<String>, u32) {
+        let known = self.state.borrow().ending.clone();
+        if known.is_none() {
+            match self.line.suspend(Ask::Pause) {
+                Tell::End(text) => self.state.borrow_mut().ending = Some(text),
+                Tell::GoOnFor(interval) => self.interval.set(interval),
+                _ => {}
+            }
+        }
+        (self.state.borrow().ending.clone(), self.interval.get())
+    }
+
+    /// Counts work of a function that Lua does not count.
+    fn work(&self, units: u32) -> mlua::Result<()> {
+        let worked = self.worked.get().saturating_add(units);
+        let is_due = worked >= self.interval.get();
+        self.worked.set(if is_due { 0 } else { worked });
+        if is_due { look(self.lua) } else { Ok(()) }
+    }
+
+    /// Whether there is memory for so many bytes more; an error if not.
+    fn room(&self, bytes: usize) -> mlua::Result<()> {
+        Work::new(self.lua, self.memory.bytes_max()).write(0, bytes)
+    }
+
     /// `redis.call`: the reply, or an error.
     fn call(&self, args: &MultiValue) -> mlua::Result<Value> {
         self.memory.suspended(self.lua, || match self.ask(args) {
@@ -385,19 +435,24 @@ fn random(lua: &Lua, state: &RefCell<State>, args: &MultiValue) -> mlua::Result<
     Ok((drawn * (to - from + 1.0)).floor() + from)
 }
 
-/// The error that a function raised, as the table or text that scripts see; nothing: it is not
-/// ours.
-fn raised(lua: &Lua, problem: Value) -> mlua::Result<Value> {
-    let Value::Error(error) = problem else { return Ok(Value::Nil) };
+/// Whether an error came from a function of ours, and the table or text that scripts see.
+fn raised(lua: &Lua, problem: Value) -> mlua::Result<(bool, Value)> {
+    let Value::Error(error) = problem else { return Ok((false, Value::Nil)) };
+    if error.downcast_ref::<Rethrown>().is_some() {
+        let problem = lua.named_registry_value::<Value>(THROWN)?;
+        lua.unset_named_registry_value(THROWN)?;
+        let (is_ours, shown) = raised(lua, problem.clone())?;
+        return Ok((true, if is_ours { shown } else { problem }));
+    }
     if let Some(Thrown(text)) = error.downcast_ref::<Thrown>() {
-        return lua.create_string(text).map(Value::String);
+        return Ok((true, Value::String(lua.create_string(text)?)));
     }
     let root = error.chain().last().map(ToString::to_string);
     let found = error.downcast_ref::<Raised>().map(|raised| raised.0.clone());
     let text = found.or_else(|| root.map(|text| format!("ERR {text}"))).unwrap_or_default();
     let table = lua.create_table()?;
     table.raw_set("err", text)?;
-    Ok(Value::Table(table))
+    Ok((true, Value::Table(table)))
 }
 
 /// The words of a command: strings and numbers.

@@ -2,6 +2,7 @@
 
 use super::fiber::Ask;
 use super::known::ScriptId;
+use super::pace::Pace;
 use super::promises::Promises;
 use super::stage::Stage;
 use crate::input::ConnId;
@@ -31,6 +32,8 @@ pub struct Running {
     pub(crate) pending: Option<Ask>,
     /// Ends the script with this error at its next pause.
     pub(crate) ending: Option<String>,
+    /// How much of it one step runs.
+    pub(crate) pace: Pace,
     /// What is left of the transaction that it is part of.
     pub(crate) rest: Option<Box<Rest>>,
 }
