@@ -208,7 +208,8 @@ impl Engine {
 
     /// An order-independent hash of the data.
     pub fn digest(&self) -> Digest {
-        digest(&self.state.keyspace)
+        let keys = digest(&self.state.keyspace);
+        Digest(keys.0.wrapping_add(self.state.libraries.digest()))
     }
 
     /// Checks every structure; for tests.

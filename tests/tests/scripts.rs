@@ -3,6 +3,9 @@
 #[path = "scripts/undo.rs"]
 mod undo;
 
+#[path = "scripts/functions.rs"]
+mod functions;
+
 use orrery_engine::{Config, Seed};
 use orrery_tests::real_redis::RealRedis;
 use orrery_tests::resp_value::{Value, encode};

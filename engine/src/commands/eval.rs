@@ -13,7 +13,7 @@ use crate::effects::{Effect, LogLevel};
 use crate::error::Error;
 use crate::keyspace::{Undo, Undone};
 use crate::resp::Reply;
-use crate::script::{Ask, Brought, Problem, Run, Running, ScriptId, Sha, Tell};
+use crate::script::{Ask, Brought, Problem, Program, Run, Running, ScriptId, Sha, Stage, Tell};
 use crate::session::Blocked;
 use crate::value::number::parse_integer;
 
@@ -28,12 +28,12 @@ const SPARE_BYTES_MAX: usize = 1 << 16;
 
 const RUNS: Flags =
     Flags::NOSCRIPT.and(Flags::STALE).and(Flags::SKIP_MONITOR).and(Flags::NO_MANDATORY_KEYS);
-const WRITES: Flags = RUNS.and(Flags::MAY_REPLICATE);
-const READS: Flags = RUNS.and(Flags::READONLY);
+pub(super) const WRITES: Flags = RUNS.and(Flags::MAY_REPLICATE);
+pub(super) const READS: Flags = RUNS.and(Flags::READONLY);
 const KEYS: Find = Find::KeyNum { first: 1, step: 1 };
-const ANY_KEYS: &[KeySpec] =
+pub(super) const ANY_KEYS: &[KeySpec] =
     &[KeySpec { flags: &["RW", "ACCESS", "UPDATE"], begin: Begin::Index(2), find: KEYS }];
-const READ_KEYS: &[KeySpec] =
+pub(super) const READ_KEYS: &[KeySpec] =
     &[KeySpec { flags: &["RO", "ACCESS"], begin: Begin::Index(2), find: KEYS }];
 
 const SCRIPT: Command = Command {
@@ -92,7 +92,7 @@ fn eval(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let keys = check_keys(args)?;
     let memory_bytes_max = cx.state.config.script_memory_bytes_max;
     let script = cx.state.scripts.load(args.at(1), Brought::ToRun, memory_bytes_max);
-    begin(cx, script.map_err(Error::text)?, keys, args)
+    begin_script(cx, script.map_err(Error::text)?, keys, args)
 }
 
 /// `EVALSHA sha1 numkeys [key ...] [arg ...]`
@@ -100,24 +100,60 @@ fn evalsha(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let keys = check_keys(args)?;
     let script = Sha::parse(args.at(1)).and_then(|sha| cx.state.scripts.find(sha));
     let script = script.ok_or(Error::fixed("NOSCRIPT No matching script. Please use EVAL."))?;
-    begin(cx, script, keys, args)
+    begin_script(cx, script, keys, args)
 }
 
 fn check_keys(args: Args<'_>) -> Result<usize, Error> {
     let keys = parse_integer(args.at(2)).ok_or(Error::NotAnInteger)?;
+    check_count(keys, args)
+}
+
+/// How many of the words behind the third are keys.
+pub(super) fn check_count(keys: i64, args: Args<'_>) -> Result<usize, Error> {
     if keys > (args.len() - 3) as i64 {
         return Err(Error::fixed("ERR Number of keys can't be greater than number of args"));
     }
     usize::try_from(keys).map_err(|_| Error::fixed("ERR Number of keys can't be negative"))
 }
 
+/// Refuses what may write to a command that only reads.
+pub(super) fn check_writer(cx: &Cx<'_>, may_write: bool) -> Result<(), Error> {
+    if may_write && cx.row.command.flags.has(Flags::READONLY) {
+        return Err(Error::fixed(
+            "ERR Can not execute a script with write flag using *_ro command.",
+        ));
+    }
+    Ok(())
+}
+
 /// Runs a script that is known: to its end, or to the end of the step.
-fn begin(cx: &mut Cx<'_>, script: ScriptId, keys: usize, args: Args<'_>) -> Result<(), Error> {
+fn begin_script(
+    cx: &mut Cx<'_>,
+    script: ScriptId,
+    keys: usize,
+    args: Args<'_>,
+) -> Result<(), Error> {
     let promises = cx.state.scripts.script(script).promises;
+    check_writer(cx, promises.given && !promises.no_writes)?;
     let mut stage = cx.state.scripts.take_stage(script).expect("no script runs inside another");
+    if let Some(run) = &mut stage.run {
+        run.script = script;
+    }
+    begin(cx, Program::Script(script), stage, promises.no_writes, (keys, args))
+}
+
+/// Runs a program: to its end, or to the end of the step. Its words are the fourth and all behind,
+/// so many of them keys.
+pub(super) fn begin(
+    cx: &mut Cx<'_>,
+    program: Program,
+    mut stage: Box<Stage>,
+    only_reads: bool,
+    (keys, args): (usize, Args<'_>),
+) -> Result<(), Error> {
     stage.enter(cx.session);
     let mut run = stage.run.take().expect("no script runs");
-    run.script = script;
+    run.function = program.function().map(|called| called.id);
     run.words.clear();
     args.from(3).for_each(|word| run.words.push(word));
     run.keys = keys;
@@ -127,8 +163,8 @@ fn begin(cx: &mut Cx<'_>, script: ScriptId, keys: usize, args: Args<'_>) -> Resu
     let pending = Some(stage.fiber.tell(Tell::Run(run)));
     let mut running = Running {
         caller: cx.session.id,
-        script,
-        only_reads: promises.no_writes || cx.row.command.flags.has(Flags::READONLY),
+        program,
+        only_reads: only_reads || cx.row.command.flags.has(Flags::READONLY),
         has_written: false,
         is_stopped: false,
         since: cx.now.mono,
@@ -139,7 +175,7 @@ fn begin(cx: &mut Cx<'_>, script: ScriptId, keys: usize, args: Args<'_>) -> Resu
     };
     match go_on(cx, &mut running) {
         Some(result) => {
-            cx.state.scripts.put_back(running.stage);
+            cx.state.put_back_stage(&running.program, running.stage);
             result
         }
         None => {
@@ -174,7 +210,7 @@ fn end(cx: &mut Cx<'_>, running: &mut Running, mut run: Box<Run>) -> Result<(), 
         settle(cx, running);
     }
     let result = match (run.error.take(), &*run.reply.out) {
-        (Some(problem), _) => Err(Error::text(shown(&problem, running.script, cx))),
+        (Some(problem), _) => Err(Error::text(shown(&problem, &running.program, cx))),
         // It returned an error.
         (None, [b'-', text @ .., b'\r', b'\n']) => {
             Err(Error::text(String::from_utf8_lossy(text).into_owned()))
@@ -192,12 +228,15 @@ fn end(cx: &mut Cx<'_>, running: &mut Running, mut run: Box<Run>) -> Result<(), 
 }
 
 /// The error with the script's name, and where in it the error came up.
-fn shown(problem: &Problem, script: ScriptId, cx: &Cx<'_>) -> String {
+fn shown(problem: &Problem, program: &Program, cx: &Cx<'_>) -> String {
     let text = String::from_utf8_lossy(&problem.text);
-    let sha = cx.state.scripts.script(script).sha;
+    let name = match program {
+        Program::Script(script) => cx.state.scripts.script(*script).sha.to_string(),
+        Program::Function(called) => called.name.clone(),
+    };
     match &problem.place {
-        Some((source, line)) => format!("{text} script: {sha}, on {source}:{line}."),
-        None => format!("{text} script: {sha}"),
+        Some((source, line)) => format!("{text} script: {name}, on {source}:{line}."),
+        None => format!("{text} script: {name}"),
     }
 }
 
@@ -214,12 +253,7 @@ fn go_on(cx: &mut Cx<'_>, running: &mut Running) -> Option<Result<(), Error>> {
             }
             Ask::Permits(words) => permits(cx, running, words.args()),
             Ask::Log(level, text) => {
-                let level = [LogLevel::Debug, LogLevel::Verbose, LogLevel::Notice]
-                    .get(level as usize)
-                    .copied()
-                    .unwrap_or(LogLevel::Warning);
-                let text = String::from_utf8_lossy(&text).into_owned();
-                cx.fx.push(Effect::Log(level, text));
+                log(cx, level, &text);
                 Tell::GoOn
             }
             Ask::Pause => {
@@ -236,11 +270,20 @@ fn go_on(cx: &mut Cx<'_>, running: &mut Running) -> Option<Result<(), Error>> {
                     None => Tell::GoOn,
                 }
             }
-            Ask::Job | Ask::Compiled(_) => unreachable!("a script runs"),
+            Ask::Job | Ask::Compiled(_) | Ask::Loaded(_) => unreachable!("a script runs"),
         };
         running.is_stopped |= matches!(tell, Tell::End(_));
         ask = running.stage.fiber.tell(tell);
     }
+}
+
+/// Writes a line of a script to the log.
+pub(super) fn log(cx: &mut Cx<'_>, level: i64, text: &[u8]) {
+    let level = [LogLevel::Debug, LogLevel::Verbose, LogLevel::Notice]
+        .get(level as usize)
+        .copied()
+        .unwrap_or(LogLevel::Warning);
+    cx.fx.push(Effect::Log(level, String::from_utf8_lossy(text).into_owned()));
 }
 
 /// Runs a command for a script.

@@ -29,6 +29,8 @@ pub(crate) mod dispatch;
 mod dump;
 pub(crate) mod eval;
 mod expire;
+mod fcall;
+mod function;
 pub mod generate;
 mod generic;
 mod geo;
@@ -145,6 +147,8 @@ const FAMILIES: &[&[Command]] = &[
     wait::COMMANDS,
     transaction::COMMANDS,
     eval::COMMANDS,
+    fcall::COMMANDS,
+    function::COMMANDS,
     script::COMMANDS,
     connection::COMMANDS,
     hello::COMMANDS,
