@@ -31,6 +31,7 @@ mod digest;
 pub mod effects;
 mod engine;
 pub mod error;
+mod evict;
 pub mod input;
 pub mod keyspace;
 mod notify;
@@ -45,6 +46,7 @@ pub mod session;
 mod snapshot;
 pub mod state;
 pub mod time;
+pub mod tracking;
 pub mod value;
 pub mod watch;
 

@@ -18,6 +18,7 @@ impl State {
             self.pubsub.end(session);
             fx.push(Effect::Abort(conn));
         }
+        self.count_client(conn);
     }
 
     /// Makes clients, but for the running one, the default user and closes them: their user has

@@ -6,6 +6,7 @@
 use super::Cx;
 use super::acl_gate::Place;
 use super::dispatch::run as run_command;
+use super::memory_gate::{OUT_OF_MEMORY, check_script, refuses_call};
 use super::spec::{Begin, Command, Find, Flags, Group, KeySpec};
 use super::table::table;
 use crate::args::Args;
@@ -13,7 +14,9 @@ use crate::effects::{Effect, LogLevel};
 use crate::error::Error;
 use crate::keyspace::{Undo, Undone};
 use crate::resp::Reply;
-use crate::script::{Ask, Brought, Problem, Program, Run, Running, ScriptId, Sha, Stage, Tell};
+use crate::script::{
+    Ask, Brought, Problem, Program, Promises, Run, Running, ScriptId, Sha, Stage, Tell,
+};
 use crate::session::Blocked;
 use crate::value::number::parse_integer;
 
@@ -116,14 +119,15 @@ pub(super) fn check_count(keys: i64, args: Args<'_>) -> Result<usize, Error> {
     usize::try_from(keys).map_err(|_| Error::fixed("ERR Number of keys can't be negative"))
 }
 
-/// Refuses what may write to a command that only reads.
-pub(super) fn check_writer(cx: &Cx<'_>, may_write: bool) -> Result<(), Error> {
+/// Whether a program that promises this may begin.
+pub(super) fn check(cx: &Cx<'_>, promises: Promises) -> Result<(), Error> {
+    let may_write = promises.given && !promises.no_writes;
     if may_write && cx.row.command.flags.has(Flags::READONLY) {
         return Err(Error::fixed(
             "ERR Can not execute a script with write flag using *_ro command.",
         ));
     }
-    Ok(())
+    check_script(cx, promises)
 }
 
 /// Runs a script that is known: to its end, or to the end of the step.
@@ -134,12 +138,12 @@ fn begin_script(
     args: Args<'_>,
 ) -> Result<(), Error> {
     let promises = cx.state.scripts.script(script).promises;
-    check_writer(cx, promises.given && !promises.no_writes)?;
+    check(cx, promises)?;
     let mut stage = cx.state.scripts.take_stage(script).expect("no script runs inside another");
     if let Some(run) = &mut stage.run {
         run.script = script;
     }
-    begin(cx, Program::Script(script), stage, promises.no_writes, (keys, args))
+    begin(cx, Program::Script(script), stage, promises, (keys, args))
 }
 
 /// Runs a program: to its end, or to the end of the step. Its words are the fourth and all behind,
@@ -148,9 +152,12 @@ pub(super) fn begin(
     cx: &mut Cx<'_>,
     program: Program,
     mut stage: Box<Stage>,
-    only_reads: bool,
+    promises: Promises,
     (keys, args): (usize, Args<'_>),
 ) -> Result<(), Error> {
+    if cx.state.tracking.is_active() {
+        cx.state.tracking.declare_keys(cx.session.id, args.from(3).take(keys));
+    }
     stage.enter(cx.session);
     let mut run = stage.run.take().expect("no script runs");
     run.function = program.function().map(|called| called.id);
@@ -164,8 +171,9 @@ pub(super) fn begin(
     let mut running = Running {
         caller: cx.session.id,
         program,
-        only_reads: only_reads || cx.row.command.flags.has(Flags::READONLY),
+        only_reads: promises.no_writes || cx.row.command.flags.has(Flags::READONLY),
         has_written: false,
+        promises,
         is_stopped: false,
         since: cx.now.mono,
         stage,
@@ -199,6 +207,7 @@ fn settle(cx: &mut Cx<'_>, running: &Running) {
             Undone::Database(index) => {
                 cx.state.touch_watched(index, None);
                 cx.state.waits.touch_all(index);
+                cx.state.track_flush();
             }
         }
     }
@@ -328,6 +337,9 @@ fn try_call(
         may_block: false,
     };
     inner.permit(row, args, Place::Script)?;
+    if refuses_call(&inner, running.promises, running.has_written) {
+        return Err(OUT_OF_MEMORY);
+    }
     let writes = flags.has(Flags::WRITE);
     if writes && !running.has_written {
         running.has_written = true;

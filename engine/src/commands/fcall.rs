@@ -1,11 +1,11 @@
 //! Running functions of libraries: FCALL and FCALL_RO.
 
 use super::Cx;
-use super::eval::{ANY_KEYS, READ_KEYS, READS, WRITES, begin, check_count, check_writer};
+use super::eval::{ANY_KEYS, READ_KEYS, READS, WRITES, begin, check, check_count};
 use super::spec::{Command, Group};
 use crate::args::{Args, Words};
 use crate::error::Error;
-use crate::script::{Called, FunctionFlags, Program};
+use crate::script::{Called, FunctionFlags, Program, Promises};
 use crate::value::number::parse_integer;
 
 const FCALL: Command = Command {
@@ -44,10 +44,14 @@ fn fcall(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let function = function.ok_or(Error::fixed("ERR Function not found"))?;
     let keys = parse_integer(args.at(2)).ok_or(Error::fixed("ERR Bad number of keys provided"))?;
     let keys = check_count(keys, args)?;
-    let only_reads = function.flags.has(FunctionFlags::NO_WRITES);
-    check_writer(cx, !only_reads)?;
+    let promises = Promises {
+        given: true,
+        no_writes: function.flags.has(FunctionFlags::NO_WRITES),
+        allow_oom: function.flags.has(FunctionFlags::ALLOW_OOM),
+    };
+    check(cx, promises)?;
     let called =
         Called { name: function.name.clone(), id: function.id, words: Words::new(args.from(0)) };
     let stage = cx.state.libraries.take_stage().expect("no function runs inside another");
-    begin(cx, Program::Function(Box::new(called)), stage, only_reads, (keys, args))
+    begin(cx, Program::Function(Box::new(called)), stage, promises, (keys, args))
 }

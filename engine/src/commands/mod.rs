@@ -13,6 +13,7 @@ mod client;
 mod client_kill;
 mod client_list;
 mod client_pause;
+mod client_tracking;
 mod command;
 mod command_docs;
 mod compare;
@@ -53,6 +54,7 @@ mod list_pop;
 mod lolwut;
 mod many;
 mod memory;
+mod memory_gate;
 mod object;
 mod process;
 mod pubsub;
@@ -156,6 +158,7 @@ const FAMILIES: &[&[Command]] = &[
     client_list::COMMANDS,
     client_kill::COMMANDS,
     client_pause::COMMANDS,
+    client_tracking::COMMANDS,
     config::COMMANDS,
     acl::COMMANDS,
     acl_file::COMMANDS,

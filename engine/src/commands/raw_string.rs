@@ -17,7 +17,7 @@ pub(super) fn edit<R>(
     found: Found,
     change: impl FnOnce(&mut Vec<u8>) -> R,
 ) -> Result<R, Error> {
-    let access = cx.state.access_now();
+    let access = cx.state.access_of_changed(cx.session.db, found);
     let db = cx.session.db;
     if let Some(string) = cx.state.keyspace.string_mut(db, found) {
         let before = string.capacity();

@@ -175,7 +175,7 @@ fn check_len(cx: &Cx<'_>, len: usize, more: usize) -> Result<(), Error> {
 /// Writes `bytes` into the string at `found` from `offset` on; a gap is filled with zero bytes. A
 /// long string is changed in place, with room to grow.
 fn overwrite(cx: &mut Cx<'_>, found: Found, offset: usize, bytes: &[u8]) -> Result<(), Error> {
-    let access = cx.state.access_now();
+    let access = cx.state.access_of_changed(cx.session.db, found);
     let db = cx.session.db;
     if let Some(string) = cx.state.keyspace.string_mut(db, found) {
         let before = string.capacity();

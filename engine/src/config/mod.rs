@@ -6,6 +6,7 @@
 mod change;
 mod encodings;
 mod events;
+mod eviction;
 mod grammar;
 pub mod memory;
 pub mod parameter;
@@ -23,6 +24,7 @@ use crate::time::TtlClock;
 pub use change::Refusal;
 pub use encodings::{EncodingNames, Encodings};
 pub use events::EventClasses;
+pub use eviction::{ClientsLimit, Eviction, Order, Policy};
 use parameter::{Actor, Flags, Parameter, Source};
 pub use rewrite::spelled;
 pub use table::PARAMETERS;
@@ -57,6 +59,8 @@ pub struct Config {
     pub acl_log_len_max: usize,
     /// Refuse clients from other machines while there is no password.
     pub protected_mode: bool,
+    /// Limits on memory.
+    pub eviction: Eviction,
     /// How much output may wait for a client.
     pub output_limits: OutputLimits,
     /// Who may use DEBUG.
@@ -75,6 +79,8 @@ pub struct Config {
     pub script_undo_bytes_max: usize,
     /// A script that has run for longer lets others know.
     pub busy_reply_threshold_ms: u64,
+    /// Keys that are tracked for client-side caching; 0: any number.
+    pub tracking_table_max_keys: usize,
     /// Most keys that one step expires.
     pub step_expirations_max: usize,
     /// How values are stored.
@@ -101,6 +107,7 @@ impl Default for Config {
             all_channels: false,
             acl_log_len_max: 128,
             protected_mode: true,
+            eviction: Eviction::default(),
             output_limits: OutputLimits::default(),
             debug_command: Access::No,
             protected_configs: Access::No,
@@ -110,6 +117,7 @@ impl Default for Config {
             script_undo_bytes_max: 256 << 20,
             busy_reply_threshold_ms: 5000,
             step_commands_max: 512,
+            tracking_table_max_keys: 1_000_000,
             step_expirations_max: 512,
             encodings: Encodings::default(),
             kept: Kept::default(),

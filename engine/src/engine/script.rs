@@ -65,6 +65,7 @@ impl Engine {
         let has_ended = session.blocked.is_none();
         if has_ended {
             session.end_command(&mut reply.out, start);
+            self.state.tracking.end_command(session.id);
         }
         session.outbox = reply.out;
         if is_there {
@@ -72,15 +73,17 @@ impl Engine {
                 fx.push(Effect::Flush(session.id));
                 fx.push(Effect::Resume(session.id));
             }
+            let conn = session.id;
             self.state.sessions.put_back(session);
+            self.state.count_client(conn);
         }
         if has_ended {
             self.release(fx);
         }
     }
 
-    /// Stands in for a caller that has gone: the script and the rest of its transaction are run, the
-    /// reply is dropped.
+    /// Stands in for a caller that has gone: the script and the rest of its transaction are run,
+    /// the reply is dropped.
     fn nobody(&self, running: &Running) -> Session {
         let origin = crate::input::Origin::Unix { path: String::new() };
         let mut session = Session::new(running.caller, origin, self.now.mono, true);

@@ -11,6 +11,8 @@ mod entry;
 mod fields;
 mod object;
 mod planted;
+mod protected;
+mod sample;
 mod segment;
 mod table;
 mod trash;
@@ -19,14 +21,17 @@ mod wheel;
 
 pub use collections::{Kept, Object, Value};
 pub use db::{Db, Found, NewValue, Taken};
+pub use sample::Candidate;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::error::Error;
 use crate::rng::Rng;
 use crate::time::UnixMillis;
 use db::DbTurn;
 use planted::Planted;
+use protected::Patterns;
 use trash::Trash;
 pub(crate) use undo::{Undo, Undone};
 
@@ -39,6 +44,12 @@ const SMALL_DB_BYTES: usize = 256 << 10;
 /// All databases of one server.
 pub struct Keyspace {
     databases: Vec<Db>,
+    /// The database that was last handed out to be changed.
+    current: usize,
+    /// Bytes of all databases but the current one, so that the sum is known at once.
+    others_bytes: usize,
+    /// Which keys survive a flush; empty: none.
+    protected: Arc<Patterns>,
     trash: Trash,
     hash_keys: Rng,
     /// Key time of the present step.
@@ -69,8 +80,11 @@ impl Keyspace {
     /// `count` empty databases; hash functions are keyed from `rng`.
     pub fn new(count: usize, mut rng: Rng) -> Self {
         let databases = (0..count).map(|_| Db::new(hash_key(&mut rng))).collect();
-        Self {
+        let mut keyspace = Self {
             databases,
+            current: 0,
+            others_bytes: 0,
+            protected: Arc::default(),
             trash: Trash::default(),
             hash_keys: rng,
             now: UnixMillis(0),
@@ -78,7 +92,9 @@ impl Keyspace {
             lapsed: VecDeque::new(),
             planted: None,
             undo: None,
-        }
+        };
+        keyspace.sum_up();
+        keyspace
     }
 
     /// Sets key time for the step that begins.
@@ -108,8 +124,26 @@ impl Keyspace {
     ///
     /// # Panics
     /// If there is no such database.
+    #[inline]
     pub fn db_mut(&mut self, index: usize) -> &mut Db {
+        if index != self.current {
+            self.make_current(index);
+        }
         &mut self.databases[index]
+    }
+
+    /// The sum of the others' bytes leaves out another database.
+    #[cold]
+    fn make_current(&mut self, index: usize) {
+        self.others_bytes += self.databases[self.current].memory_bytes();
+        self.others_bytes -= self.databases[index].memory_bytes();
+        self.current = index;
+    }
+
+    /// Sums the others' bytes up afresh.
+    fn sum_up(&mut self) {
+        let others = self.databases.iter().enumerate().filter(|&(index, _)| index != self.current);
+        self.others_bytes = others.map(|(_, db)| db.memory_bytes()).sum();
     }
 
     /// Finds a living entry. One whose deadline has passed is deleted on the way.
@@ -171,8 +205,9 @@ impl Keyspace {
         if self.undo.is_some() {
             return self.store_noted(index, key, value, deadline, access);
         }
-        let db = &mut self.databases[index];
-        db.sync_wheel(self.now);
+        let now = self.now;
+        let db = self.db_mut(index);
+        db.sync_wheel(now);
         match db.find(key) {
             None => db.insert(key, value, deadline, access),
             Some(found) => {
@@ -194,9 +229,10 @@ impl Keyspace {
         if self.undo.is_some() {
             self.note_new(index, key);
         }
-        let db = &mut self.databases[index];
+        let now = self.now;
+        let db = self.db_mut(index);
         debug_assert!(db.find(key).is_none(), "the key was searched and not found");
-        db.sync_wheel(self.now);
+        db.sync_wheel(now);
         db.insert(key, value, deadline, access);
     }
 
@@ -216,8 +252,9 @@ impl Keyspace {
         if self.undo.is_some() {
             return self.replace_noted(index, found, value, deadline, access);
         }
-        let db = &mut self.databases[index];
-        db.sync_wheel(self.now);
+        let now = self.now;
+        let db = self.db_mut(index);
+        db.sync_wheel(now);
         let (found, old) = db.replace(found, value, deadline, access);
         self.discard(index, old);
         found
@@ -230,7 +267,7 @@ impl Keyspace {
         if self.undo.is_some() {
             self.note_change(index, found);
         }
-        let collection = self.databases[index].hand_out(found)?;
+        let collection = self.db_mut(index).hand_out(found)?;
         if self.planted.is_some() {
             self.planted_hand_out(&collection);
         }
@@ -250,9 +287,10 @@ impl Keyspace {
         if self.planted.is_some() {
             collection = self.planted_put_back(collection);
         }
-        let db = &mut self.databases[index];
+        let now = self.now;
+        let db = self.db_mut(index);
         if !collection.is_empty() {
-            db.sync_wheel(self.now);
+            db.sync_wheel(now);
             let found = db.put_back(found, collection, access);
             debug_assert!(db.find(db.key(found)) == Some(found), "an entry is where it says");
             if let Some(chunk) = db.arena.take_retired() {
@@ -267,7 +305,7 @@ impl Keyspace {
 
     /// An empty collection for a new key.
     pub fn empty<T: Kept>(&mut self, index: usize) -> T {
-        self.databases[index].empty()
+        self.db_mut(index).empty()
     }
 
     /// Frees what was taken out of a collection; what takes long in later steps.
@@ -291,8 +329,9 @@ impl Keyspace {
         if self.undo.is_some() {
             self.note_change(index, found);
         }
-        let db = &mut self.databases[index];
-        db.sync_wheel(self.now);
+        let now = self.now;
+        let db = self.db_mut(index);
+        db.sync_wheel(now);
         db.set_deadline(found, deadline)
     }
 
@@ -302,7 +341,7 @@ impl Keyspace {
         if self.undo.is_some() {
             self.note_change(index, found);
         }
-        match self.databases[index].object_mut(found) {
+        match self.db_mut(index).object_mut(found) {
             Some(Object::Raw(string)) => Some(string),
             _ => None,
         }
@@ -310,7 +349,7 @@ impl Keyspace {
 
     /// A long string was changed in place; it had the capacity `before`.
     pub fn string_changed(&mut self, index: usize, found: Found, before: usize, access: u32) {
-        let db = &mut self.databases[index];
+        let db = self.db_mut(index);
         db.object_changed(found, before);
         db.set_access(found, access);
     }
@@ -324,7 +363,7 @@ impl Keyspace {
     }
 
     fn remove_for_good(&mut self, index: usize, found: Found) {
-        let object = self.databases[index].remove(found);
+        let object = self.db_mut(index).remove(found);
         self.discard(index, object);
     }
 
@@ -333,7 +372,7 @@ impl Keyspace {
         if self.undo.is_some() {
             self.note_change(index, found);
         }
-        self.databases[index].take(found)
+        self.db_mut(index).take(found)
     }
 
     /// A copy of a found entry's value and deadline, for [`Self::put`].
@@ -379,13 +418,23 @@ impl Keyspace {
     }
 
     /// Empties a database; its memory is given back in later steps. Returns how many entries it
-    /// had.
-    pub fn flush(&mut self, index: usize) -> usize {
+    /// lost: if it `keeps_protected` ones, those stay.
+    pub fn flush(&mut self, index: usize, keeps_protected: bool) -> usize {
+        let kept = if keeps_protected { self.take_protected(index) } else { Vec::new() };
+        let len = self.flush_all(index);
+        for (key, taken) in kept {
+            let access = taken.access;
+            self.put(index, &key, taken, access);
+        }
+        len
+    }
+
+    fn flush_all(&mut self, index: usize) -> usize {
         if self.undo.is_some() {
             return self.flush_noted(index);
         }
-        let empty = Db::new(hash_key(&mut self.hash_keys));
-        let db = core::mem::replace(&mut self.databases[index], empty);
+        let empty = self.empty_db();
+        let db = core::mem::replace(self.db_mut(index), empty);
         let len = db.len();
         self.throw_away_db(db);
         len
@@ -403,6 +452,7 @@ impl Keyspace {
     pub fn swap(&mut self, a: usize, b: usize) {
         self.note_swap(a, b);
         self.databases.swap(a, b);
+        self.sum_up();
     }
 
     /// Deletes up to `budget` entries and fields whose deadline has passed, in order of their
@@ -470,13 +520,21 @@ impl Keyspace {
     }
 
     /// Bytes of all databases.
+    #[inline]
     pub fn memory_bytes(&self) -> usize {
-        self.databases.iter().map(Db::memory_bytes).sum()
+        self.others_bytes + self.databases[self.current].memory_bytes()
+    }
+
+    /// Bytes of pages and tables of all databases that nothing is in.
+    pub fn unused_bytes(&self) -> usize {
+        self.databases.iter().map(Db::unused_bytes).sum()
     }
 
     /// Checks every database.
     pub fn check_invariants(&self) {
         self.databases.iter().for_each(Db::check_invariants);
+        let sum: usize = self.databases.iter().map(Db::memory_bytes).sum();
+        assert_eq!(self.memory_bytes(), sum, "the sum of all databases is known");
     }
 
     /// Keeps what a removal left over for later steps, if it is big.

@@ -7,8 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use super::Keyspace;
 use super::db::{Db, Found, NewValue, Taken};
-use super::{Keyspace, hash_key};
 use crate::time::UnixMillis;
 
 /// Bytes of values that may be copied before any more are granted.
@@ -134,11 +134,13 @@ impl Keyspace {
                 }
                 Change::Flushed { index, before } => {
                     let now = core::mem::replace(&mut self.databases[index], *before);
+                    self.sum_up();
                     self.throw_away_db(now);
                     undone.push(Undone::Database(index));
                 }
                 Change::Swapped(a, b) => {
                     self.databases.swap(a, b);
+                    self.sum_up();
                     undone.extend([Undone::Database(a), Undone::Database(b)]);
                 }
             }
@@ -190,6 +192,7 @@ impl Keyspace {
     /// Takes an entry out that is to be deleted or replaced, and keeps it if the log wants it.
     #[cold]
     pub(super) fn remove_noted(&mut self, index: usize, found: Found) {
+        self.db_mut(index);
         let db = &mut self.databases[index];
         let (key, hash, access): (Box<[u8]>, _, _) =
             (db.key(found).into(), found.hash(), db.access(found));
@@ -216,8 +219,9 @@ impl Keyspace {
     ) -> Found {
         let key = self.databases[index].key(found).to_vec();
         self.remove_noted(index, found);
-        let db = &mut self.databases[index];
-        db.sync_wheel(self.now);
+        let now = self.now;
+        let db = self.db_mut(index);
+        db.sync_wheel(now);
         db.insert(&key, value, deadline, access);
         db.find(&key).expect("it was just added")
     }
@@ -238,8 +242,9 @@ impl Keyspace {
             }
             None => {
                 self.note_new(index, key);
-                let db = &mut self.databases[index];
-                db.sync_wheel(self.now);
+                let now = self.now;
+                let db = self.db_mut(index);
+                db.sync_wheel(now);
                 db.insert(key, value, deadline, access);
             }
         }
@@ -247,8 +252,8 @@ impl Keyspace {
 
     /// Empties a database whose keys are kept.
     pub(super) fn flush_noted(&mut self, index: usize) -> usize {
-        let empty = Db::new(hash_key(&mut self.hash_keys));
-        let before = core::mem::replace(&mut self.databases[index], empty);
+        let empty = self.empty_db();
+        let before = core::mem::replace(self.db_mut(index), empty);
         let len = before.len();
         match self.undo.as_deref_mut() {
             Some(undo) if !undo.is_lost => {

@@ -98,13 +98,13 @@ impl Packer<'_> {
     fn integer(&mut self, number: i64) -> mlua::Result<()> {
         match number {
             -32..=127 => self.push(&[number as u8]),
-            0..=0xff => self.push(&[0xcc, number as u8]),
-            0..=0xffff => self.tagged(0xcd, &(number as u16).to_be_bytes()),
-            0..=0xffff_ffff => self.tagged(0xce, &(number as u32).to_be_bytes()),
-            0.. => self.tagged(0xcf, &number.to_be_bytes()),
-            -0x80.. => self.push(&[0xd0, number as u8]),
-            -0x8000.. => self.tagged(0xd1, &(number as i16).to_be_bytes()),
-            -0x8000_0000.. => self.tagged(0xd2, &(number as i32).to_be_bytes()),
+            0x80..=0xff => self.push(&[0xcc, number as u8]),
+            0x100..=0xffff => self.tagged(0xcd, &(number as u16).to_be_bytes()),
+            0x1_0000..=0xffff_ffff => self.tagged(0xce, &(number as u32).to_be_bytes()),
+            0x1_0000_0000.. => self.tagged(0xcf, &number.to_be_bytes()),
+            -0x80..=-33 => self.push(&[0xd0, number as u8]),
+            -0x8000..=-0x81 => self.tagged(0xd1, &(number as i16).to_be_bytes()),
+            -0x8000_0000..=-0x8001 => self.tagged(0xd2, &(number as i32).to_be_bytes()),
             _ => self.tagged(0xd3, &number.to_be_bytes()),
         }
     }

@@ -7,7 +7,7 @@ pub(crate) struct FunctionFlags(u8);
 /// The flags by name, in Redis's order.
 const NAMES: [(&str, FunctionFlags); 5] = [
     ("no-writes", FunctionFlags::NO_WRITES),
-    ("allow-oom", FunctionFlags(2)),
+    ("allow-oom", FunctionFlags::ALLOW_OOM),
     ("allow-stale", FunctionFlags(4)),
     ("no-cluster", FunctionFlags(8)),
     ("allow-cross-slot-keys", FunctionFlags(16)),
@@ -16,6 +16,8 @@ const NAMES: [(&str, FunctionFlags); 5] = [
 impl FunctionFlags {
     /// It changes nothing.
     pub(crate) const NO_WRITES: Self = Self(1);
+    /// It may run when memory is over its limit.
+    pub(crate) const ALLOW_OOM: Self = Self(2);
 
     /// Whether all of `other` is in this set.
     pub(crate) fn has(self, other: Self) -> bool {

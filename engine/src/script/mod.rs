@@ -32,6 +32,7 @@ pub use known::Scripts;
 pub(crate) use known::{Brought, ScriptId};
 pub use library::Libraries;
 pub(crate) use library::Policy;
+pub(crate) use promises::Promises;
 pub use running::Running;
 pub(crate) use running::{Called, Program};
 pub(crate) use sha::Sha;

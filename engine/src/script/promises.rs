@@ -7,6 +7,8 @@ pub(crate) struct Promises {
     pub(crate) given: bool,
     /// It changes nothing.
     pub(crate) no_writes: bool,
+    /// It may run when memory is over its limit.
+    pub(crate) allow_oom: bool,
 }
 
 /// The promises in a script's first line, and the code for the compiler: with an empty line where
@@ -33,7 +35,8 @@ pub(super) fn first_line(text: &[u8]) -> Result<(Promises, Vec<u8>), String> {
         for flag in flags.split(',').filter(|flag| !flag.is_empty()) {
             match flag {
                 "no-writes" => promises.no_writes = true,
-                "allow-oom" | "allow-stale" | "no-cluster" | "allow-cross-slot-keys" => {}
+                "allow-oom" => promises.allow_oom = true,
+                "allow-stale" | "no-cluster" | "allow-cross-slot-keys" => {}
                 _ => return Err(format!("ERR Unexpected flag in script shebang: {flag}")),
             }
         }

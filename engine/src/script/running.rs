@@ -2,6 +2,7 @@
 
 use super::fiber::{Ask, FunctionId};
 use super::known::ScriptId;
+use super::promises::Promises;
 use super::stage::Stage;
 use crate::args::Words;
 use crate::error::Error;
@@ -65,6 +66,8 @@ pub struct Running {
     pub(crate) only_reads: bool,
     /// Whether it has called a command that writes.
     pub(crate) has_written: bool,
+    /// What it promised.
+    pub(crate) promises: Promises,
     /// It was stopped from outside: what it has written is undone.
     pub(crate) is_stopped: bool,
     /// When it began.
