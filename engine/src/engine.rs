@@ -189,6 +189,11 @@ impl Engine {
     pub fn note_elapsed(&mut self, elapsed: Micros) {
         let stats = &mut self.state.stats;
         stats.longest_step = stats.longest_step.max(elapsed);
+        if let Some(running) = &mut self.state.running_script
+            && core::mem::take(&mut running.had_its_share)
+        {
+            running.pace.note(elapsed);
+        }
         let share = elapsed.0 / self.ran.len().max(1) as u64;
         for &row in &self.ran {
             stats.by_command[row].micros += share;
@@ -224,7 +229,8 @@ impl Engine {
 
     /// An order-independent hash of the data.
     pub fn digest(&self) -> Digest {
-        digest(&self.state.keyspace)
+        let keys = digest(&self.state.keyspace);
+        Digest(keys.0.wrapping_add(self.state.libraries.digest()))
     }
 
     /// Checks every structure; for tests.

@@ -12,7 +12,7 @@ use crate::keyspace::Keyspace;
 use crate::pubsub::PubSub;
 use crate::rates::{Counters, Rates};
 use crate::rng::{Rng, Seed};
-use crate::script::{Running, Scripts};
+use crate::script::{Libraries, Running, Scripts};
 use crate::session::{Blocked, Session, Sessions};
 use crate::time::{Instant, KeyClock, Micros, Now};
 use crate::tracking::Tracking;
@@ -64,6 +64,8 @@ pub struct State {
     pub hash_key: (u64, u64),
     /// The scripts that are known.
     pub scripts: Scripts,
+    /// The libraries of functions.
+    pub libraries: Libraries,
     /// The script that runs between two steps.
     pub(crate) running_script: Option<Box<Running>>,
     /// Clients that wait for its end.
@@ -205,6 +207,7 @@ impl State {
             watches: Watches::default(),
             hash_key: (hash_keys.next_u64(), hash_keys.next_u64()),
             scripts: Scripts::default(),
+            libraries: Libraries::default(),
             running_script: None,
             held_by_script: Vec::new(),
             pause: None,

@@ -35,7 +35,7 @@ FILES = [
     "unit/bitfield", "unit/geo", "unit/hyperloglog", "unit/pubsub", "unit/pubsubshard",
     "unit/tls", "unit/auth", "unit/acl", "unit/acl-v2",
     "unit/maxmemory", "unit/client-eviction", "unit/obuf-limits", "unit/querybuf", "unit/limits",
-    "unit/replybufsize",
+    "unit/replybufsize", "unit/scripting", "unit/functions",
 ]
 # Files whose tests need servers of their own, each with its configuration; all others are run
 # against one that is there. Their first ports.

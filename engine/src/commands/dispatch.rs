@@ -22,11 +22,6 @@ const QUOTED_BYTES_MAX: usize = 128;
 /// Web requests are logged at most once in this time.
 const WEB_REQUEST_LOG_INTERVAL: Micros = Micros::from_secs(60);
 
-/// A script has been running for a while.
-const BUSY: Error = Error::fixed(
-    "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
-);
-
 /// What became of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ran {
@@ -83,8 +78,9 @@ fn meet_script(cx: &mut Cx<'_>) -> Option<Ran> {
         cx.state.held_by_script.push(cx.session.id);
         return Some(Ran::Postponed);
     }
+    let busy = cx.state.running_script.as_ref()?.program.busy();
     let row = cx.row;
-    refuse(cx, row, &BUSY);
+    refuse(cx, row, &busy);
     None
 }
 

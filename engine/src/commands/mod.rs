@@ -30,6 +30,8 @@ pub(crate) mod dispatch;
 mod dump;
 pub(crate) mod eval;
 mod expire;
+mod fcall;
+mod function;
 pub mod generate;
 mod generic;
 mod geo;
@@ -147,6 +149,8 @@ const FAMILIES: &[&[Command]] = &[
     wait::COMMANDS,
     transaction::COMMANDS,
     eval::COMMANDS,
+    fcall::COMMANDS,
+    function::COMMANDS,
     script::COMMANDS,
     connection::COMMANDS,
     hello::COMMANDS,

@@ -4,18 +4,22 @@
 //! the fiber's questions; no error leaves the interpreter but as a reply.
 
 use mlua::{
-    Function, HookTriggers, Lua, LuaOptions, MultiValue, Scope, StdLib, Table, Value, VmState,
+    Function, HookTriggers, Lua, LuaOptions, LuaString, MultiValue, Scope, StdLib, Table, Value,
+    VmState,
 };
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 
 use super::arguments::{Arguments, Thrown, throw};
 use super::convert::{from_lua, number_of, push_word, to_lua, word_of};
-use super::fiber::{Ask, Call, Line, Problem, Run, Tell};
+use super::fiber::{Ask, Call, FunctionId, Line, Problem, Run, Tell};
 use super::known::ScriptId;
 use super::memory::Memory;
 use super::pace::PAUSE_INTERVAL;
 use super::random::Random;
+use super::register::{Registration, Registrations, register};
 use super::sha::Sha;
+use super::shelf::Registered;
 use super::work::Work;
 use crate::args::Words;
 use crate::resp::Protocol;
@@ -58,7 +62,7 @@ impl core::fmt::Display for Raised {
 
 impl core::error::Error for Raised {}
 
-fn raise<T>(text: impl Into<String>) -> mlua::Result<T> {
+pub(super) fn raise<T>(text: impl Into<String>) -> mlua::Result<T> {
     Err(mlua::Error::external(Raised(text.into())))
 }
 
@@ -74,6 +78,15 @@ struct State {
     call: Option<Box<Call>>,
 }
 
+/// What the prelude makes.
+struct Prelude {
+    compile: Function,
+    run: Function,
+    load: Function,
+    end_load: Function,
+    call: Function,
+}
+
 /// What the functions of `redis` work with.
 #[derive(Clone, Copy)]
 struct Api<'a> {
@@ -85,6 +98,7 @@ struct Api<'a> {
     interval: &'a Cell<u32>,
     /// Units of work that functions of ours have done since the last pause.
     worked: &'a Cell<u32>,
+    registrations: &'a Registrations,
 }
 
 /// Runs an interpreter until it is told to leave.
@@ -93,14 +107,22 @@ pub(super) fn live(line: &Line, memory_bytes_max: usize) {
     let lua = Lua::new_with(libraries, LuaOptions::new()).expect("these libraries are safe");
     let state = RefCell::new(State::default());
     let memory = Memory::new(memory_bytes_max);
+    let registrations = Registrations::default();
+    let (interval, worked) = (&Cell::new(PAUSE_INTERVAL), &Cell::new(0));
     let lived = lua.scope(|scope| {
-        let (interval, worked) = (&Cell::new(PAUSE_INTERVAL), &Cell::new(0));
-        let api = Api { lua: &lua, line, state: &state, memory: &memory, interval, worked };
+        let (state, memory, registrations) = (&state, &memory, &registrations);
+        let api = Api { lua: &lua, line, state, memory, interval, worked, registrations };
         let raw = functions(scope, api)?;
         let prelude: Table = lua.load(PRELUDE).set_name("=prelude").call(raw)?;
-        let (run, compile) = (prelude.get("run")?, prelude.get("compile")?);
+        let prelude = Prelude {
+            compile: prelude.get("compile")?,
+            run: prelude.get("run")?,
+            load: prelude.get("load")?,
+            end_load: prelude.get("end_load")?,
+            call: prelude.get("call")?,
+        };
         set_hook(&lua, PAUSE_INTERVAL)?;
-        Interpreter { api, scripts: Vec::new(), run, compile }.work();
+        Interpreter { api, scripts: Vec::new(), libraries: BTreeMap::new(), prelude }.work();
         Ok(())
     });
     lived.expect("the prelude has no errors");
@@ -111,7 +133,7 @@ fn functions<'scope, 'env>(
     scope: &'scope Scope<'scope, 'env>,
     api: Api<'env>,
 ) -> mlua::Result<Table> {
-    let Api { lua, line, state, memory, .. } = api;
+    let Api { lua, line, state, memory, registrations, .. } = api;
     let memory_bytes_max = memory.bytes_max();
     let raw = lua.create_table()?;
     raw.set("call", scope.create_function(move |_, args| api.call(&args))?)?;
@@ -138,6 +160,8 @@ fn functions<'scope, 'env>(
     )?;
     raw.set("set_repl", scope.create_function(|_, args: MultiValue| set_repl(&args))?)?;
     raw.set("acl_check_cmd", scope.create_function(|_, args: MultiValue| permits(line, &args))?)?;
+    let function = |lua: &Lua, args: MultiValue| register(lua, registrations, &args);
+    raw.set("register_function", scope.create_function(function)?)?;
     raw.set("place", scope.create_function(|lua, ()| Ok(place(lua)))?)?;
     raw.set("bit", super::bits::library(lua)?)?;
     raw.set("cjson", super::cjson::library(lua, memory_bytes_max)?)?;
@@ -207,9 +231,9 @@ struct Interpreter<'a> {
     api: Api<'a>,
     /// The scripts that were compiled, by number.
     scripts: Vec<Option<Function>>,
-    /// The prelude's functions.
-    run: Function,
-    compile: Function,
+    /// The functions of libraries, by the library's number.
+    libraries: BTreeMap<u32, Vec<Function>>,
+    prelude: Prelude,
 }
 
 impl Interpreter<'_> {
@@ -218,6 +242,11 @@ impl Interpreter<'_> {
         loop {
             ask = match self.api.line.suspend(ask) {
                 Tell::Compile { id, text } => Ask::Compiled(self.compile(id, &text)),
+                Tell::Load { library, text } => Ask::Loaded(self.load(library, &text)),
+                Tell::Forget(library) => {
+                    self.libraries.remove(&library);
+                    Ask::Job
+                }
                 Tell::Run(mut run) => {
                     self.run(&mut run);
                     Ask::Ended(run)
@@ -232,7 +261,7 @@ impl Interpreter<'_> {
         let Api { lua, memory, .. } = self.api;
         let text = lua.create_string(text).map_err(|error| error.to_string())?;
         let compiled = memory.limited(lua, || {
-            self.compile.call::<(Option<Function>, Option<mlua::LuaString>)>(text)
+            self.prelude.compile.call::<(Option<Function>, Option<LuaString>)>(text)
         });
         let script = match compiled {
             Ok((Some(script), _)) => script,
@@ -250,16 +279,50 @@ impl Interpreter<'_> {
         Ok(())
     }
 
+    /// Runs a library's text, which registers its functions.
+    fn load(&mut self, library: u32, text: &[u8]) -> Result<Vec<Registered>, String> {
+        let Api { lua, state, memory, registrations, interval, .. } = self.api;
+        let text = lua.create_string(text).map_err(|error| error.to_string())?;
+        registrations.replace(Some(Vec::new()));
+        let loaded = memory.limited(lua, || self.prelude.load.call::<Option<LuaString>>(text));
+        let made = registrations.take().unwrap_or_default();
+        let ending = state.borrow_mut().ending.take();
+        if ending.is_some() {
+            set_hook(lua, interval.get()).expect("it was set before");
+        }
+        self.prelude.end_load.call::<()>(()).expect("it sets a field that is there");
+        memory.tidy(lua);
+        let failed = |text: &str| Err(format!("Error registering functions: ERR {text}"));
+        match (ending, loaded) {
+            (Some(text), _) => return failed(&text),
+            (None, Err(error)) => return failed(&error.to_string()),
+            (None, Ok(Some(problem))) => return Err(problem.to_string_lossy()),
+            (None, Ok(None)) => {}
+        }
+        let (mut functions, mut bodies) = (Vec::new(), Vec::new());
+        for (index, Registration { name, description, flags, body }) in (0..).zip(made) {
+            functions.push(Registered {
+                name,
+                description,
+                flags,
+                id: FunctionId { library, index },
+            });
+            bodies.push(body);
+        }
+        self.libraries.insert(library, bodies);
+        Ok(functions)
+    }
+
     fn run(&self, run: &mut Run) {
-        let Api { lua, state, memory, interval, .. } = self.api;
+        let Api { lua, state, interval, .. } = self.api;
         let call = state.take().call;
         state.borrow_mut().call = call;
         if interval.replace(run.interval) != run.interval {
             set_hook(lua, run.interval).expect("it was set before");
         }
         let result = self.try_run(run);
+        self.tidy();
         let ending = state.borrow_mut().ending.take();
-        memory.tidy(lua);
         if ending.is_some() {
             set_hook(lua, interval.get()).expect("it was set before");
         }
@@ -267,6 +330,17 @@ impl Interpreter<'_> {
             (None, Ok(())) => {}
             (Some(text), _) => run.fail(text.into_bytes()),
             (None, Err(error)) => run.fail(format!("ERR {error}").into_bytes()),
+        }
+    }
+
+    /// Collects what the script has left if that is much, with pauses. One cycle may have begun
+    /// before the end and miss some.
+    fn tidy(&self) {
+        let Api { lua, memory, .. } = self.api;
+        let mut cycles = 0;
+        while cycles < 2 && memory.is_crowded(lua) {
+            cycles += usize::from(memory.tidy_some(lua));
+            self.api.pause();
         }
     }
 
@@ -282,9 +356,15 @@ impl Interpreter<'_> {
             Ok(table)
         };
         let (keys, argv) = (list(0, run.keys)?, list(run.keys, words.len())?);
-        let script = self.scripts[run.script.0 as usize].as_ref().expect("it was compiled");
-        let (ok, value): (bool, Value) =
-            memory.limited(lua, || self.run.call((script, keys, argv)))?;
+        let (how, what) = match run.function {
+            None => (&self.prelude.run, self.scripts[run.script.0 as usize].as_ref()),
+            Some(FunctionId { library, index }) => {
+                let bodies = self.libraries.get(&library);
+                (&self.prelude.call, bodies.and_then(|bodies| bodies.get(index as usize)))
+            }
+        };
+        let what = what.expect("what is known was compiled or loaded");
+        let (ok, value): (bool, Value) = memory.limited(lua, || how.call((what, keys, argv)))?;
         if ok {
             let protocol = state.borrow().protocol;
             return from_lua(&value, &mut run.reply, protocol);
@@ -292,7 +372,7 @@ impl Interpreter<'_> {
         run.fail(error_text(&value));
         if let Value::Table(problem) = &value
             && let (Some(source), Some(line)) =
-                (problem.raw_get::<Option<mlua::LuaString>>("source")?, problem.raw_get("line")?)
+                (problem.raw_get::<Option<LuaString>>("source")?, problem.raw_get("line")?)
             && let Some(problem) = &mut run.error
         {
             problem.place = Some((source.to_string_lossy(), line));

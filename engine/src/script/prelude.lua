@@ -105,11 +105,11 @@ globals.tostring = function(...)
 end
 
 -- Compiled code that was tampered with could do anything.
-local function compile(text, name)
+local function compile(text, name, seen_by_it)
   if byte(text, 1) == 27 then return nil, "attempt to load a compiled chunk" end
   local made, problem = loadstring(text, name or text)
   if not made then return nil, problem end
-  return setfenv(made, world)
+  return setfenv(made, seen_by_it or world)
 end
 globals.loadstring = function(text, name)
   if type(text) ~= "string" then error("bad argument #1 to 'loadstring' (string expected)", 2) end
@@ -251,6 +251,26 @@ redis.debug = function() end
 globals.redis = read_only(redis)
 globals.server = globals.redis
 
+-- What libraries of functions see: while they are loaded only what is here, then all globals.
+local function nonexistent(_, name)
+  error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 2)
+end
+local loading_redis = setmetatable({ register_function = raw.register_function, log = raw.log }, {
+  __index = nonexistent,
+})
+for name, value in pairs(raw.constants) do
+  if name:sub(1, 5) ~= "REPL_" then loading_redis[name] = value end
+end
+local loading = setmetatable({ redis = read_only(loading_redis) }, { __index = nonexistent })
+loading.server = loading.redis
+local library_view = {
+  __index = globals,
+  __newindex = function() error(READ_ONLY, 2) end,
+  __metatable = false,
+}
+local library_world = setmetatable({}, library_view)
+contents[library_world] = globals
+
 -- What the interpreter calls.
 local api = {}
 
@@ -260,6 +280,33 @@ local function handler(problem)
   local source, line = raw.place()
   return { err = rawget(problem, "err"), source = source, line = line }
 end
+
+-- Runs the text of a library, which registers its functions; the error if there is one.
+function api.load(text)
+  local body, problem = compile(text, "@user_function", library_world)
+  if not body then return "Error compiling function: " .. problem end
+  library_view.__index = loading
+  local ok, raised = pcall(body)
+  if ok then return nil end
+  raised = seen(raised)
+  if type(raised) == "table" then
+    raised = tostring(rawget(raised, "err"))
+  else
+    raised = "ERR " .. tostring(raised)
+  end
+  return "Error registering functions: " .. raised
+end
+
+-- From here on functions see all globals, however the loading has ended.
+function api.end_load()
+  library_view.__index = globals
+end
+
+-- Runs a function, as `api.run` runs a script.
+function api.call(body, keys, argv)
+  return xpcall(function() return body(keys, argv) end, handler)
+end
+
 
 -- Runs a script: whether it came to its end and its value; or the error and its place.
 function api.run(script, keys, argv)
