@@ -165,6 +165,7 @@ fn functions<'scope, 'env>(
     raw.set("bit", super::bits::library(lua)?)?;
     raw.set("cjson", super::cjson::library(lua, memory_bytes_max)?)?;
     raw.set("cmsgpack", super::cmsgpack::library(lua, memory_bytes_max)?)?;
+    raw.set("strings", super::strings::library(lua, memory_bytes_max)?)?;
     raw.set("struct", super::structs::library(lua, memory_bytes_max)?)?;
     let constants = lua.create_table()?;
     for (name, value) in CONSTANTS {

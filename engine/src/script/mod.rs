@@ -16,6 +16,7 @@ mod known;
 mod library;
 mod memory;
 mod nest;
+mod pattern;
 mod promises;
 mod random;
 mod register;
@@ -23,6 +24,7 @@ mod running;
 mod sha;
 mod shelf;
 mod stage;
+mod strings;
 mod structs;
 mod work;
 

@@ -6,12 +6,10 @@ local raw = ...
 local error, getmetatable, ipairs = error, getmetatable, ipairs
 local loadstring, next, pairs, pcall, rawget = loadstring, next, pairs, pcall, rawget
 local rawset, setfenv, setmetatable, tostring = rawset, setfenv, setmetatable, tostring
-local type, xpcall, select = type, xpcall, select
+local type, xpcall, select, unpack = type, xpcall, select, unpack
 local concat, format, byte = table.concat, string.format, string.byte
 
 local READ_ONLY = "Attempt to modify a readonly table"
--- A longer pattern could use up the stack that matching runs on.
-local PATTERN_BYTES_MAX = 4096
 
 -- What is behind a read-only table. The table itself is empty, or it could be written to.
 local contents = setmetatable({}, { __mode = "k" })
@@ -41,9 +39,14 @@ setmetatable(globals, {
 
 for _, name in ipairs {
   "assert", "collectgarbage", "error", "gcinfo", "getmetatable", "ipairs", "rawequal", "select",
-  "tonumber", "type", "unpack",
+  "tonumber", "type",
 } do
   globals[name] = _G[name]
+end
+local unpack_range = raw.strings.unpack_range
+globals.unpack = function(...)
+  local from, to = unpack_range(...)
+  return unpack((...), from, to)
 end
 globals._G = world
 globals._VERSION = _VERSION
@@ -130,14 +133,62 @@ local function library(name, source)
 end
 
 local strings = library("string", string)
-for _, name in ipairs { "find", "match", "gmatch", "gfind", "gsub" } do
-  local search = strings[name]
-  strings[name] = function(text, pattern, ...)
-    if type(pattern) == "string" and #pattern > PATTERN_BYTES_MAX then
-      error("pattern is too long", 2)
+-- What could take for ever in C is our own.
+strings.find, strings.match, strings.rep = raw.strings.find, raw.strings.match, raw.strings.rep
+local next_match, gmatch_arguments = raw.strings.next_match, raw.strings.gmatch_arguments
+local gsub_text, gsub_arguments = raw.strings.gsub, raw.strings.gsub_arguments
+
+strings.gmatch = function(...)
+  local text, pattern = gmatch_arguments(...)
+  local offset = 0
+  local function found(first, last, ...)
+    if not first then
+      offset = #text + 1
+      return
     end
-    return search(text, pattern, ...)
+    offset = last > first and last or last + 1
+    return ...
   end
+  return function()
+    if offset > #text then return end
+    return found(next_match(text, pattern, offset, false))
+  end
+end
+strings.gfind = strings.gmatch
+
+strings.gsub = function(...)
+  local text, pattern, most, is_anchored = gsub_arguments(...)
+  local _, _, replacement = ...
+  local kind = type(replacement)
+  if kind ~= "function" and kind ~= "table" then
+    local made, count = gsub_text(text, pattern, replacement, most, is_anchored)
+    return made, count
+  end
+  local parts, count, offset = {}, 0, 0
+  local function replaced(first, last, ...)
+    if not first then return end
+    count = count + 1
+    local value
+    if kind == "table" then value = replacement[(...)] else value = replacement(...) end
+    if not value then
+      value = text:sub(first + 1, last)
+    elseif type(value) ~= "string" and type(value) ~= "number" then
+      error("invalid replacement value (a " .. type(value) .. ")", 3)
+    end
+    parts[#parts + 1] = text:sub(offset + 1, first) .. value
+    offset = last
+    if first == last then
+      parts[#parts + 1] = text:sub(last + 1, last + 1)
+      offset = last + 1
+    end
+    return true
+  end
+  while count < most and offset <= #text do
+    local more = replaced(next_match(text, pattern, offset, is_anchored))
+    if not more or is_anchored then break end
+  end
+  parts[#parts + 1] = text:sub(offset + 1)
+  return concat(parts), count
 end
 -- Methods of strings are looked up here.
 getmetatable("").__index = strings
