@@ -94,6 +94,8 @@ pub struct Session {
     pub reply_mode: ReplyMode,
     /// CLIENT NO-EVICT.
     pub no_evict: bool,
+    /// It is the one that scripts' commands are run for.
+    pub(crate) is_of_scripts: bool,
     /// CLIENT NO-TOUCH: its reads do not count as use.
     pub no_touch: bool,
     /// Nothing more is read from it; it is closed when its output has left.
@@ -146,6 +148,7 @@ impl Session {
             lib_ver: Box::default(),
             reply_mode: ReplyMode::On,
             no_evict: false,
+            is_of_scripts: false,
             no_touch: false,
             closing: false,
             blocked: None,

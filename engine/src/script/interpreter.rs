@@ -26,8 +26,6 @@ use crate::resp::Protocol;
 
 /// A reply's buffer that grew beyond this is given back instead of kept for the next command.
 const SPARE_BYTES_MAX: usize = 1 << 16;
-/// The error that a function of a script raised inside of one of ours is kept under this name.
-const THROWN: &str = "thrown";
 /// What the hook asks is in the registry under this name.
 const PAUSE: &str = "pause";
 /// Makes the world of scripts.
@@ -166,8 +164,8 @@ fn functions<'scope, 'env>(
     raw.set("bit", super::bits::library(lua)?)?;
     raw.set("cjson", super::cjson::library(lua, memory_bytes_max)?)?;
     raw.set("cmsgpack", super::cmsgpack::library(lua, memory_bytes_max)?)?;
+    raw.set("strings", super::strings::library(lua, memory_bytes_max)?)?;
     raw.set("struct", super::structs::library(lua, memory_bytes_max)?)?;
-    raw.set("string", super::strings::library(lua, memory_bytes_max)?)?;
     let constants = lua.create_table()?;
     for (name, value) in CONSTANTS {
         constants.set(name, value)?;
@@ -206,24 +204,6 @@ fn look_after(lua: &Lua, interval: Option<u32>) -> mlua::Result<()> {
         None => Ok(()),
         Some(text) => Err(mlua::Error::runtime(text)),
     }
-}
-
-/// An error that a function of a script has raised, on its way through one of ours.
-#[derive(Debug)]
-struct Rethrown;
-
-impl core::fmt::Display for Rethrown {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("an error of a script")
-    }
-}
-
-impl core::error::Error for Rethrown {}
-
-/// Raises what a function of a script has raised.
-pub(super) fn rethrow<T>(lua: &Lua, problem: Value) -> mlua::Result<T> {
-    lua.set_named_registry_value(THROWN, problem)?;
-    Err(mlua::Error::external(Rethrown))
 }
 
 /// What works for whoever asks.
@@ -515,24 +495,19 @@ fn random(lua: &Lua, state: &RefCell<State>, args: &MultiValue) -> mlua::Result<
     Ok((drawn * (to - from + 1.0)).floor() + from)
 }
 
-/// Whether an error came from a function of ours, and the table or text that scripts see.
-fn raised(lua: &Lua, problem: Value) -> mlua::Result<(bool, Value)> {
-    let Value::Error(error) = problem else { return Ok((false, Value::Nil)) };
-    if error.downcast_ref::<Rethrown>().is_some() {
-        let problem = lua.named_registry_value::<Value>(THROWN)?;
-        lua.unset_named_registry_value(THROWN)?;
-        let (is_ours, shown) = raised(lua, problem.clone())?;
-        return Ok((true, if is_ours { shown } else { problem }));
-    }
+/// The error that a function raised, as the table or text that scripts see; nothing: it is not
+/// ours.
+fn raised(lua: &Lua, problem: Value) -> mlua::Result<Value> {
+    let Value::Error(error) = problem else { return Ok(Value::Nil) };
     if let Some(Thrown(text)) = error.downcast_ref::<Thrown>() {
-        return Ok((true, Value::String(lua.create_string(text)?)));
+        return lua.create_string(text).map(Value::String);
     }
     let root = error.chain().last().map(ToString::to_string);
     let found = error.downcast_ref::<Raised>().map(|raised| raised.0.clone());
     let text = found.or_else(|| root.map(|text| format!("ERR {text}"))).unwrap_or_default();
     let table = lua.create_table()?;
     table.raw_set("err", text)?;
-    Ok((true, Value::Table(table)))
+    Ok(Value::Table(table))
 }
 
 /// The words of a command: strings and numbers.

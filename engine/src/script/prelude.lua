@@ -6,7 +6,7 @@ local raw = ...
 local error, getmetatable, ipairs = error, getmetatable, ipairs
 local loadstring, next, pairs, pcall, rawget = loadstring, next, pairs, pcall, rawget
 local rawset, setfenv, setmetatable, tostring = rawset, setfenv, setmetatable, tostring
-local tonumber, type, xpcall, select = tonumber, type, xpcall, select
+local tonumber, type, xpcall, select, unpack = tonumber, type, xpcall, select, unpack
 local concat, format, byte = table.concat, string.format, string.byte
 
 local READ_ONLY = "Attempt to modify a readonly table"
@@ -43,9 +43,14 @@ setmetatable(globals, {
 
 for _, name in ipairs {
   "assert", "collectgarbage", "error", "gcinfo", "getmetatable", "ipairs", "rawequal", "select",
-  "tonumber", "type", "unpack",
+  "tonumber", "type",
 } do
   globals[name] = _G[name]
+end
+local unpack_range = raw.strings.unpack_range
+globals.unpack = function(...)
+  local from, to = unpack_range(...)
+  return unpack((...), from, to)
 end
 globals._G = world
 globals._VERSION = _VERSION
@@ -64,9 +69,7 @@ end
 
 -- Errors of our own functions are tables for scripts.
 local function seen(problem)
-  if type(problem) ~= "userdata" then return problem end
-  local is_ours, shown = raw.raised(problem)
-  if is_ours then return shown end
+  if type(problem) == "userdata" then return raw.raised(problem) or problem end
   return problem
 end
 
@@ -134,8 +137,63 @@ local function library(name, source)
 end
 
 local strings = library("string", string)
-for name, search in pairs(raw.string) do strings[name] = search end
+-- What could take for ever in C is our own.
+strings.find, strings.match, strings.rep = raw.strings.find, raw.strings.match, raw.strings.rep
+local next_match, gmatch_arguments = raw.strings.next_match, raw.strings.gmatch_arguments
+local gsub_text, gsub_arguments = raw.strings.gsub, raw.strings.gsub_arguments
+
+strings.gmatch = function(...)
+  local text, pattern = gmatch_arguments(...)
+  local offset = 0
+  local function found(first, last, ...)
+    if not first then
+      offset = #text + 1
+      return
+    end
+    offset = last > first and last or last + 1
+    return ...
+  end
+  return function()
+    if offset > #text then return end
+    return found(next_match(text, pattern, offset, false))
+  end
+end
 strings.gfind = strings.gmatch
+
+strings.gsub = function(...)
+  local text, pattern, most, is_anchored = gsub_arguments(...)
+  local _, _, replacement = ...
+  local kind = type(replacement)
+  if kind ~= "function" and kind ~= "table" then
+    local made, count = gsub_text(text, pattern, replacement, most, is_anchored)
+    return made, count
+  end
+  local parts, count, offset = {}, 0, 0
+  local function replaced(first, last, ...)
+    if not first then return end
+    count = count + 1
+    local value
+    if kind == "table" then value = replacement[(...)] else value = replacement(...) end
+    if not value then
+      value = text:sub(first + 1, last)
+    elseif type(value) ~= "string" and type(value) ~= "number" then
+      error("invalid replacement value (a " .. type(value) .. ")", 3)
+    end
+    parts[#parts + 1] = text:sub(offset + 1, first) .. value
+    offset = last
+    if first == last then
+      parts[#parts + 1] = text:sub(last + 1, last + 1)
+      offset = last + 1
+    end
+    return true
+  end
+  while count < most and offset <= #text do
+    local more = replaced(next_match(text, pattern, offset, is_anchored))
+    if not more or is_anchored then break end
+  end
+  parts[#parts + 1] = text:sub(offset + 1)
+  return concat(parts), count
+end
 -- Methods of strings are looked up here.
 getmetatable("").__index = strings
 getmetatable("").__metatable = false
