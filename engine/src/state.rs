@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::effects::{Effect, Effects};
 use crate::input::{ConnId, Facts, Vitals};
 use crate::keyspace::Keyspace;
+use crate::observe::Observer;
 use crate::pubsub::PubSub;
 use crate::rates::{Counters, Rates};
 use crate::rng::{Rng, Seed};
@@ -30,6 +31,8 @@ pub struct State {
     pub sessions: Sessions,
     /// Counters for INFO.
     pub stats: Stats,
+    /// What is known about the commands that ran.
+    pub observer: Observer,
     /// Figures of the process.
     pub vitals: Vitals,
     /// What the driver knows about the process.
@@ -168,7 +171,8 @@ impl State {
         }
         let stats =
             Stats { by_command: vec![CommandStats::default(); commands], ..Stats::default() };
-        let memory_startup = keyspace.memory_bytes() + acl.memory_bytes();
+        let observer = Observer::new(commands, &config, seed);
+        let memory_startup = keyspace.memory_bytes() + acl.memory_bytes() + observer.memory_bytes();
         let mut hash_keys = Rng::new(seed, "collections");
         Self {
             config,
@@ -177,6 +181,7 @@ impl State {
             clock,
             sessions: Sessions::default(),
             stats,
+            observer,
             vitals: Vitals::default(),
             facts: Facts::default(),
             rates: Rates::new(now.mono),
@@ -271,6 +276,7 @@ impl State {
             + self.sessions.memory_bytes()
             + self.pubsub.memory_bytes()
             + self.acl.memory_bytes()
+            + self.observer.memory_bytes()
     }
 
     /// Looks at how much memory is in use, for its peak.
@@ -295,14 +301,17 @@ impl State {
             self.acl.set_default_password(&config.requirepass);
         }
         self.config = config;
+        self.configure_observer();
     }
 
     /// Forgets all counters (CONFIG RESETSTAT).
     pub(crate) fn reset_stats(&mut self, now: Instant) {
+        self.settle_durations();
         let commands = self.stats.by_command.len();
         let by_command = vec![CommandStats::default(); commands];
         self.stats = Stats { by_command, ..Stats::default() };
         self.rates = Rates::new(now);
+        self.observer.forget_durations();
         self.keyspace.reset_stats();
     }
 

@@ -14,6 +14,7 @@ pub mod directives;
 mod log;
 mod mailbox;
 mod node;
+mod oom_score;
 pub mod open_files;
 mod os;
 pub mod platform;

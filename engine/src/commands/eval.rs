@@ -122,6 +122,7 @@ fn begin(cx: &mut Cx<'_>, sha: String, args: Args<'_>) -> Result<(), Error> {
     session.db = cx.session.db;
     session.user = cx.session.user;
     session.authenticated = cx.session.authenticated;
+    session.is_script = true;
     let mut running = Running {
         caller: cx.session.id,
         only_reads: promises.no_writes || cx.row.command.flags.has(Flags::READONLY),

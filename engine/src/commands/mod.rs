@@ -10,6 +10,7 @@ mod bitmap_combine;
 mod bitmap_field;
 pub mod categories;
 mod client;
+mod client_filter;
 mod client_kill;
 mod client_list;
 mod client_pause;
@@ -40,10 +41,13 @@ mod hash_extended;
 mod hash_walk;
 mod hello;
 mod help;
+mod hotkeys;
 mod hyperloglog;
 pub mod info;
 mod info_memory;
 pub mod keys;
+mod latency;
+mod latency_doctor;
 mod lcs;
 mod list;
 mod list_move;
@@ -51,6 +55,7 @@ mod list_pop;
 mod lolwut;
 mod many;
 mod memory;
+mod monitor;
 mod object;
 mod process;
 mod pubsub;
@@ -63,6 +68,7 @@ mod script;
 mod set;
 mod set_algebra;
 mod set_random;
+mod slowlog;
 mod sort;
 mod sort_order;
 mod sort_pattern;
@@ -158,11 +164,15 @@ const FAMILIES: &[&[Command]] = &[
     acl_log::COMMANDS,
     databases::COMMANDS,
     debug::COMMANDS,
+    hotkeys::COMMANDS,
     info::COMMANDS,
+    latency::COMMANDS,
     lolwut::COMMANDS,
     memory::COMMANDS,
+    monitor::COMMANDS,
     object::COMMANDS,
     process::COMMANDS,
+    slowlog::COMMANDS,
     command::COMMANDS,
     command_docs::COMMANDS,
 ];

@@ -8,6 +8,7 @@ mod encodings;
 mod events;
 mod grammar;
 pub mod memory;
+mod observation;
 pub mod parameter;
 mod rewrite;
 mod table;
@@ -23,6 +24,7 @@ use crate::time::TtlClock;
 pub use change::Refusal;
 pub use encodings::{EncodingNames, Encodings};
 pub use events::EventClasses;
+pub use observation::{LogLimits, Observation};
 use parameter::{Actor, Flags, Parameter, Source};
 pub use rewrite::spelled;
 pub use table::PARAMETERS;
@@ -77,6 +79,8 @@ pub struct Config {
     pub step_expirations_max: usize,
     /// How values are stored.
     pub encodings: Encodings,
+    /// What is measured and logged.
+    pub observation: Observation,
     /// What was set of the parameters that have no typed field.
     pub kept: Kept,
     /// A bug for tests to find. Not a parameter: no configuration file or command can set it.
@@ -109,6 +113,7 @@ impl Default for Config {
             step_commands_max: 512,
             step_expirations_max: 512,
             encodings: Encodings::default(),
+            observation: Observation::default(),
             kept: Kept::default(),
             planted: None,
         }
@@ -277,6 +282,11 @@ impl Config {
             None => drop(self.kept.0.insert(parameter.name, value)),
         }
     }
+}
+
+/// Whether a parameter, by any of its names in any case, holds a secret.
+pub(crate) fn is_sensitive(name: &str) -> bool {
+    find(name).is_some_and(|parameter| parameter.flags.has(Flags::SENSITIVE))
 }
 
 /// The row of a parameter, by any of its names in any case.

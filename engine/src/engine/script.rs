@@ -57,6 +57,7 @@ impl Engine {
             self.state.sessions.put_back(session);
         }
         if has_ended {
+            self.state.note_script_end(running.since, self.now);
             self.state.scripts.put_back(running.into_fiber());
             self.release(fx);
         } else {
