@@ -80,13 +80,23 @@ pub struct Words {
 impl Words {
     /// A copy of the words.
     pub fn new<'a>(words: impl ExactSizeIterator<Item = &'a [u8]> + Clone) -> Self {
-        let mut bytes = Vec::with_capacity(words.clone().map(<[u8]>::len).sum());
-        let mut spans = Vec::with_capacity(words.len());
-        for word in words {
-            spans.push(Span { start: bytes.len(), len: word.len() });
-            bytes.extend_from_slice(word);
-        }
-        Self { bytes, spans }
+        let bytes = Vec::with_capacity(words.clone().map(<[u8]>::len).sum());
+        let spans = Vec::with_capacity(words.len());
+        let mut copy = Self { bytes, spans };
+        words.for_each(|word| copy.push(word));
+        copy
+    }
+
+    /// Appends a word.
+    pub fn push(&mut self, word: &[u8]) {
+        self.spans.push(Span { start: self.bytes.len(), len: word.len() });
+        self.bytes.extend_from_slice(word);
+    }
+
+    /// Forgets all words; their memory is used again.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.spans.clear();
     }
 
     /// Whether there are none: not the words of a command.

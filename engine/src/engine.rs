@@ -3,6 +3,7 @@
 //! Invariants: a step does a bounded amount of work; effects are complete when it returns; at most
 //! one session is taken out of the set, and it is back when the step ends.
 
+mod clients;
 mod output;
 mod script;
 mod serve;
@@ -46,6 +47,8 @@ pub enum Timer {
     Free,
     /// Clients that wait for keys are tried again.
     Serve,
+    /// Memory is over its limit.
+    Evict,
     /// A script goes on.
     Script,
     /// CLIENT PAUSE ends.
@@ -56,6 +59,8 @@ pub enum Timer {
     IdleClients,
     /// Clients whose output is over the soft limit are looked at.
     OutputLimits,
+    /// Tracked keys over the limit are forgotten, memory of forgotten ones is given back.
+    Tracking,
 }
 
 /// One server: its whole behaviour and state.
@@ -112,6 +117,9 @@ impl Engine {
         let tracks = self.state.config.observation.latency_tracking;
         self.state.observer.begin_step(now.mono, &mut self.state.stats, tracks);
         (self.looks, self.served_bytes) = (0, 0);
+        if self.state.sessions.is_counting() {
+            self.evict_clients(&input, fx);
+        }
         match input {
             Input::Opened { conn, origin } => self.opened(conn, origin, fx),
             Input::Received { conn, bytes } => self.received(conn, bytes, fx),
@@ -123,6 +131,9 @@ impl Engine {
                 self.state.note_memory();
             }
             Input::Tick => self.tick(fx),
+        }
+        if self.state.tracking.has_news() {
+            self.state.tell_news();
         }
         if self.state.sessions.has_posted() {
             self.end_post(fx);
@@ -142,10 +153,15 @@ impl Engine {
             expiry.map(|deadline| (state.clock.when(deadline), Timer::Expiry)),
             state.keyspace.has_trash().then_some((self.now.mono, Timer::Free)),
             self.must_serve().then_some((self.now.mono, Timer::Serve)),
+            self.must_evict().then_some((self.now.mono, Timer::Evict)),
             state.pause.map(|pause| (pause.until, Timer::Pause)),
             state.waits.first_deadline().map(|at| (at, Timer::Wait)),
             wants_idle_check.then_some((self.next_idle_check, Timer::IdleClients)),
             self.output_check.map(|at| (at, Timer::OutputLimits)),
+            state
+                .tracking
+                .has_work(state.config.tracking_table_max_keys)
+                .then_some((self.now.mono, Timer::Tracking)),
         ];
         candidates.into_iter().flatten().min_by_key(|&(at, _)| at)
     }
@@ -219,6 +235,8 @@ impl Engine {
         self.state.acl.check_invariants();
         self.state.pubsub.check_invariants(&self.state.sessions);
         self.state.watches.check_invariants();
+        self.state.check_counted();
+        self.state.tracking.check_invariants(&self.state.sessions);
     }
 
     fn opened(&mut self, conn: ConnId, origin: Origin, fx: &mut Effects) {
@@ -239,6 +257,7 @@ impl Engine {
             state.stats.connections += 1;
         }
         state.sessions.insert(session);
+        state.count_client(conn);
     }
 
     fn refusal(&self, origin: &Origin) -> Option<&'static str> {
@@ -286,6 +305,7 @@ impl Engine {
             fx.push(Effect::Abort(conn));
         }
         self.state.sessions.put_back(session);
+        self.state.count_client(conn);
         self.serve(fx);
     }
 
@@ -363,6 +383,9 @@ impl Engine {
                     parser.reset();
                     let sessions = &mut self.state.sessions;
                     sessions.collect_mail(session.id, session.protocol, &mut self.reply.out);
+                    if self.state.tracking.has_deferred() {
+                        self.state.tell_deferred(session, &mut self.reply.out);
+                    }
                     if ran == Ran::Postponed {
                         return taken;
                     }
@@ -391,6 +414,7 @@ impl Engine {
                 session.over_soft_limit = None;
             }
         }
+        self.state.count_client(conn);
     }
 
     fn closed(&mut self, conn: ConnId) {
@@ -399,6 +423,7 @@ impl Engine {
             self.state.pubsub.end(&mut session);
             self.state.watches.forget(conn);
             self.state.end_monitor(conn);
+            self.state.tracking.leave(conn);
         }
     }
 
@@ -438,6 +463,7 @@ impl Engine {
         if refusal.is_some() {
             self.state.count_error("ERR");
         }
+        self.state.count_client(conn);
     }
 
     /// The driver has tried to carry a change out. One that it could not is taken back, and the
@@ -467,6 +493,7 @@ impl Engine {
             let state = &mut self.state;
             let mut expired = 0;
             let (waits, watches) = (&mut state.waits, &mut state.watches);
+            let tracking = &mut state.tracking;
             let wants_names = state.config.notify_events.speaks_of_fields();
             let mut audience = Audience {
                 config: &state.config,
@@ -477,6 +504,10 @@ impl Engine {
                 expired += 1;
                 waits.touch(db, key);
                 watches.touch(db, key);
+                if tracking.is_active() {
+                    let limits = &audience.config.output_limits;
+                    tracking.touch(key, None, audience.sessions, limits);
+                }
                 audience.tell(db, key, event);
                 audience.tell_of_fields(db, key, event, fields);
             });
@@ -489,6 +520,9 @@ impl Engine {
                 state.note_latency("expire-cycle", millis, unix_secs);
             }
         }
+        if self.must_evict() {
+            self.state.go_on_evicting(self.now.mono);
+        }
         self.state.waits.touch_due(self.now.mono, WAITS_ENDED_PER_STEP);
         self.serve(fx);
         // Who can be served is served, however late it is.
@@ -496,6 +530,9 @@ impl Engine {
             self.state.end_waits(self.now.mono, WAITS_ENDED_PER_STEP, fx);
         }
         self.state.keyspace.free_some();
+        if self.state.tracking.has_work(self.state.config.tracking_table_max_keys) {
+            self.state.tidy_tracking();
+        }
         if self.state.config.timeout_secs > 0 && self.next_idle_check <= self.now.mono {
             self.next_idle_check = self.now.mono + IDLE_CHECK_INTERVAL;
             self.close_idle(fx);

@@ -31,6 +31,7 @@ mod digest;
 pub mod effects;
 mod engine;
 pub mod error;
+mod evict;
 pub mod input;
 pub mod keyspace;
 mod notify;
@@ -47,6 +48,7 @@ mod snapshot;
 pub mod state;
 pub mod stopwatch;
 pub mod time;
+pub mod tracking;
 pub mod value;
 pub mod watch;
 

@@ -3,6 +3,7 @@
 //! Invariant: an idle session owns no buffer: its parser and outbox borrow the engine's spare ones
 //! while a command runs.
 
+mod memory;
 mod post;
 mod subscriptions;
 mod transaction;
@@ -15,13 +16,20 @@ use crate::config::{OutputLimit, OutputLimits};
 use crate::input::{ConnId, Origin};
 use crate::resp::{Parser, Protocol};
 use crate::time::Instant;
+use memory::Sum;
 pub(crate) use post::OverLimit;
 use post::Post;
 pub(crate) use subscriptions::Name;
 pub use subscriptions::{Subscriptions, Topic};
+pub(crate) use transaction::Rest;
 pub use transaction::Transaction;
 pub(crate) use wait::KeysWait;
 pub use wait::{Kind, TimedOut, Wait, WaitFor};
+
+/// Input from which on a driver makes room for the word that it belongs to.
+const LONG_INPUT_BYTES: usize = 16 << 10;
+/// Room that it makes whatever has come yet.
+const ANNOUNCED_ROOM_BYTES: usize = 1 << 20;
 
 /// Which replies a client wants (CLIENT REPLY).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,6 +122,8 @@ pub struct Session {
     pub input_pending: usize,
     /// Since when its output has been over the soft limit.
     pub over_soft_limit: Option<Instant>,
+    /// What it took when its memory was last counted.
+    pub(crate) counted_bytes: usize,
     /// What it has subscribed to; `None`: nothing.
     pub(crate) subscriptions: Option<Box<Subscriptions>>,
     /// The commands queued since MULTI, if it has begun a transaction.
@@ -154,6 +164,7 @@ impl Session {
             in_flight: 0,
             input_pending: 0,
             over_soft_limit: None,
+            counted_bytes: 0,
             subscriptions: None,
             transaction: None,
             keys_wait: None,
@@ -257,7 +268,18 @@ impl Session {
         self.transaction.as_ref().map_or(0, |transaction| transaction.memory_bytes())
     }
 
-    /// Heap bytes that the session owns, itself included.
+    /// Room that the driver makes for the rest of a long word (see [`Parser::bytes_wanted`]): at
+    /// most as much as has come, or a megabyte.
+    fn announced_bytes(&self) -> usize {
+        if self.input_pending < LONG_INPUT_BYTES {
+            return 0;
+        }
+        let room_max = self.input_pending.max(ANNOUNCED_ROOM_BYTES);
+        self.parser.bytes_wanted(self.input_pending).min(room_max)
+    }
+
+    /// Bytes that the session owns, itself included, and what the driver holds for it. They do not
+    /// depend on how much room the driver's buffers have.
     pub fn memory_bytes(&self) -> usize {
         size_of::<Self>()
             + self.name.len()
@@ -267,8 +289,9 @@ impl Session {
             + self.keys_wait.as_ref().map_or(0, |wait| wait.memory_bytes())
             + self.transaction_bytes()
             + self.parser.memory_bytes()
-            + self.outbox.capacity()
+            + self.output_pending()
             + self.input_pending
+            + self.announced_bytes()
     }
 }
 
@@ -276,8 +299,12 @@ impl Session {
 #[derive(Debug, Default)]
 pub struct Sessions {
     by_id: HashMap<ConnId, Option<Box<Session>>, BuildHasherDefault<IdHasher>>,
+    /// Those that are taken out, the running one last.
+    out: Vec<ConnId>,
     /// Messages on their way.
     post: Post,
+    /// The memory of all of them.
+    sum: Sum,
 }
 
 impl Sessions {
@@ -302,12 +329,17 @@ impl Sessions {
 
     /// Removes a client for good.
     pub fn remove(&mut self, conn: ConnId) -> Option<Box<Session>> {
-        self.by_id.remove(&conn).flatten()
+        let session = self.by_id.remove(&conn).flatten()?;
+        self.sum.remove(session.counted_bytes);
+        Some(session)
     }
 
     /// Takes a client out to run its commands; `put_back` must follow.
     pub(crate) fn take(&mut self, conn: ConnId) -> Option<Box<Session>> {
-        self.by_id.get_mut(&conn)?.take()
+        let mut session = self.by_id.get_mut(&conn)?.take()?;
+        self.out.push(conn);
+        self.sum.remove(core::mem::take(&mut session.counted_bytes));
+        Some(session)
     }
 
     /// Ends what `take` began.
@@ -316,9 +348,20 @@ impl Sessions {
         let place = self.by_id.get_mut(&conn).expect("its place was kept");
         assert!(place.is_none(), "a client is in two places");
         *place = Some(session);
+        self.out.retain(|&out| out != conn);
         if self.has_mail() {
             self.deliver_mail(conn);
         }
+    }
+
+    /// The client that runs a command, if one does.
+    pub(crate) fn running(&self) -> Option<ConnId> {
+        self.out.last().copied()
+    }
+
+    /// Whether a client is taken out.
+    pub(crate) fn is_out(&self, conn: ConnId) -> bool {
+        self.out.contains(&conn)
     }
 
     /// A client, unless it is the running one.

@@ -6,6 +6,7 @@ use crate::acl::{Acl, Catalogue};
 use crate::block::Waits;
 use crate::config::Config;
 use crate::effects::{Effect, Effects};
+use crate::evict::Eviction;
 use crate::input::{ConnId, Facts, Vitals};
 use crate::keyspace::Keyspace;
 use crate::observe::Observer;
@@ -15,6 +16,7 @@ use crate::rng::{Rng, Seed};
 use crate::script::{Running, Scripts};
 use crate::session::{Blocked, Session, Sessions};
 use crate::time::{Instant, KeyClock, Micros, Now};
+use crate::tracking::Tracking;
 use crate::watch::Watches;
 
 /// The state of one server, without the code that turns its crank.
@@ -43,6 +45,8 @@ pub struct State {
     pub memory_peak: usize,
     /// The memory in use at start.
     pub memory_startup: usize,
+    /// What is evicted when memory is over its limit.
+    pub(crate) eviction: Eviction,
     /// The change of configuration that the driver is carrying out.
     pub(crate) config_change: Option<ConfigChange>,
     /// Clients whose output was over the soft limit; some may be under it again.
@@ -55,6 +59,8 @@ pub struct State {
     pub waits: Waits,
     /// Channels and patterns, and who has subscribed to them.
     pub pubsub: PubSub,
+    /// Who holds copies of keys.
+    pub tracking: Tracking,
     /// Keys that transactions depend on.
     pub watches: Watches,
     /// The secret key of the hash functions of collections.
@@ -169,17 +175,24 @@ impl State {
         if let Some(bug) = config.planted {
             keyspace.plant(bug);
         }
+        if !config.eviction.protected_keys.is_empty() {
+            keyspace.protect(&config.eviction.protected_keys);
+        }
         let stats =
             Stats { by_command: vec![CommandStats::default(); commands], ..Stats::default() };
         let observer = Observer::new(commands, &config, seed);
-        let memory_startup = keyspace.memory_bytes() + acl.memory_bytes() + observer.memory_bytes();
+        let other_bytes = acl.memory_bytes() + observer.memory_bytes();
+        let memory_startup = keyspace.memory_bytes() + other_bytes;
+        let eviction = Eviction::new(Rng::new(seed, "eviction"), other_bytes);
         let mut hash_keys = Rng::new(seed, "collections");
+        let mut sessions = Sessions::default();
+        sessions.start_counting(config.eviction.counts_clients());
         Self {
             config,
             keyspace,
             acl,
             clock,
-            sessions: Sessions::default(),
+            sessions,
             stats,
             observer,
             vitals: Vitals::default(),
@@ -187,12 +200,14 @@ impl State {
             rates: Rates::new(now.mono),
             memory_peak: memory_startup,
             memory_startup,
+            eviction,
             config_change: None,
             over_soft_limit: Vec::new(),
             replication_id: Rng::new(seed, "replication id").hex40(),
             rng: Rng::new(seed, "commands"),
             waits: Waits::default(),
             pubsub: PubSub::new(Rng::new(seed, "publish and subscribe")),
+            tracking: Tracking::new(Rng::new(seed, "tracking")),
             watches: Watches::default(),
             hash_key: (hash_keys.next_u64(), hash_keys.next_u64()),
             scripts: Scripts::default(),
@@ -208,12 +223,6 @@ impl State {
         }
     }
 
-    /// The 24 bits of "used now" for an entry: seconds of key time.
-    #[inline]
-    pub fn access_now(&self) -> u32 {
-        (self.keyspace.now().0 / 1000) as u32 & 0x00ff_ffff
-    }
-
     /// Whether a client has to authenticate before ordinary commands: as in Redis, not while the
     /// default user has no password and is enabled.
     #[inline]
@@ -225,15 +234,23 @@ impl State {
     /// events.
     #[inline]
     pub(crate) fn key_changed(&mut self, db: usize, key: &[u8], event: &'static str) {
-        self.key_touched(db, key);
+        self.tell_watchers(db, key, event);
         self.notify(db, key, event);
     }
 
     /// Tells those who wait for a key or watch it that it was changed; there is no event.
     #[inline]
     pub(crate) fn key_touched(&mut self, db: usize, key: &[u8]) {
+        self.tell_watchers(db, key, "");
+    }
+
+    #[inline]
+    fn tell_watchers(&mut self, db: usize, key: &[u8], event: &'static str) {
         self.watches.touch(db, key);
         self.waits.touch(db, key);
+        if self.tracking.is_active() {
+            self.track_change(key, event);
+        }
     }
 
     /// Tells of an event at a key that transactions do not count as a change.
@@ -272,15 +289,20 @@ impl State {
 
     /// Bytes of all data and clients, as far as the engine accounts for them.
     pub fn memory_used(&self) -> usize {
-        self.keyspace.memory_bytes()
-            + self.sessions.memory_bytes()
-            + self.pubsub.memory_bytes()
+        self.keyspace.memory_bytes() + self.clients_bytes() + self.other_bytes()
+    }
+
+    /// Bytes of what is neither data nor a client.
+    fn other_bytes(&self) -> usize {
+        self.pubsub.memory_bytes()
             + self.acl.memory_bytes()
+            + self.tracking.memory_bytes()
             + self.observer.memory_bytes()
     }
 
     /// Looks at how much memory is in use, for its peak.
     pub fn note_memory(&mut self) -> usize {
+        self.eviction.other_bytes = self.other_bytes();
         let used = self.memory_used();
         self.memory_peak = self.memory_peak.max(used);
         used
@@ -300,8 +322,8 @@ impl State {
         if config.requirepass != self.config.requirepass {
             self.acl.set_default_password(&config.requirepass);
         }
-        self.config = config;
-        self.configure_observer();
+        let before = core::mem::replace(&mut self.config, config);
+        self.eviction_configured(&before.eviction);
     }
 
     /// Forgets all counters (CONFIG RESETSTAT).
@@ -313,6 +335,7 @@ impl State {
         self.rates = Rates::new(now);
         self.observer.forget_durations();
         self.keyspace.reset_stats();
+        self.eviction.reset_stats();
     }
 
     /// Counts an error reply under its code word.

@@ -11,8 +11,8 @@ use crate::state::State;
 /// What one client watches.
 #[derive(Debug)]
 enum Watcher {
-    /// These keys, by database, and none of them has changed.
-    Keys(BTreeSet<(usize, Box<[u8]>)>),
+    /// These keys, by database, and none of them has changed; and how many bytes they take.
+    Keys(BTreeSet<(usize, Box<[u8]>)>, usize),
     /// A key that it watched has changed.
     Spoilt,
 }
@@ -28,9 +28,12 @@ pub struct Watches {
 impl Watches {
     /// Lets a client watch a key. One that is spoilt stays so: it need not watch anything.
     pub(crate) fn watch(&mut self, conn: ConnId, db: usize, key: &[u8]) {
-        let watcher = self.clients.entry(conn).or_insert_with(|| Watcher::Keys(BTreeSet::new()));
-        if let Watcher::Keys(keys) = watcher {
-            keys.insert((db, key.into()));
+        let watcher = self.clients.entry(conn).or_insert_with(|| Watcher::Keys(BTreeSet::new(), 0));
+        if let Watcher::Keys(keys, bytes) = watcher {
+            if keys.insert((db, key.into())) {
+                // Each key is in both books.
+                *bytes += 2 * (key.len() + size_of::<(usize, Box<[u8]>)>());
+            }
             self.keys.entry(db).or_default().entry(key.into()).or_default().insert(conn);
         }
     }
@@ -60,7 +63,7 @@ impl Watches {
     }
 
     fn end(&mut self, conn: ConnId) {
-        let Some(Watcher::Keys(keys)) = self.clients.remove(&conn) else { return };
+        let Some(Watcher::Keys(keys, _)) = self.clients.remove(&conn) else { return };
         for (db, key) in keys {
             let of_db = self.keys.get_mut(&db).expect("a watched key is in its database's list");
             let watchers = of_db.get_mut(&key).expect("a watched key lists who watches it");
@@ -83,7 +86,7 @@ impl Watches {
     pub fn keys_of(&self, conn: ConnId) -> impl ExactSizeIterator<Item = &(usize, Box<[u8]>)> {
         static NONE: BTreeSet<(usize, Box<[u8]>)> = BTreeSet::new();
         match self.clients.get(&conn) {
-            Some(Watcher::Keys(keys)) => keys.iter(),
+            Some(Watcher::Keys(keys, _)) => keys.iter(),
             _ => NONE.iter(),
         }
     }
@@ -96,21 +99,23 @@ impl Watches {
     /// How many clients watch something, and how many keys are watched.
     pub fn totals(&self) -> (usize, usize) {
         let clients = self.clients.values();
-        let watching = clients.filter(|watcher| matches!(watcher, Watcher::Keys(_))).count();
+        let watching = clients.filter(|watcher| matches!(watcher, Watcher::Keys(..))).count();
         (watching, self.keys.values().map(BTreeMap::len).sum())
     }
 
     /// Heap bytes that a client's keys take here.
     pub fn memory_bytes_of(&self, conn: ConnId) -> usize {
-        // Each key is in both books.
-        self.keys_of(conn).map(|(_, key)| 2 * (key.len() + size_of::<(usize, Box<[u8]>)>())).sum()
+        match self.clients.get(&conn) {
+            Some(Watcher::Keys(_, bytes)) => *bytes,
+            _ => 0,
+        }
     }
 
     /// Checks that both books agree; for tests.
     pub(crate) fn check_invariants(&self) {
         let mut places = BTreeSet::new();
         for (&conn, watcher) in &self.clients {
-            let Watcher::Keys(keys) = watcher else { continue };
+            let Watcher::Keys(keys, _) = watcher else { continue };
             assert!(!keys.is_empty(), "who watches nothing is not in the books");
             places.extend(keys.iter().map(|(db, key)| (*db, key.clone(), conn)));
         }

@@ -1,5 +1,8 @@
 //! Lua scripts: what they see, what they reply, how they fail, and that they can be stopped.
 
+#[path = "scripts/undo.rs"]
+mod undo;
+
 use orrery_engine::{Config, Seed};
 use orrery_tests::real_redis::RealRedis;
 use orrery_tests::resp_value::{Value, encode};
@@ -7,10 +10,11 @@ use orrery_tests::server_in_process::Server;
 
 /// Scripts, apart by lines of dashes, whose replies must be those of Redis 7.0.15 in both
 /// protocols.
-const CASES: &str = include_str!("scripts/cases.txt");
+const CASES: [&str; 2] = [include_str!("scripts/cases.txt"), include_str!("scripts/libraries.txt")];
 
 fn cases() -> impl Iterator<Item = &'static str> {
-    CASES.split("\n----\n").map(|case| case.trim_matches('\n')).filter(|case| !case.is_empty())
+    let cases = CASES.iter().flat_map(|cases| cases.split("\n----\n"));
+    cases.map(|case| case.trim_matches('\n')).filter(|case| !case.is_empty())
 }
 
 #[test]
@@ -222,6 +226,42 @@ fn info_counts_the_scripts_that_are_known() {
 }
 
 #[test]
+fn of_scripts_that_only_eval_brought_the_last_five_hundred_stay() {
+    let mut server = Server::default();
+    let conn = server.connect();
+    let mut other = Server::default();
+    let names = other.connect();
+    let mut known = |server: &mut Server, text: &str| {
+        let sha = other.call(names, &["SCRIPT", "LOAD", text]);
+        let sha = String::from_utf8_lossy(sha.bytes()).into_owned();
+        server.call(conn, &["SCRIPT", "EXISTS", &sha]) == Value::Array(vec![Value::Integer(1)])
+    };
+    server.call(conn, &["SCRIPT", "LOAD", "return 'loaded'"]);
+    for index in 0..500 {
+        server.call(conn, &["EVAL", &format!("return {index}"), "0"]);
+    }
+    // It is used again, so the next in line goes.
+    server.check(conn, "EVAL \"return 0\" 0", "(integer) 0");
+    server.check(conn, "EVAL \"return 'one more'\" 0", "\"one more\"");
+    assert!(known(&mut server, "return 'loaded'"));
+    assert!(known(&mut server, "return 0"));
+    assert!(!known(&mut server, "return 1"));
+    assert!(known(&mut server, "return 2"));
+    // The number of the one that went is that of the new one, and both run as they should.
+    server.check(conn, "EVAL \"return 1\" 0", "(integer) 1");
+    server.check(conn, "EVAL \"return 'one more'\" 0", "\"one more\"");
+    // One that is loaded later stays too.
+    server.call(conn, &["SCRIPT", "LOAD", "return 3"]);
+    for index in 1000..1600 {
+        server.call(conn, &["EVAL", &format!("return {index}"), "0"]);
+    }
+    assert!(known(&mut server, "return 3"));
+    assert!(!known(&mut server, "return 4"));
+    let info = String::from_utf8(server.line(conn, "INFO memory").bytes().to_vec()).expect("text");
+    assert!(info.contains("number_of_cached_scripts:502\r\n"), "{info}");
+}
+
+#[test]
 fn key_time_stands_still_while_a_script_runs() {
     let mut server = Server::default();
     let conn = server.connect();
@@ -234,4 +274,97 @@ fn key_time_stands_still_while_a_script_runs() {
     }
     assert_eq!(server.output(conn), b":1\r\n");
     server.check(conn, "EXISTS k", "(integer) 0");
+}
+
+/// A script that takes some steps and ends by itself.
+const LONG: &str = "local n = 0 for i = 1, 3e6 do n = n + 1 end return redis.call('INCR', 'n')";
+
+/// Lets the scripts that run come to their end.
+fn finish(server: &mut Server) {
+    for _ in 0..200 {
+        server.tick();
+    }
+}
+
+fn queue(server: &mut Server, conn: orrery_engine::ConnId, commands: &[&[&str]]) {
+    server.check(conn, "MULTI", "OK");
+    for words in commands {
+        assert_eq!(server.send(conn, &encode(words)), b"+QUEUED\r\n");
+    }
+}
+
+#[test]
+fn a_long_script_in_a_transaction_lets_others_know_and_the_whole_stays_one() {
+    let config = Config { busy_reply_threshold_ms: 50, ..Config::default() };
+    let mut server = Server::new(config, Seed(1));
+    let (caller, other) = (server.connect(), server.connect());
+    let long = ["EVAL", LONG, "0"];
+    let fails = ["EVAL", "for i = 1, 3e6 do end error('no')", "0"];
+    queue(
+        &mut server,
+        caller,
+        &[&["SELECT", "1"], &["SET", "n", "10"], &long, &fails, &long, &["APPEND", "n", "0"]],
+    );
+    assert_eq!(server.send(caller, b"EXEC\r\nGET n\r\n"), b"", "nothing leaves before the end");
+    assert_eq!(server.send(other, b"SELECT 1\r\nGET n\r\n"), b"", "others wait");
+    server.oversleep_ms(51);
+    server.tick();
+    let busy = String::from_utf8(server.output(other)).expect("text");
+    assert!(busy.starts_with("-BUSY "), "{busy}");
+    finish(&mut server);
+    let reply = String::from_utf8(server.output(caller)).expect("text");
+    let sha_and_place = "script: ";
+    let parts: Vec<&str> = reply.split(sha_and_place).collect();
+    assert_eq!(parts[0], "*6\r\n+OK\r\n+OK\r\n:11\r\n-ERR user_script:1: no ");
+    assert!(parts[1].ends_with(".\r\n:12\r\n:3\r\n$3\r\n120\r\n"), "{reply}");
+    server.check(other, "SELECT 1", "OK");
+    server.check(other, "GET n", "\"120\"");
+}
+
+#[test]
+fn killing_a_script_in_a_transaction_undoes_the_script_alone() {
+    let mut server = Server::default();
+    let (caller, killer) = (server.connect(), server.connect());
+    let hangs = ["EVAL", "redis.call('SET', 'k', 'script') while true do end", "0"];
+    queue(&mut server, caller, &[&["SET", "k", "before"], &hangs, &["APPEND", "k", "!"]]);
+    assert_eq!(server.send(caller, b"EXEC\r\n"), b"");
+    assert_eq!(server.send(killer, b"SCRIPT KILL\r\n"), b"+OK\r\n");
+    server.advance_ms(1);
+    let reply = String::from_utf8(server.output(caller)).expect("text");
+    assert!(reply.starts_with("*3\r\n+OK\r\n-ERR Script killed by user"), "{reply}");
+    assert!(reply.ends_with("\r\n:7\r\n"), "{reply}");
+    server.check(killer, "GET k", "\"before!\"");
+}
+
+#[test]
+fn a_transaction_is_run_to_its_end_when_its_client_goes() {
+    let mut server = Server::default();
+    let (caller, other) = (server.connect(), server.connect());
+    let long = ["EVAL", LONG, "0"];
+    queue(&mut server, caller, &[&["SELECT", "3"], &long, &["SET", "k", "v"], &long]);
+    assert_eq!(server.send(caller, b"EXEC\r\n"), b"");
+    server.disconnect(caller);
+    assert_eq!(server.send(other, b"SELECT 3\r\n"), b"", "it waits");
+    finish(&mut server);
+    assert_eq!(server.output(other), b"+OK\r\n");
+    server.check(other, "GET n", "\"2\"");
+    server.check(other, "GET k", "\"v\"");
+    server.check(other, "EVAL \"return 1\" 0", "(integer) 1");
+}
+
+#[test]
+fn a_client_that_wants_no_replies_gets_none_from_a_long_script_in_a_transaction() {
+    let mut server = Server::default();
+    let conn = server.connect();
+    queue(&mut server, conn, &[&["EVAL", LONG, "0"], &["PING"]]);
+    server.send(conn, b"EXEC\r\n");
+    finish(&mut server);
+    assert_eq!(server.output(conn), b"*2\r\n:1\r\n+PONG\r\n");
+    assert_eq!(server.send(conn, b"CLIENT REPLY OFF\r\nMULTI\r\n"), b"");
+    server.send(conn, &encode(&["EVAL", LONG, "0"]));
+    server.send(conn, b"EXEC\r\n");
+    finish(&mut server);
+    assert_eq!(server.output(conn), b"");
+    server.check(conn, "CLIENT REPLY ON", "OK");
+    server.check(conn, "GET n", "\"2\"");
 }

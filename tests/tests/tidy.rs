@@ -45,7 +45,10 @@ const LAYERS: [&[&str]; 7] = [
     &["value"],
     &["config"],
     &["keyspace", "session", "log"],
-    &["state", "digest", "pubsub", "notify", "block", "watch", "acl", "script", "lock", "snapshot"],
+    &[
+        "state", "digest", "pubsub", "notify", "block", "watch", "tracking", "acl", "script",
+        "lock", "snapshot", "evict",
+    ],
     &["commands"],
     &["engine"],
 ];

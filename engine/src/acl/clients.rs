@@ -18,6 +18,7 @@ impl State {
             self.pubsub.end(session);
             fx.push(Effect::Abort(conn));
         }
+        self.count_client(conn);
     }
 
     /// Makes clients, but for the running one, the default user and closes them: their user has
@@ -25,9 +26,14 @@ impl State {
     pub(crate) fn end_clients_of(&mut self, is_gone: impl Fn(UserId) -> bool, fx: &mut Effects) {
         // A script that goes on in a later step outlives its client.
         if let Some(running) = &mut self.running_script
-            && is_gone(running.session.user)
+            && is_gone(running.stage.session.user)
         {
-            running.session.lose_user();
+            running.stage.session.lose_user();
+        }
+        if let Some(rest) = self.running_script.as_mut().and_then(|running| running.rest.as_mut())
+            && is_gone(rest.user)
+        {
+            (rest.user, rest.authenticated) = (UserId::DEFAULT, false);
         }
         for conn in self.sessions.ids() {
             if let Some(session) = self.sessions.find_mut(conn)

@@ -1,6 +1,6 @@
 //! CLIENT: what a client says and asks about its own connection.
 //!
-//! Listing, killing and pausing clients have their own files.
+//! Listing, killing and pausing clients and tracking keys have their own files.
 
 use super::Cx;
 use super::help::help;
@@ -13,7 +13,8 @@ use crate::session::ReplyMode;
 use crate::value::number::parse_integer;
 
 /// Most subcommands of CLIENT: any time, but from no script.
-pub(super) const ANY_TIME: Flags = Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE);
+pub(super) const ANY_TIME: Flags =
+    Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::KEEPS_CACHING);
 
 const CLIENT: Command =
     Command { group: Group::Connection, flags: ANY_TIME, since: "6.0.0", ..Command::ROW };
@@ -27,15 +28,6 @@ pub(super) const COMMANDS: &[Command] = &[
         since: "2.4.0",
         complexity: "Depends on subcommand.",
         summary: "Holds the commands about client connections.",
-        ..CLIENT
-    },
-    Command {
-        name: "CLIENT CACHING",
-        syntax: "(YES | NO)",
-        arity: 3,
-        summary: "Says whether the keys of the next command are tracked.",
-        reply: "ok",
-        run: caching,
         ..CLIENT
     },
     Command {
@@ -59,17 +51,9 @@ pub(super) const COMMANDS: &[Command] = &[
         ..CLIENT
     },
     Command {
-        name: "CLIENT GETREDIR",
-        arity: 2,
-        summary: "Returns the client that receives this one's invalidation messages.",
-        reply: "integer",
-        run: redirection,
-        ..CLIENT
-    },
-    Command {
         name: "CLIENT HELP",
         arity: 2,
-        flags: Flags::LOADING.and(Flags::STALE),
+        flags: Flags::LOADING.and(Flags::STALE).and(Flags::KEEPS_CACHING),
         since: "5.0.0",
         summary: "Lists the subcommands.",
         reply: "array<simple>",
@@ -148,26 +132,6 @@ pub(super) const COMMANDS: &[Command] = &[
         ..CLIENT
     },
     Command {
-        name: "CLIENT TRACKING",
-        syntax: "(ON | OFF) [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] \
-            [OPTIN] [OPTOUT] [NOLOOP]",
-        arity: -3,
-        complexity: "O(1). Some options may introduce additional complexity.",
-        summary: "Switches the tracking of keys for client-side caching.",
-        reply: "ok",
-        run: tracking,
-        ..CLIENT
-    },
-    Command {
-        name: "CLIENT TRACKINGINFO",
-        arity: 2,
-        since: "6.2.0",
-        summary: "Returns whether and how keys are tracked for the connection.",
-        reply: "map<bulk, set<bulk> | integer | array<bulk>>",
-        run: tracking_info,
-        ..CLIENT
-    },
-    Command {
         name: "CLIENT UNBLOCK",
         syntax: "client-id [TIMEOUT | ERROR]",
         arity: -3,
@@ -200,13 +164,6 @@ fn switch(args: Args<'_>, index: usize) -> Result<bool, Error> {
     }
 }
 
-fn caching(_: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
-    Err(Error::fixed(
-        "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or \
-         OPTOUT mode enabled",
-    ))
-}
-
 fn capa(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
     cx.reply.ok();
     Ok(())
@@ -215,12 +172,6 @@ fn capa(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
 fn name(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
     let name = &cx.session.name;
     cx.reply.bulk_or_null((!name.is_empty()).then_some(name));
-    Ok(())
-}
-
-fn redirection(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
-    // Tracking is off.
-    cx.reply.integer(-1);
     Ok(())
 }
 
@@ -309,42 +260,6 @@ pub(super) fn set_name(cx: &mut Cx<'_>, name: &[u8]) -> Result<(), Error> {
 /// Names are printed in the lines of CLIENT LIST, between spaces.
 fn is_printable(text: &[u8]) -> bool {
     text.iter().all(u8::is_ascii_graphic)
-}
-
-fn tracking(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let mut index = 3;
-    while index < args.len() {
-        let has_value = index + 1 < args.len();
-        if args.is(index, "REDIRECT") && has_value {
-            parse_integer(args.at(index + 1)).ok_or(Error::NotAnInteger)?;
-            index += 2;
-        } else if args.is(index, "PREFIX") && has_value {
-            index += 2;
-        } else if ["BCAST", "OPTIN", "OPTOUT", "NOLOOP"].iter().any(|word| args.is(index, word)) {
-            index += 1;
-        } else {
-            return Err(Error::Syntax);
-        }
-    }
-    if switch(args, 2)? {
-        return Err(Error::fixed(
-            "ERR CLIENT TRACKING ON is not available yet, it comes with a later version",
-        ));
-    }
-    cx.reply.ok();
-    Ok(())
-}
-
-fn tracking_info(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
-    cx.reply.map(3);
-    cx.reply.text("flags");
-    cx.reply.set(1);
-    cx.reply.text("off");
-    cx.reply.text("redirect");
-    cx.reply.integer(-1);
-    cx.reply.text("prefixes");
-    cx.reply.array(0);
-    Ok(())
 }
 
 /// Only a client that waits inside a command can be unblocked, not one that CLIENT PAUSE or the

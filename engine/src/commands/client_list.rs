@@ -6,12 +6,14 @@
 use super::Cx;
 use super::client::ANY_TIME;
 use super::client_filter::{Filter, is_filter};
+use super::client_tracking::redirection;
 use super::spec::{Command, Flags, Group};
 use crate::args::Args;
 use crate::error::Error;
 use crate::input::{ConnId, Origin};
 use crate::resp::Protocol;
 use crate::session::{Session, Topic};
+use crate::tracking::Tracker;
 use crate::value::number::parse_integer;
 
 /// The rows of this family.
@@ -156,16 +158,16 @@ fn running(cx: &Cx<'_>, args: Args<'_>) -> Running {
     Running { reply_bytes: cx.reply.out.len(), words_bytes: args.from(0).map(<[u8]>::len).sum() }
 }
 
-/// Appends one line. What no connection can have yet (tracking) is shown as Redis shows its
-/// absence; the engine knows no file descriptors.
+/// Appends one line. The engine knows no file descriptors.
 fn describe(text: &mut String, session: &Session, cx: &Cx<'_>, running: Running) {
     use core::fmt::Write;
 
     let pending = session.outbox.len() + session.in_flight + running.reply_bytes;
     let (now, watches) = (cx.now.mono, &cx.state.watches);
+    let tracker = cx.state.tracking.find(session.id);
     let queued = session.transaction.as_ref().map_or(-1, |queue| queue.len() as i64);
-    let watch_bytes = watches.memory_bytes_of(session.id);
-    let total_bytes = session.memory_bytes() + running.words_bytes + watch_bytes;
+    let (parsed_bytes, words_bytes) = session.parser.parsed_bytes();
+    let total_bytes = cx.state.client_bytes(session) + running.words_bytes;
     let fields: [(&str, &dyn core::fmt::Display); 31] = [
         ("id", &session.id.0),
         ("addr", &session.address()),
@@ -181,20 +183,20 @@ fn describe(text: &mut String, session: &Session, cx: &Cx<'_>, running: Running)
         ("ssub", &session.subscribed(Topic::ShardChannel)),
         ("multi", &queued),
         ("watch", &watches.keys_of(session.id).len()),
-        ("qbuf", &session.input_pending),
+        ("qbuf", &session.input_pending.saturating_sub(parsed_bytes)),
         ("qbuf-free", &0),
-        ("argv-mem", &running.words_bytes),
+        ("argv-mem", &(running.words_bytes + words_bytes)),
         ("multi-mem", &session.transaction_bytes()),
         ("rbs", &session.outbox.capacity()),
         ("rbp", &pending),
         ("obl", &(session.outbox.len() + running.reply_bytes)),
         ("oll", &0),
-        ("omem", &session.in_flight),
+        ("omem", &session.output_pending()),
         ("tot-mem", &total_bytes),
         ("events", &(if session.in_flight > 0 { "rw" } else { "r" })),
         ("cmd", &(if session.last_command.is_empty() { "NULL" } else { session.last_command })),
         ("user", &String::from_utf8_lossy(cx.state.acl.user(session.user).name())),
-        ("redir", &-1),
+        ("redir", &tracker.map_or(-1, redirection)),
         ("resp", &(if session.protocol == Protocol::Resp3 { 3 } else { 2 })),
         ("lib-name", &String::from_utf8_lossy(&session.lib_name)),
         ("lib-ver", &String::from_utf8_lossy(&session.lib_ver)),
@@ -207,16 +209,20 @@ fn describe(text: &mut String, session: &Session, cx: &Cx<'_>, running: Running)
 }
 
 /// All letters that `flags=` may have.
-pub(super) const FLAG_LETTERS: &[u8] = b"OPxbdcUeTN";
+pub(super) const FLAG_LETTERS: &[u8] = b"OPxbtRBdcUeTN";
 
 /// The letters of `flags=`, in Redis's order.
 pub(super) fn flags_of(cx: &Cx<'_>, session: &Session) -> String {
     let is_spoilt = cx.state.watches.is_spoilt(session.id);
+    let tracker = cx.state.tracking.find(session.id);
     let letters = [
         ('O', session.is_monitor),
         ('P', session.is_subscriber()),
         ('x', session.transaction.is_some()),
         ('b', session.blocked.is_some()),
+        ('t', tracker.is_some()),
+        ('R', tracker.is_some_and(Tracker::is_broken)),
+        ('B', tracker.is_some_and(|tracker| tracker.mode().broadcast)),
         ('d', is_spoilt),
         ('c', session.closing),
         ('U', matches!(session.origin, Origin::Unix { .. })),

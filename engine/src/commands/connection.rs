@@ -161,6 +161,7 @@ fn quit(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
 fn reset(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
     cx.state.pubsub.end(cx.session);
     cx.state.end_monitor(cx.session.id);
+    cx.state.tracking.end(cx.session.id);
     let session = &mut *cx.session;
     session.transaction = None;
     cx.state.watches.forget(session.id);

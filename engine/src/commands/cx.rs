@@ -62,8 +62,7 @@ impl Cx<'_> {
         };
         self.state.stats.hits += 1;
         if !self.session.no_touch {
-            let access = self.state.access_now();
-            self.state.keyspace.db_mut(db).set_access(found, access);
+            self.state.note_read(db, found);
         }
         Some(found)
     }
@@ -121,14 +120,15 @@ impl Cx<'_> {
     /// Sets a key to a value and a deadline, whatever it held.
     #[inline]
     pub fn set(&mut self, key: &[u8], value: NewValue<'_>, deadline: Option<UnixMillis>) {
-        if !self.state.config.notify_events.is_silent() {
+        if !self.state.config.notify_events.is_silent() || self.state.is_lfu() {
             return self.set_and_notify(key, value, deadline);
         }
-        let access = self.state.access_now();
+        let access = self.state.access_of_new();
         self.state.keyspace.set(self.session.db, key, value, deadline, access);
     }
 
-    /// Sets a key while somebody may want to know that it is new, or that it had expired.
+    /// Sets a key while somebody may want to know that it is new, or that it had expired, or while
+    /// it matters how often it was used before.
     #[cold]
     fn set_and_notify(&mut self, key: &[u8], value: NewValue<'_>, deadline: Option<UnixMillis>) {
         match self.find(key) {
@@ -169,7 +169,8 @@ impl Cx<'_> {
     /// Sets a key of any database to what was taken or copied, and says that it is new: what it
     /// held counts as deleted. Returns the type of that, for [`Self::tell_overwritten`].
     pub fn put(&mut self, db: usize, key: &[u8], taken: Taken) -> Option<&'static str> {
-        let access = self.state.access_now();
+        // How often it was used goes with it.
+        let access = if self.state.is_lfu() { taken.access } else { self.state.access_of_new() };
         let mut old = None;
         if !self.state.config.notify_events.is_silent() {
             // One that has expired is told of.
@@ -184,7 +185,7 @@ impl Cx<'_> {
     /// Adds a key that was just searched and not found.
     #[inline]
     pub fn add(&mut self, key: &[u8], value: NewValue<'_>, deadline: Option<UnixMillis>) {
-        let access = self.state.access_now();
+        let access = self.state.access_of_new();
         self.state.keyspace.add(self.session.db, key, value, deadline, access);
         self.state.notify_new(self.session.db, key);
     }
@@ -192,7 +193,7 @@ impl Cx<'_> {
     /// Gives a found key another value and deadline.
     #[inline]
     pub fn replace(&mut self, found: Found, value: NewValue<'_>, deadline: Option<UnixMillis>) {
-        let access = self.state.access_now();
+        let access = self.state.access_of_changed(self.session.db, found);
         self.state.keyspace.replace(self.session.db, found, value, deadline, access);
     }
 
@@ -229,7 +230,7 @@ impl Cx<'_> {
         let db = self.session.db;
         let mut collection: T = self.state.keyspace.hand_out(db, found)?;
         let result = change(self, &mut collection);
-        let access = self.state.access_now();
+        let access = self.state.access_of_changed(db, found);
         self.state.keyspace.put_back(db, found, collection, access);
         Ok(result)
     }

@@ -7,6 +7,9 @@ use crate::error::Error;
 use crate::value::number::parse_integer;
 
 const SERVER: Command = Command { group: Group::Server, ..Command::ROW };
+/// Protected keys of one database that a flush keeps.
+const PROTECTED_KEPT_MAX: usize = 100_000;
+
 const FLUSH_TIPS: &[&str] = &["request_policy:all_shards", "response_policy:all_succeeded"];
 
 /// The rows of this family.
@@ -24,7 +27,7 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "FLUSHALL",
-        syntax: "[ASYNC | SYNC]",
+        syntax: "[ASYNC | SYNC] [FORCE]",
         arity: -1,
         flags: Flags::WRITE,
         databases: Databases::Every,
@@ -38,7 +41,7 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "FLUSHDB",
-        syntax: "[ASYNC | SYNC]",
+        syntax: "[ASYNC | SYNC] [FORCE]",
         arity: -1,
         flags: Flags::WRITE,
         tips: FLUSH_TIPS,
@@ -71,34 +74,58 @@ fn size(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
 }
 
 fn flush_all(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
-    check_mode(args)?;
-    for index in 0..cx.state.keyspace.count() {
-        flush_one(cx, index);
+    let spares = spares_protected(args)?;
+    let indexes = 0..cx.state.keyspace.count();
+    check_protected(cx, indexes.clone(), spares)?;
+    for index in indexes {
+        flush_one(cx, index, spares);
     }
+    cx.state.track_flush();
     cx.reply.ok();
     Ok(())
 }
 
 fn flush(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
-    check_mode(args)?;
-    flush_one(cx, cx.session.db);
+    let (index, spares) = (cx.session.db, spares_protected(args)?);
+    check_protected(cx, index..index + 1, spares)?;
+    flush_one(cx, index, spares);
+    cx.state.track_flush();
     cx.reply.ok();
     Ok(())
 }
 
-/// Both modes are the same here: the keys are gone at once, their memory little by little.
-fn check_mode(args: Args<'_>) -> Result<(), Error> {
+/// Whether protected keys stay: FORCE, which Redis does not have, takes them too. Both modes are
+/// the same here: the keys are gone at once, their memory little by little.
+fn spares_protected(args: Args<'_>) -> Result<bool, Error> {
+    let is_mode = |index| args.is(index, "ASYNC") || args.is(index, "SYNC");
     match args.len() {
-        1 => Ok(()),
-        2 if args.is(1, "ASYNC") || args.is(1, "SYNC") => Ok(()),
+        1 => Ok(true),
+        2 if is_mode(1) => Ok(true),
+        2 if args.is(1, "FORCE") => Ok(false),
+        3 if is_mode(1) && args.is(2, "FORCE") => Ok(false),
         _ => Err(Error::Syntax),
     }
 }
 
-fn flush_one(cx: &mut Cx<'_>, index: usize) {
+/// Keys that stay are put into a new database in the same step: there must not be too many.
+fn check_protected(
+    cx: &Cx<'_>,
+    mut indexes: core::ops::Range<usize>,
+    spares: bool,
+) -> Result<(), Error> {
+    let too_many = |index| cx.state.keyspace.db(index).protected_len() > PROTECTED_KEPT_MAX;
+    if spares && indexes.any(too_many) {
+        return Err(Error::fixed(
+            "ERR too many keys match 'protected-keys' to keep them; FORCE removes them too",
+        ));
+    }
+    Ok(())
+}
+
+fn flush_one(cx: &mut Cx<'_>, index: usize, spares_protected: bool) {
     if !cx.state.keyspace.db(index).is_empty() {
         cx.state.touch_watched(index, None);
-        cx.state.dirty += cx.state.keyspace.flush(index) as u64;
+        cx.state.dirty += cx.state.keyspace.flush(index, spares_protected) as u64;
         cx.state.waits.touch_all(index);
     }
 }

@@ -111,6 +111,13 @@ const TOOLS: &[Tool] = &[
         run: object,
     },
     Tool {
+        name: "PAUSE-CRON",
+        syntax: "<0|1>",
+        words: 3..=3,
+        what: "Say whether periodic work rests; there is none that changes what clients see.",
+        run: pause_cron,
+    },
+    Tool {
         name: "POPULATE",
         syntax: "<count> [<prefix>] [<size>]",
         words: 3..=5,
@@ -138,6 +145,13 @@ const TOOLS: &[Tool] = &[
         words: 2..=ANY,
         what: "Write all data as a snapshot, in memory, and load it again.",
         run: reload,
+    },
+    Tool {
+        name: "REPLYBUFFER",
+        syntax: "<PEAK-RESET-TIME|RESIZING> <value>",
+        words: 4..=4,
+        what: "Say how buffers of idle clients shrink; here these own none, so nothing changes.",
+        run: reply_buffer,
     },
     Tool {
         name: "SET-ACTIVE-EXPIRE",
@@ -213,6 +227,27 @@ fn log(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
 fn needs_persistence(_: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let name = String::from_utf8_lossy(args.at(1)).to_uppercase();
     Err(Error::text(format!("ERR DEBUG {name} is not supported until there is persistence")))
+}
+
+fn pause_cron(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    parse_integer(args.at(2)).ok_or(Error::NotAnInteger)?;
+    cx.reply.ok();
+    Ok(())
+}
+
+fn reply_buffer(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let is_number = parse_integer(args.at(3)).is_some();
+    let is_known = match () {
+        () if args.is(2, "PEAK-RESET-TIME") => {
+            is_number || args.is(3, "NEVER") || args.is(3, "RESET")
+        }
+        () => args.is(2, "RESIZING") && is_number,
+    };
+    if !is_known {
+        return Err(Error::Syntax);
+    }
+    cx.reply.ok();
+    Ok(())
 }
 
 fn index_figures(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {

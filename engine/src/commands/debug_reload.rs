@@ -31,7 +31,7 @@ pub(super) fn reload(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     for (index, keys) in reloaded.into_iter().enumerate() {
         if !cx.state.keyspace.db(index).is_empty() {
             cx.state.touch_watched(index, None);
-            cx.state.keyspace.flush(index);
+            cx.state.keyspace.flush(index, false);
         }
         for Reloaded { key, value, deadline, access } in keys {
             value.store(|value| cx.state.keyspace.set(index, &key, value, deadline, access));

@@ -5,6 +5,7 @@
 
 use super::Cx;
 use super::acl_gate::{NO_AUTH, Place};
+use super::memory_gate;
 use super::schema;
 use super::spec::Flags;
 use super::table::{Row, Table, Unknown, table};
@@ -66,6 +67,9 @@ pub(crate) fn dispatch(cx: &mut Cx<'_>, args: Args<'_>) -> Ran {
     // A command that the driver is still carrying out ends when its reply is written.
     if cx.session.blocked.is_none() {
         cx.session.end_command(&mut cx.reply.out, start);
+        if cx.state.tracking.is_active() {
+            cx.end_tracked_command();
+        }
     }
     Ran::Done
 }
@@ -115,6 +119,9 @@ pub(crate) fn run(cx: &mut Cx<'_>, args: Args<'_>, start: usize) {
         cx.state.stats.by_command[row.index].failed += 1;
     }
     observe::end(cx, row, args, start, begun);
+    if cx.state.tracking.is_active() {
+        cx.track_keys(args);
+    }
     // What it is run with again, unless it has said so itself.
     if let Some(wait) = &mut cx.session.keys_wait
         && wait.words.is_empty()
@@ -158,6 +165,9 @@ fn admit(cx: &mut Cx<'_>, row: &'static Row, args: Args<'_>) -> Result<(), Error
         return Err(Error::fixed("ERR Command not allowed inside a transaction"));
     }
     cx.permit(row, args, Place::of(cx))?;
+    if cx.state.config.eviction.bytes_max != 0 {
+        memory_gate::check(cx)?;
+    }
     if cx.session.gets_only_messages() && !cx.row.command.flags.has(Flags::SUBSCRIBED) {
         let name = cx.row.full_name;
         return Err(Error::text(format!(

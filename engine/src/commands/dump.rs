@@ -73,7 +73,7 @@ struct Options {
     /// The time to live is a point in time.
     absolute: bool,
     idle_secs: Option<i64>,
-    /// Kept by LFU policies only, which there are none of.
+    /// From 0 to 255.
     frequency: Option<i64>,
 }
 
@@ -138,7 +138,7 @@ fn restore(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
             } else {
                 loaded.store(|value| cx.add(key, value, deadline));
             }
-            set_idle(cx, key, options.idle_secs);
+            set_access(cx, key, &options);
             cx.changed(key, "restore");
         }
         // It would be gone at once.
@@ -167,12 +167,16 @@ fn deadline(ttl: i64, absolute: bool, now: UnixMillis) -> Result<Option<UnixMill
     if at <= now { Err(Passed) } else { Ok(Some(UnixMillis(at as u64))) }
 }
 
-/// Pretends that the key was last used so long ago. The clock has 24 bits.
-fn set_idle(cx: &mut Cx<'_>, key: &[u8], idle_secs: Option<i64>) {
-    if let Some(secs) = idle_secs
+/// Pretends that the key was last used so long ago, or so often: whichever the policy looks at.
+fn set_access(cx: &mut Cx<'_>, key: &[u8], options: &Options) {
+    let access = if cx.state.is_lfu() {
+        options.frequency.map(|frequency| cx.state.frequent(frequency as u8))
+    } else {
+        options.idle_secs.map(|secs| cx.state.access_after(secs as u64))
+    };
+    if let Some(access) = access
         && let Some(found) = cx.find(key)
     {
-        let access = cx.state.access_now().wrapping_sub(secs as u32) & 0x00ff_ffff;
         cx.state.keyspace.db_mut(cx.session.db).set_access(found, access);
     }
 }

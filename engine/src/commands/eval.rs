@@ -6,21 +6,26 @@
 use super::Cx;
 use super::acl_gate::Place;
 use super::dispatch::run as run_command;
+use super::memory_gate::{OUT_OF_MEMORY, check_script, refuses_call};
 use super::spec::{Begin, Command, Find, Flags, Group, KeySpec};
 use super::table::table;
-use crate::args::{Args, Words};
+use crate::args::Args;
 use crate::effects::{Effect, LogLevel};
 use crate::error::Error;
-use crate::input::Origin;
-use crate::resp::{Protocol, Reply};
-use crate::script::{Ask, Run, Running, Tell, sha1_of};
-use crate::session::{Blocked, Session};
+use crate::keyspace::{Undo, Undone};
+use crate::resp::Reply;
+use crate::script::{Ask, Brought, Problem, Run, Running, ScriptId, Sha, Tell};
+use crate::session::Blocked;
 use crate::value::number::parse_integer;
 
 /// Pauses of a script in one step.
 const PAUSES_PER_STEP: u32 = 100;
-/// Pauses of a script inside of a transaction, which is one step: some seconds.
-const PAUSES_IN_TRANSACTION: u32 = 20_000;
+
+/// Bytes of values that a script may cause to be copied for every pause that it has reached, so
+/// that its writes can be undone: a fraction of what it takes itself.
+const COPIED_BYTES_PER_PAUSE: usize = 32 << 10;
+/// A reply's buffer that grew beyond this is given back instead of kept for the next script.
+const SPARE_BYTES_MAX: usize = 1 << 16;
 
 const RUNS: Flags =
     Flags::NOSCRIPT.and(Flags::STALE).and(Flags::SKIP_MONITOR).and(Flags::NO_MANDATORY_KEYS);
@@ -85,21 +90,18 @@ pub(super) const COMMANDS: &[Command] = &[
 
 /// `EVAL script numkeys [key ...] [arg ...]`
 fn eval(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
-    check_keys(args)?;
-    let sha = sha1_of(args.at(1));
+    let keys = check_keys(args)?;
     let memory_bytes_max = cx.state.config.script_memory_bytes_max;
-    cx.state.scripts.load(&sha, args.at(1), memory_bytes_max).map_err(Error::text)?;
-    begin(cx, sha, args)
+    let script = cx.state.scripts.load(args.at(1), Brought::ToRun, memory_bytes_max);
+    begin(cx, script.map_err(Error::text)?, keys, args)
 }
 
 /// `EVALSHA sha1 numkeys [key ...] [arg ...]`
 fn evalsha(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
-    check_keys(args)?;
-    let sha = String::from_utf8_lossy(args.at(1)).to_ascii_lowercase();
-    if cx.state.scripts.find(&sha).is_none() {
-        return Err(Error::fixed("NOSCRIPT No matching script. Please use EVAL."));
-    }
-    begin(cx, sha, args)
+    let keys = check_keys(args)?;
+    let script = Sha::parse(args.at(1)).and_then(|sha| cx.state.scripts.find(sha));
+    let script = script.ok_or(Error::fixed("NOSCRIPT No matching script. Please use EVAL."))?;
+    begin(cx, script, keys, args)
 }
 
 fn check_keys(args: Args<'_>) -> Result<usize, Error> {
@@ -110,33 +112,41 @@ fn check_keys(args: Args<'_>) -> Result<usize, Error> {
     usize::try_from(keys).map_err(|_| Error::fixed("ERR Number of keys can't be negative"))
 }
 
-/// Runs a script that was loaded: to its end, or to the end of the step.
-fn begin(cx: &mut Cx<'_>, sha: String, args: Args<'_>) -> Result<(), Error> {
-    let keys = check_keys(args)?;
-    let promises = cx.state.scripts.find(&sha).map(|script| script.promises).unwrap_or_default();
-    let mut fiber = cx.state.scripts.take_interpreter().expect("no script runs inside another");
-    let run = Run { sha, words: Words::new(args.from(3)), keys, protocol: cx.reply.protocol };
-    let pending = Some(fiber.tell(Tell::Run(Box::new(run))));
-    let origin = Origin::Unix { path: String::new() };
-    let mut session = Box::new(Session::new(cx.session.id, origin, cx.now.mono, true));
-    session.db = cx.session.db;
-    session.user = cx.session.user;
-    session.authenticated = cx.session.authenticated;
-    session.is_script = true;
+/// Runs a script that is known: to its end, or to the end of the step.
+fn begin(cx: &mut Cx<'_>, script: ScriptId, keys: usize, args: Args<'_>) -> Result<(), Error> {
+    let promises = cx.state.scripts.script(script).promises;
+    check_script(cx, promises)?;
+    if cx.state.tracking.is_active() {
+        cx.state.tracking.declare_keys(cx.session.id, args.from(3).take(keys));
+    }
+    let mut stage = cx.state.scripts.take_stage(script).expect("no script runs inside another");
+    stage.enter(cx.session);
+    let mut run = stage.run.take().expect("no script runs");
+    run.script = script;
+    run.words.clear();
+    args.from(3).for_each(|word| run.words.push(word));
+    run.keys = keys;
+    run.reply.out.clear();
+    run.reply.protocol = cx.reply.protocol;
+    run.error = None;
+    let pending = Some(stage.fiber.tell(Tell::Run(run)));
     let mut running = Running {
         caller: cx.session.id,
+        script,
         only_reads: promises.no_writes || cx.row.command.flags.has(Flags::READONLY),
         has_written: false,
+        promises,
+        is_stopped: false,
         since: cx.now.mono,
-        fiber,
-        session,
+        stage,
         pending,
         ending: None,
+        rest: None,
     };
     match go_on(cx, &mut running) {
-        Some(ended) => {
-            cx.state.scripts.put_back(running.fiber);
-            reply(cx.reply, ended)
+        Some(result) => {
+            cx.state.scripts.put_back(running.stage);
+            result
         }
         None => {
             cx.session.blocked = Some(Blocked::Script);
@@ -146,25 +156,69 @@ fn begin(cx: &mut Cx<'_>, sha: String, args: Args<'_>) -> Result<(), Error> {
     }
 }
 
+/// Ends the log of what a script has written. What one that was stopped has written is undone, and
+/// those who look at the keys are told.
+fn settle(cx: &mut Cx<'_>, running: &Running) {
+    if !running.is_stopped {
+        cx.state.keyspace.end_undo();
+        return;
+    }
+    for undone in cx.state.keyspace.roll_back() {
+        match undone {
+            Undone::Key(db, key) => cx.state.key_touched(db, &key),
+            Undone::Database(index) => {
+                cx.state.touch_watched(index, None);
+                cx.state.waits.touch_all(index);
+                cx.state.track_flush();
+            }
+        }
+    }
+}
+
 /// Writes what a script ended with.
-fn reply(reply: &mut Reply, ended: Result<Vec<u8>, Vec<u8>>) -> Result<(), Error> {
-    match ended {
-        Ok(bytes) => {
-            reply.out.extend_from_slice(&bytes);
+fn end(cx: &mut Cx<'_>, running: &mut Running, mut run: Box<Run>) -> Result<(), Error> {
+    if running.has_written {
+        settle(cx, running);
+    }
+    let result = match (run.error.take(), &*run.reply.out) {
+        (Some(problem), _) => Err(Error::text(shown(&problem, running.script, cx))),
+        // It returned an error.
+        (None, [b'-', text @ .., b'\r', b'\n']) => {
+            Err(Error::text(String::from_utf8_lossy(text).into_owned()))
+        }
+        (None, reply) => {
+            cx.reply.out.extend_from_slice(reply);
             Ok(())
         }
-        Err(text) => Err(Error::text(String::from_utf8_lossy(&text).into_owned())),
+    };
+    if run.reply.out.capacity() > SPARE_BYTES_MAX {
+        run.reply.out = Vec::new();
+    }
+    running.stage.run = Some(run);
+    result
+}
+
+/// The error with the script's name, and where in it the error came up.
+fn shown(problem: &Problem, script: ScriptId, cx: &Cx<'_>) -> String {
+    let text = String::from_utf8_lossy(&problem.text);
+    let sha = cx.state.scripts.script(script).sha;
+    match &problem.place {
+        Some((source, line)) => format!("{text} script: {sha}, on {source}:{line}."),
+        None => format!("{text} script: {sha}"),
     }
 }
 
 /// Does what a script asks for until it ends, or has had its share of this step.
-fn go_on(cx: &mut Cx<'_>, running: &mut Running) -> Option<Result<Vec<u8>, Vec<u8>>> {
+fn go_on(cx: &mut Cx<'_>, running: &mut Running) -> Option<Result<(), Error>> {
     let mut pauses = 0;
     let mut ask = running.pending.take().expect("the interpreter has asked something");
     loop {
         let tell = match ask {
-            Ask::Ended(result) => return Some(result),
-            Ask::Call(words, protocol) => call(cx, running, words.args(), protocol),
+            Ask::Ended(run) => return Some(end(cx, running, run)),
+            Ask::Call(mut asked) => {
+                call(cx, running, asked.words.args(), &mut asked.reply);
+                Tell::Replied(asked)
+            }
             Ask::Permits(words) => permits(cx, running, words.args()),
             Ask::Log(level, text) => {
                 let level = [LogLevel::Debug, LogLevel::Verbose, LogLevel::Notice]
@@ -177,27 +231,40 @@ fn go_on(cx: &mut Cx<'_>, running: &mut Running) -> Option<Result<Vec<u8>, Vec<u
             }
             Ask::Pause => {
                 pauses += 1;
+                if let Some(undo) = cx.state.keyspace.undo() {
+                    undo.grant(COPIED_BYTES_PER_PAUSE);
+                }
                 match running.ending.take() {
                     Some(text) => Tell::End(text),
-                    None if cx.may_block && pauses > PAUSES_PER_STEP => {
+                    None if pauses > PAUSES_PER_STEP => {
                         running.pending = Some(Ask::Pause);
                         return None;
-                    }
-                    None if !cx.may_block && pauses > PAUSES_IN_TRANSACTION => {
-                        Tell::End("ERR the script runs too long for a transaction".to_owned())
                     }
                     None => Tell::GoOn,
                 }
             }
             Ask::Job | Ask::Compiled(_) => unreachable!("a script runs"),
         };
-        ask = running.fiber.tell(tell);
+        running.is_stopped |= matches!(tell, Tell::End(_));
+        ask = running.stage.fiber.tell(tell);
     }
 }
 
 /// Runs a command for a script.
-fn call(cx: &mut Cx<'_>, running: &mut Running, args: Args<'_>, protocol: Protocol) -> Tell {
-    let refused = |text: &str| Tell::Refused(text.to_owned());
+fn call(cx: &mut Cx<'_>, running: &mut Running, args: Args<'_>, reply: &mut Reply) {
+    if let Err(error) = try_call(cx, running, args, reply) {
+        reply.error(&error);
+    }
+}
+
+/// The error is that of a command that was not run.
+fn try_call(
+    cx: &mut Cx<'_>,
+    running: &mut Running,
+    args: Args<'_>,
+    reply: &mut Reply,
+) -> Result<(), Error> {
+    let refused = |text| Err(Error::fixed(text));
     let Ok(row) = table().find(args) else {
         return refused("ERR Unknown Redis command called from script");
     };
@@ -212,34 +279,37 @@ fn call(cx: &mut Cx<'_>, running: &mut Running, args: Args<'_>, protocol: Protoc
     if writes && running.only_reads {
         return refused("ERR Write commands are not allowed from read-only scripts.");
     }
-    let mut reply = Reply { out: Vec::new(), protocol };
-    running.session.protocol = protocol;
+    let session = &mut running.stage.session;
+    session.protocol = reply.protocol;
     let mut inner = Cx {
         state: &mut *cx.state,
-        session: &mut running.session,
-        reply: &mut reply,
+        session,
+        reply,
         fx: &mut *cx.fx,
         now: cx.now,
         row,
         retry: false,
         may_block: false,
     };
-    if let Err(error) = inner.permit(row, args, Place::Script) {
-        return Tell::Refused(error.message().into_owned());
+    inner.permit(row, args, Place::Script)?;
+    if refuses_call(&inner, running.promises, running.has_written) {
+        return Err(OUT_OF_MEMORY);
     }
-    running.has_written |= flags.has(Flags::WRITE);
+    let writes = flags.has(Flags::WRITE);
+    if writes && !running.has_written {
+        running.has_written = true;
+        let undo_bytes_max = inner.state.config.script_undo_bytes_max;
+        inner.state.keyspace.begin_undo(Undo::new(undo_bytes_max));
+    }
     run_command(&mut inner, args, 0);
     inner.state.tell_lapsed();
-    Tell::Reply(reply.out)
+    Ok(())
 }
 
 /// Whether the script's user may run a command.
 fn permits(cx: &Cx<'_>, running: &Running, args: Args<'_>) -> Tell {
     match table().find(args) {
-        Ok(row) => {
-            let may = cx.state.may_run(&running.session, row, args);
-            Tell::Reply(if may { b"1".to_vec() } else { b"0".to_vec() })
-        }
+        Ok(row) => Tell::Permitted(cx.state.may_run(&running.stage.session, row, args)),
         Err(_) => Tell::Refused("ERR Invalid command passed to redis.acl_check_cmd()".to_owned()),
     }
 }
@@ -247,6 +317,5 @@ fn permits(cx: &Cx<'_>, running: &Running, args: Args<'_>) -> Tell {
 /// Goes on with the script that an earlier step left, with a context of its caller or, if that has
 /// gone, of nobody. Returns whether it has ended.
 pub(crate) fn resume(cx: &mut Cx<'_>, running: &mut Running) -> Option<Result<(), Error>> {
-    let ended = go_on(cx, running)?;
-    Some(reply(cx.reply, ended))
+    go_on(cx, running)
 }

@@ -137,7 +137,7 @@ fn server(cx: &mut Cx<'_>, lines: &mut Lines) {
     // Nothing here works by ticks; both are what the configuration says.
     lines.field("hz", setting("hz"));
     lines.field("configured_hz", setting("hz"));
-    lines.field("lru_clock", state.access_now());
+    lines.field("lru_clock", state.access_second());
     lines.known("executable", &facts.executable);
     lines.field("config_file", facts.config_file.as_deref().unwrap_or_default());
     lines.field("io_threads_active", 0);
@@ -160,7 +160,8 @@ fn clients(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.field("client_recent_max_input_buffer", input_max.max(cx.session.input_pending));
     lines.field("client_recent_max_output_buffer", output_max.max(cx.session.output_pending()));
     lines.field("blocked_clients", blocked);
-    lines.zeros(&["tracking_clients", "clients_in_timeout_table"]);
+    lines.field("tracking_clients", cx.state.tracking.clients());
+    lines.field("clients_in_timeout_table", 0);
     let (watching, watched) = cx.state.watches.totals();
     lines.field("watching_clients", watching);
     lines.field("total_watched_keys", watched);
@@ -214,8 +215,12 @@ fn stats(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.field("expired_subkeys", expiry.expired_fields);
     // Expiry is exact: nothing is estimated by samples, and no cycle runs out of time.
     lines.field("expired_stale_perc", "0.00");
-    lines.zeros(&["expired_time_cap_reached_count", "evicted_keys", "evicted_clients"]);
-    lines.zeros(&["total_eviction_exceeded_time", "current_eviction_exceeded_time"]);
+    lines.field("expired_time_cap_reached_count", 0);
+    lines.field("evicted_keys", state.eviction.keys);
+    lines.field("evicted_clients", state.eviction.clients);
+    let (current, total) = state.eviction.exceeded(cx.now.mono);
+    lines.field("total_eviction_exceeded_time", total.as_millis());
+    lines.field("current_eviction_exceeded_time", current.as_millis());
     lines.field("keyspace_hits", stats.hits);
     lines.field("keyspace_misses", stats.misses);
     lines.field("pubsub_channels", state.pubsub.count(Topic::Channel));
@@ -225,7 +230,10 @@ fn stats(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.zeros(&["slave_expires_tracked_keys", "active_defrag_hits", "active_defrag_misses"]);
     lines.zeros(&["active_defrag_key_hits", "active_defrag_key_misses"]);
     lines.zeros(&["total_active_defrag_time", "current_active_defrag_time"]);
-    lines.zeros(&["tracking_total_keys", "tracking_total_items", "tracking_total_prefixes"]);
+    let [keys, items, prefixes] = state.tracking.totals();
+    lines.field("tracking_total_keys", keys);
+    lines.field("tracking_total_items", items);
+    lines.field("tracking_total_prefixes", prefixes);
     lines.field("unexpected_error_replies", 0);
     lines.field("total_error_replies", stats.error_replies);
     lines.field("dump_payload_sanitizations", 0);

@@ -22,8 +22,9 @@ pub(super) struct Usage {
 impl Usage {
     /// The usage now; also notes it for the peak.
     pub(super) fn now(cx: &mut Cx<'_>) -> Self {
-        let clients = cx.state.sessions.memory_bytes() + cx.session.memory_bytes();
-        let used = cx.state.note_memory() + cx.session.memory_bytes();
+        let running = cx.state.client_bytes(cx.session) + cx.reply.out.len();
+        let clients = cx.state.clients_bytes() + running;
+        let used = cx.state.note_memory() + running;
         cx.state.memory_peak = cx.state.memory_peak.max(used);
         let keyspace = &cx.state.keyspace;
         let data = (0..keyspace.count()).map(|index| keyspace.db(index).data_bytes()).sum();
@@ -47,7 +48,7 @@ pub(super) fn memory(cx: &mut Cx<'_>, lines: &mut Lines) {
     let (peak, startup) = (state.memory_peak, state.memory_startup);
     let resident = state.vitals.resident_bytes as usize;
     let machine = state.vitals.machine_bytes as usize;
-    let maxmemory = state.config.parsed("maxmemory").map_or(0, |value| value.size());
+    let maxmemory = state.config.eviction.bytes_max as usize;
     lines.field("used_memory", usage.used);
     lines.field("used_memory_human", human(usage.used));
     lines.field("used_memory_rss", resident);
@@ -65,7 +66,7 @@ pub(super) fn memory(cx: &mut Cx<'_>, lines: &mut Lines) {
     scripts(state, lines);
     lines.field("maxmemory", maxmemory);
     lines.field("maxmemory_human", human(maxmemory));
-    lines.known("maxmemory_policy", &state.config.value("maxmemory-policy").unwrap_or_default());
+    lines.field("maxmemory_policy", state.config.eviction.policy.name());
     let ratio = if usage.used == 0 { 0.0 } else { resident as f64 / usage.used as f64 };
     lines.field("mem_fragmentation_ratio", format_args!("{ratio:.2}"));
     let beyond = if resident == 0 { 0 } else { resident as i64 - usage.used as i64 };

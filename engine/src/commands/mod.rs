@@ -14,6 +14,7 @@ mod client_filter;
 mod client_kill;
 mod client_list;
 mod client_pause;
+mod client_tracking;
 mod command;
 mod command_docs;
 mod compare;
@@ -55,6 +56,7 @@ mod list_pop;
 mod lolwut;
 mod many;
 mod memory;
+mod memory_gate;
 mod monitor;
 mod object;
 mod process;
@@ -86,7 +88,7 @@ mod string;
 mod substring;
 pub mod syntax;
 pub mod table;
-mod transaction;
+pub(crate) mod transaction;
 mod wait;
 mod window;
 mod zset;
@@ -158,6 +160,7 @@ const FAMILIES: &[&[Command]] = &[
     client_list::COMMANDS,
     client_kill::COMMANDS,
     client_pause::COMMANDS,
+    client_tracking::COMMANDS,
     config::COMMANDS,
     acl::COMMANDS,
     acl_file::COMMANDS,

@@ -107,17 +107,17 @@ fn older_name(cx: &Cx<'_>, kind: &str, name: &'static str) -> &'static str {
 
 /// How often Redis would say that the value at `found` is referred to.
 pub(super) fn references_of(cx: &Cx<'_>, found: Found) -> i64 {
+    let is_shared = cx.state.config.eviction.shares_integers();
     match cx.value(found) {
         // Redis's mark of an object that is never freed.
-        Value::Integer(0..SHARED_INTEGERS) => i64::from(i32::MAX),
+        Value::Integer(0..SHARED_INTEGERS) if is_shared => i64::from(i32::MAX),
         _ => 1,
     }
 }
 
 /// Seconds since the key was last used; the clock has 24 bits.
 pub(super) fn idle_secs_of(cx: &Cx<'_>, found: Found) -> u32 {
-    let access = cx.state.keyspace.db(cx.session.db).access(found);
-    cx.state.access_now().wrapping_sub(access) & 0x00ff_ffff
+    cx.state.idle_secs(cx.state.keyspace.db(cx.session.db).access(found))
 }
 
 fn encoding(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
@@ -128,21 +128,33 @@ fn encoding(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Only the time of the last use is kept, as in Redis unless an LFU policy is chosen.
 fn frequency(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
-    if cx.find(args.at(2)).is_some() {
-        return Err(Error::fixed(
-            "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please \
-             note that when switching between policies at runtime LRU and LFU data will take some \
-             time to adjust.",
-        ));
+    match cx.find(args.at(2)) {
+        Some(_) if !cx.state.is_lfu() => {
+            return Err(Error::fixed(
+                "ERR An LFU maxmemory policy is not selected, access frequency not tracked. \
+                 Please note that when switching between policies at runtime LRU and LFU data will \
+                 take some time to adjust.",
+            ));
+        }
+        Some(found) => {
+            let access = cx.state.keyspace.db(cx.session.db).access(found);
+            cx.reply.integer(cx.state.frequency(access).into());
+        }
+        None => cx.reply.null(),
     }
-    cx.reply.null();
     Ok(())
 }
 
 fn idle_time(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     match cx.find(args.at(2)) {
+        Some(_) if cx.state.is_lfu() => {
+            return Err(Error::fixed(
+                "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that \
+                 when switching between policies at runtime LRU and LFU data will take some time \
+                 to adjust.",
+            ));
+        }
         Some(found) => cx.reply.integer(idle_secs_of(cx, found).into()),
         None => cx.reply.null(),
     }

@@ -17,16 +17,15 @@ pub(super) fn edit<R>(
     found: Found,
     change: impl FnOnce(&mut Vec<u8>) -> R,
 ) -> Result<R, Error> {
-    let access = cx.state.access_now();
-    let db = cx.state.keyspace.db_mut(cx.session.db);
-    if let Some(Object::Raw(string)) = db.object_mut(found) {
+    let access = cx.state.access_of_changed(cx.session.db, found);
+    let db = cx.session.db;
+    if let Some(string) = cx.state.keyspace.string_mut(db, found) {
         let before = string.capacity();
         let result = change(string);
-        db.object_changed(found, before);
-        db.set_access(found, access);
+        cx.state.keyspace.string_changed(db, found, before, access);
         return Ok(result);
     }
-    let mut string = db.value(found).string(&mut itoa::Buffer::new())?.to_vec();
+    let mut string = cx.value(found).string(&mut itoa::Buffer::new())?.to_vec();
     let result = change(&mut string);
     set_modified(cx, Some(found), &[], string);
     Ok(result)

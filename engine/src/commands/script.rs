@@ -5,7 +5,7 @@ use super::help::help;
 use super::spec::{Command, Flags, Group};
 use crate::args::Args;
 use crate::error::Error;
-use crate::script::sha1_of;
+use crate::script::{Brought, Sha};
 
 const SCRIPT: Command =
     Command { flags: Flags::NOSCRIPT, group: Group::Scripting, since: "2.6.0", ..Command::ROW };
@@ -111,8 +111,8 @@ fn debug(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
 fn exists(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     cx.reply.array(args.len() - 2);
     for word in args.from(2) {
-        let sha = String::from_utf8_lossy(word).to_ascii_lowercase();
-        cx.reply.integer(cx.state.scripts.find(&sha).is_some().into());
+        let known = Sha::parse(word).and_then(|sha| cx.state.scripts.find(sha));
+        cx.reply.integer(known.is_some().into());
     }
     Ok(())
 }
@@ -127,12 +127,13 @@ fn flush(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// The running script ends at its next pause.
+/// The running script ends at its next pause, and what it has written is undone.
 fn kill(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
     let Some(running) = &mut cx.state.running_script else {
         return Err(Error::fixed("NOTBUSY No scripts in execution right now."));
     };
-    if running.has_written {
+    let can_undo = cx.state.keyspace.undo().is_some_and(|undo| !undo.is_lost());
+    if running.has_written && !can_undo {
         return Err(Error::fixed(
             "UNKILLABLE Sorry the script already executed write commands against the dataset. You \
              can either wait the script termination or kill the server in a hard way using the \
@@ -145,17 +146,16 @@ fn kill(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
 }
 
 fn load(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let sha = sha1_of(args.at(2));
     let memory_bytes_max = cx.state.config.script_memory_bytes_max;
-    cx.state.scripts.load(&sha, args.at(2), memory_bytes_max).map_err(Error::text)?;
-    cx.reply.text(&sha);
+    let script = cx.state.scripts.load(args.at(2), Brought::ToStay, memory_bytes_max);
+    let sha = cx.state.scripts.script(script.map_err(Error::text)?).sha;
+    cx.reply.text(&sha.to_string());
     Ok(())
 }
 
 fn show(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let sha = String::from_utf8_lossy(args.at(2)).to_ascii_lowercase();
-    let script = cx.state.scripts.find(&sha);
+    let script = Sha::parse(args.at(2)).and_then(|sha| cx.state.scripts.find(sha));
     let script = script.ok_or(Error::fixed("NOSCRIPT No matching script."))?;
-    cx.reply.bulk(&script.text);
+    cx.reply.bulk(&cx.state.scripts.script(script).text);
     Ok(())
 }

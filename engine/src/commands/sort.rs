@@ -289,9 +289,8 @@ fn note(cx: &mut Cx<'_>, seen: &Seen) {
     cx.state.stats.hits += seen.used.len() as u64;
     cx.state.stats.misses += seen.misses;
     if !cx.session.no_touch {
-        let access = cx.state.access_now();
-        let db = cx.state.keyspace.db_mut(cx.session.db);
-        seen.used.iter().for_each(|found| db.set_access(*found, access));
+        let db = cx.session.db;
+        seen.used.iter().for_each(|found| cx.state.note_read(db, *found));
     }
     for name in seen.missed.iter().flatten() {
         // One that has expired is told of, too.

@@ -145,6 +145,9 @@ impl Flags {
     /// Served for a slot that is moving here, without ASKING before it.
     pub const ASKING: Self = Self(1 << 22);
 
+    /// Speaks of the connection: the next command is still what CLIENT CACHING was called for.
+    pub const KEEPS_CACHING: Self = Self(1 << 24);
+
     /// Both sets of flags.
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
@@ -372,6 +375,7 @@ mod tests {
             Flags::SUBSCRIBED,
             Flags::NEVER_QUEUED,
             Flags::RUNS_QUEUED,
+            Flags::KEEPS_CACHING,
         ];
         let mut seen = Flags::NONE;
         for flag in Flags::NAMES.iter().map(|&(flag, _)| flag).chain(nameless) {

@@ -175,17 +175,16 @@ fn check_len(cx: &Cx<'_>, len: usize, more: usize) -> Result<(), Error> {
 /// Writes `bytes` into the string at `found` from `offset` on; a gap is filled with zero bytes. A
 /// long string is changed in place, with room to grow.
 fn overwrite(cx: &mut Cx<'_>, found: Found, offset: usize, bytes: &[u8]) -> Result<(), Error> {
-    let access = cx.state.access_now();
-    let db = cx.state.keyspace.db_mut(cx.session.db);
-    if let Some(Object::Raw(string)) = db.object_mut(found) {
+    let access = cx.state.access_of_changed(cx.session.db, found);
+    let db = cx.session.db;
+    if let Some(string) = cx.state.keyspace.string_mut(db, found) {
         let before = string.capacity();
         write(string, offset, bytes);
-        db.object_changed(found, before);
-        db.set_access(found, access);
+        cx.state.keyspace.string_changed(db, found, before, access);
         return Ok(());
     }
     let mut buffer = itoa::Buffer::new();
-    let old = db.value(found).string(&mut buffer)?;
+    let old = cx.value(found).string(&mut buffer)?;
     let mut string = Vec::with_capacity(old.len().max(offset + bytes.len()));
     string.extend_from_slice(old);
     write(&mut string, offset, bytes);

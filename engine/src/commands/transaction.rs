@@ -10,7 +10,7 @@ use super::spec::{Command, Flags, Group, all_keys};
 use super::table::table;
 use crate::args::Args;
 use crate::error::Error;
-use crate::session::Transaction;
+use crate::session::{Blocked, Rest, Transaction};
 
 const TRANSACTION: Command = Command {
     arity: 1,
@@ -99,31 +99,61 @@ fn exec(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
         cx.reply.null_array();
         return Ok(());
     }
-    run_all(cx, &transaction);
+    let start = cx.reply.out.len();
+    cx.reply.array(transaction.len());
+    run_from(cx, transaction, 0, start);
     Ok(())
 }
 
-/// Runs the commands of a transaction. None of them waits: its client would hold up all others.
-fn run_all(cx: &mut Cx<'_>, transaction: &Transaction) {
+/// Runs the commands of a transaction from number `next` on; its reply begins at `start`. None of
+/// them waits: its client would hold up all others. A script that takes more than a step takes the
+/// rest of the transaction with it.
+fn run_from(cx: &mut Cx<'_>, transaction: Box<Transaction>, next: usize, start: usize) {
     let exec = cx.row;
     let may_block = core::mem::replace(&mut cx.may_block, false);
-    cx.reply.array(transaction.len());
-    for (row, args) in transaction.commands() {
+    let mut left_at = None;
+    for (index, (row, args)) in transaction.commands().enumerate().skip(next) {
         cx.row = &table().rows()[row];
         cx.session.last_command = cx.row.full_name;
-        let start = cx.reply.out.len();
+        let start_of_one = cx.reply.out.len();
         // The rules may have changed since the command was queued.
         match cx.permit(cx.row, args, Place::Exec) {
-            Ok(()) => run(cx, args, start),
+            Ok(()) => run(cx, args, start_of_one),
             Err(error) => {
                 cx.reply.error(&error);
                 cx.state.count_error(&error.code());
             }
         }
+        if cx.session.blocked == Some(Blocked::Script) {
+            left_at = Some(index + 1);
+            break;
+        }
+    }
+    if let Some(next) = left_at {
+        let reply = cx.reply.out.split_off(start);
+        let rest = Rest::new(transaction, next, exec.index, cx.session, reply);
+        let running = cx.state.running_script.as_mut();
+        running.expect("its client is in the middle of it").rest = Some(Box::new(rest));
     }
     cx.may_block = may_block;
     cx.row = exec;
     cx.session.last_command = exec.full_name;
+}
+
+/// A script in a transaction has ended: writes its error, if it failed, and goes on with the rest.
+/// What is replied in this step begins at `start`.
+pub(crate) fn go_on(cx: &mut Cx<'_>, rest: Rest, script: Result<(), Error>, start: usize) {
+    let Rest { transaction, next, exec, reply, .. } = rest;
+    // What the script itself replied comes behind what the commands before it did.
+    let last = cx.reply.out.split_off(start);
+    cx.reply.out.extend_from_slice(&reply);
+    cx.reply.out.extend_from_slice(&last);
+    if let Err(error) = script {
+        cx.reply.error(&error);
+        cx.state.count_error(&error.code());
+    }
+    cx.row = &table().rows()[exec];
+    run_from(cx, transaction, next, start);
 }
 
 fn discard(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {

@@ -55,6 +55,10 @@ pub(super) static BIND: Grammar = Grammar {
     lines: one_line,
 };
 
+/// Any number of patterns.
+pub(super) static PATTERNS: Grammar =
+    Grammar { parse: |_, words, _| Ok(owned(words)), lines: one_line };
+
 /// `client-output-buffer-limit class hard soft seconds ...`: classes that are not named keep
 /// theirs.
 pub(super) static OUTPUT_LIMITS: Grammar = Grammar {

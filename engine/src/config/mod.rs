@@ -6,6 +6,7 @@
 mod change;
 mod encodings;
 mod events;
+mod eviction;
 mod grammar;
 pub mod memory;
 mod observation;
@@ -24,6 +25,7 @@ use crate::time::TtlClock;
 pub use change::Refusal;
 pub use encodings::{EncodingNames, Encodings};
 pub use events::EventClasses;
+pub use eviction::{ClientsLimit, Eviction, Order, Policy};
 pub use observation::{LogLimits, Observation};
 use parameter::{Actor, Flags, Parameter, Source};
 pub use rewrite::spelled;
@@ -59,6 +61,8 @@ pub struct Config {
     pub acl_log_len_max: usize,
     /// Refuse clients from other machines while there is no password.
     pub protected_mode: bool,
+    /// Limits on memory.
+    pub eviction: Eviction,
     /// How much output may wait for a client.
     pub output_limits: OutputLimits,
     /// Who may use DEBUG.
@@ -73,8 +77,12 @@ pub struct Config {
     pub step_commands_max: usize,
     /// Bytes that all Lua scripts may take together.
     pub script_memory_bytes_max: usize,
+    /// Bytes that what one script has overwritten may take, kept to undo it; 0: nothing is kept.
+    pub script_undo_bytes_max: usize,
     /// A script that has run for longer lets others know.
     pub busy_reply_threshold_ms: u64,
+    /// Keys that are tracked for client-side caching; 0: any number.
+    pub tracking_table_max_keys: usize,
     /// Most keys that one step expires.
     pub step_expirations_max: usize,
     /// How values are stored.
@@ -103,14 +111,17 @@ impl Default for Config {
             all_channels: false,
             acl_log_len_max: 128,
             protected_mode: true,
+            eviction: Eviction::default(),
             output_limits: OutputLimits::default(),
             debug_command: Access::No,
             protected_configs: Access::No,
             ttl_clock: TtlClock::Monotonic,
             ttl_clock_slew_ppm: 500,
             script_memory_bytes_max: 256 << 20,
+            script_undo_bytes_max: 256 << 20,
             busy_reply_threshold_ms: 5000,
             step_commands_max: 512,
+            tracking_table_max_keys: 1_000_000,
             step_expirations_max: 512,
             encodings: Encodings::default(),
             observation: Observation::default(),

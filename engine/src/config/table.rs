@@ -5,6 +5,7 @@
 //! that Redis does not have.
 
 use super::encodings::{RDB_VERSIONS, rdb_target, rdb_version};
+use super::eviction::{ClientsLimit, POLICY_NAMES, Policy};
 use super::grammar::*;
 use super::parameter::{Flags, Parameter};
 use super::value::Value;
@@ -178,8 +179,14 @@ pub static PARAMETERS: &[Parameter] = &[
     Parameter::flag("lazyfree-lazy-server-del", "no"),
     Parameter::flag("lazyfree-lazy-user-del", "no"),
     Parameter::flag("lazyfree-lazy-user-flush", "no"),
-    Parameter::integer("lfu-decay-time", 0, INT_MAX, "1"),
-    Parameter::integer("lfu-log-factor", 0, INT_MAX, "10"),
+    Parameter::integer("lfu-decay-time", 0, INT_MAX, "1").field(
+        |c| Value::Integer(c.eviction.lfu_decay_mins.into()),
+        |c, v| c.eviction.lfu_decay_mins = v.unsigned(),
+    ),
+    Parameter::integer("lfu-log-factor", 0, INT_MAX, "10").field(
+        |c| Value::Integer(c.eviction.lfu_log_factor.into()),
+        |c, v| c.eviction.lfu_log_factor = v.unsigned(),
+    ),
     Parameter::integer("list-compress-depth", 0, INT_MAX, "0").field(
         |c| Value::Integer(c.encodings.list_compress_depth as i128),
         |c, v| c.encodings.list_compress_depth = v.size(),
@@ -204,24 +211,24 @@ pub static PARAMETERS: &[Parameter] = &[
     Parameter::text("masteruser", "").with(Flags::SENSITIVE),
     Parameter::integer("maxclients", 1, UINT_MAX, "10000")
         .field(|c| Value::Integer(c.maxclients as i128), |c, v| c.maxclients = v.size()),
-    Parameter::memory("maxmemory", 0, u64::MAX, "0"),
-    Parameter::memory_or_percent("maxmemory-clients", "0"),
-    Parameter::integer("maxmemory-eviction-tenacity", 0, 100, "10"),
-    Parameter::choice(
-        "maxmemory-policy",
-        &[
-            "volatile-lru",
-            "volatile-lfu",
-            "volatile-random",
-            "volatile-ttl",
-            "allkeys-lru",
-            "allkeys-lfu",
-            "allkeys-random",
-            "noeviction",
-        ],
-        "noeviction",
+    Parameter::memory("maxmemory", 0, u64::MAX, "0").field(
+        |c| Value::Integer(c.eviction.bytes_max.into()),
+        |c, v| c.eviction.bytes_max = v.unsigned(),
     ),
-    Parameter::integer("maxmemory-samples", 1, INT_MAX, "5"),
+    Parameter::memory_or_percent("maxmemory-clients", "0")
+        .field(|c| c.eviction.clients.value(), |c, v| c.eviction.clients = ClientsLimit::of(v)),
+    Parameter::integer("maxmemory-eviction-tenacity", 0, 100, "10").field(
+        |c| Value::Integer(c.eviction.tenacity.into()),
+        |c, v| c.eviction.tenacity = v.unsigned() as u32,
+    ),
+    Parameter::choice("maxmemory-policy", POLICY_NAMES, "noeviction").field(
+        |c| Value::Choice(c.eviction.policy.name()),
+        |c, v| c.eviction.policy = Policy::of(v),
+    ),
+    Parameter::integer("maxmemory-samples", 1, INT_MAX, "5").field(
+        |c| Value::Integer(c.eviction.samples as i128),
+        |c, v| c.eviction.samples = v.size(),
+    ),
     Parameter::integer("min-replicas-max-lag", 0, INT_MAX, "10").alias("min-slaves-max-lag"),
     Parameter::integer("min-replicas-to-write", 0, INT_MAX, "0").alias("min-slaves-to-write"),
     Parameter::flag("no-appendfsync-on-rewrite", "no"),
@@ -236,6 +243,10 @@ pub static PARAMETERS: &[Parameter] = &[
         "propagation-error-behavior",
         &["ignore", "panic", "panic-on-replicas"],
         "ignore",
+    ),
+    Parameter::words("protected-keys", &PATTERNS, "").immutable().field(
+        |c| Value::Words(c.eviction.protected_keys.clone()),
+        |c, v| c.eviction.protected_keys = v.words().to_vec(),
     ),
     Parameter::flag("protected-mode", "yes")
         .field(|c| Value::Flag(c.protected_mode), |c, v| c.protected_mode = v.flag()),
@@ -298,6 +309,10 @@ pub static PARAMETERS: &[Parameter] = &[
         |c, v| c.encodings.set_value_bytes = v.size(),
     ),
     Parameter::flag("set-proc-title", "yes").immutable(),
+    Parameter::memory("script-undo-memory-max", 0, SIZE_MAX, "268435456").field(
+        |c| Value::Integer(c.script_undo_bytes_max as i128),
+        |c, v| c.script_undo_bytes_max = v.size(),
+    ),
     Parameter::words("shutdown-on-sigint", &SHUTDOWN_OPTIONS, "default"),
     Parameter::words("shutdown-on-sigterm", &SHUTDOWN_OPTIONS, "default"),
     Parameter::integer("shutdown-timeout", 0, INT_MAX, "10"),
@@ -375,7 +390,10 @@ pub static PARAMETERS: &[Parameter] = &[
     Parameter::integer("tls-session-cache-size", 0, INT_MAX, "20480").driver(),
     Parameter::integer("tls-session-cache-timeout", 0, INT_MAX, "300").driver(),
     Parameter::flag("tls-session-caching", "yes").driver(),
-    Parameter::integer("tracking-table-max-keys", 0, LONG_MAX, "1000000"),
+    Parameter::integer("tracking-table-max-keys", 0, LONG_MAX, "1000000").field(
+        |c| Value::Integer(c.tracking_table_max_keys as i128),
+        |c, v| c.tracking_table_max_keys = v.size(),
+    ),
     Parameter::choice("ttl-clock", &["monotonic", "wall"], "monotonic")
         .field(|c| Value::Choice(c.ttl_clock.word()), |c, v| c.ttl_clock = TtlClock::of(v.text())),
     Parameter::integer("ttl-clock-slew-ppm", 0, 1_000_000, "500").field(

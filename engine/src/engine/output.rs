@@ -80,6 +80,7 @@ impl Engine {
                 }
             }
             self.state.sessions.put_back(session);
+            self.state.count_client(conn);
         }
         let left = !self.state.over_soft_limit.is_empty();
         self.output_check = left.then(|| self.now.mono + OUTPUT_CHECK_INTERVAL);
@@ -97,6 +98,7 @@ impl Engine {
                 self.abort_for_output(&mut session, fx);
             }
             self.state.sessions.put_back(session);
+            self.state.count_client(conn);
         }
         self.state.sessions.flush_post(fx);
     }

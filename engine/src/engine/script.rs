@@ -6,6 +6,7 @@ use super::Engine;
 use crate::commands::Cx;
 use crate::commands::eval::resume;
 use crate::commands::table::table;
+use crate::commands::transaction::go_on;
 use crate::effects::{Effect, Effects};
 use crate::resp::Reply;
 use crate::script::Running;
@@ -38,15 +39,34 @@ impl Engine {
             retry: false,
             may_block: true,
         };
-        let ended = resume(&mut cx, &mut running);
-        if let Some(Err(error)) = &ended {
-            reply.error(error);
-            self.state.count_error(&error.code());
+        let Some(result) = resume(&mut cx, &mut running) else {
+            session.outbox = reply.out;
+            if is_there {
+                self.state.sessions.put_back(session);
+            }
+            self.state.running_script = Some(running);
+            if self.busy_from().is_some_and(|from| from <= self.now.mono) {
+                self.release(fx);
+            }
+            return;
+        };
+        cx.session.blocked = None;
+        cx.state.note_script_end(running.since, cx.now);
+        let Running { stage, rest, .. } = *running;
+        cx.state.scripts.put_back(stage);
+        match (rest, result) {
+            (Some(rest), result) => go_on(&mut cx, *rest, result, start),
+            (None, Err(error)) => {
+                cx.reply.error(&error);
+                cx.state.count_error(&error.code());
+            }
+            (None, Ok(())) => {}
         }
-        let has_ended = ended.is_some();
+        // A transaction may have come to its next script.
+        let has_ended = session.blocked.is_none();
         if has_ended {
-            session.blocked = None;
             session.end_command(&mut reply.out, start);
+            self.state.tracking.end_command(session.id);
         }
         session.outbox = reply.out;
         if is_there {
@@ -54,24 +74,26 @@ impl Engine {
                 fx.push(Effect::Flush(session.id));
                 fx.push(Effect::Resume(session.id));
             }
+            let conn = session.id;
             self.state.sessions.put_back(session);
+            self.state.count_client(conn);
         }
         if has_ended {
-            self.state.note_script_end(running.since, self.now);
-            self.state.scripts.put_back(running.into_fiber());
             self.release(fx);
-        } else {
-            self.state.running_script = Some(running);
-            if self.busy_from().is_some_and(|from| from <= self.now.mono) {
-                self.release(fx);
-            }
         }
     }
 
-    /// Stands in for a caller that has gone: the script runs on, its reply is dropped.
+    /// Stands in for a caller that has gone: the script and the rest of its transaction are run,
+    /// the reply is dropped.
     fn nobody(&self, running: &Running) -> Session {
         let origin = crate::input::Origin::Unix { path: String::new() };
-        Session::new(running.caller, origin, self.now.mono, true)
+        let mut session = Session::new(running.caller, origin, self.now.mono, true);
+        if let Some(rest) = &running.rest {
+            session.db = rest.db;
+            session.user = rest.user;
+            session.authenticated = rest.authenticated;
+        }
+        session
     }
 
     /// Those who waited for the script go on: it has ended, or they are told that it is busy.

@@ -50,7 +50,9 @@ impl Engine {
         } else {
             self.run_again(&mut session, fx);
         }
+        let conn = session.id;
         self.state.sessions.put_back(session);
+        self.state.count_client(conn);
     }
 
     /// Runs the command that a client waits with. It either writes its reply or waits on, with the

@@ -14,6 +14,7 @@ use super::collections::{Kept, Object, Value};
 use super::entry::{self, Parts, Stored};
 use super::fields::Fields;
 use super::object::Objects;
+use super::protected::Protected;
 use super::table::{Position, Table};
 use super::wheel::{Turn, Wheel};
 use crate::error::Error;
@@ -37,11 +38,25 @@ pub struct Found {
     hash: u64,
 }
 
+impl Found {
+    /// The cursor of a scan that comes to the entry next.
+    pub(crate) fn cursor(self) -> u64 {
+        Table::cursor_of(self.hash)
+    }
+
+    /// The hash of its key.
+    pub(super) fn hash(self) -> u64 {
+        self.hash
+    }
+}
+
 /// A value that was taken out of its entry, on its way into another.
 #[derive(Debug)]
 pub struct Taken {
     pub(super) value: TakenValue,
     pub(super) deadline: Option<UnixMillis>,
+    /// The 24 bits of access that the entry had.
+    pub access: u32,
 }
 
 /// The value of a [`Taken`].
@@ -55,6 +70,25 @@ pub(super) enum TakenValue {
     Packed(u8, Vec<u8>),
     /// An object.
     Object(Object),
+}
+
+impl Taken {
+    /// Heap bytes that it owns.
+    pub(super) fn memory_bytes(&self) -> usize {
+        match &self.value {
+            TakenValue::Inline(bytes, _) | TakenValue::Packed(_, bytes) => bytes.capacity(),
+            TakenValue::Integer(_) => 0,
+            TakenValue::Object(object) => object.memory_bytes(),
+        }
+    }
+
+    /// Its value, if freeing that takes long.
+    pub(super) fn into_big_object(self) -> Option<Object> {
+        match self.value {
+            TakenValue::Object(object) if object.is_big() => Some(object),
+            _ => None,
+        }
+    }
 }
 
 impl TakenValue {
@@ -94,7 +128,7 @@ pub struct Db {
     pub(super) table: Table,
     pub(super) arena: Arena,
     pub(super) objects: Objects,
-    wheel: Wheel,
+    pub(super) wheel: Wheel,
     /// Deadlines of fields.
     pub(super) fields: Fields,
     hash_key: HashKey,
@@ -102,6 +136,8 @@ pub struct Db {
     object_bytes: usize,
     /// A buffer for packed collections while they are handed out.
     scratch: Vec<u8>,
+    /// The keys that survive a flush, if there can be any.
+    pub(super) protected: Option<Box<Protected>>,
 }
 
 impl Db {
@@ -115,6 +151,7 @@ impl Db {
             hash_key,
             object_bytes: 0,
             scratch: Vec::new(),
+            protected: None,
         }
     }
 
@@ -258,7 +295,7 @@ impl Db {
 
     /// The object that the entry's value is, if it is one, to change it in place. Changes of its
     /// size are accounted by [`Self::object_changed`].
-    pub fn object_mut(&mut self, found: Found) -> Option<&mut Object> {
+    pub(super) fn object_mut(&mut self, found: Found) -> Option<&mut Object> {
         match entry::value(self.arena.bytes(found.handle)) {
             Stored::Object(index) => Some(self.objects.at_mut(index)),
             Stored::Inline(_) | Stored::Integer(_) | Stored::Packed(..) => None,
@@ -266,7 +303,7 @@ impl Db {
     }
 
     /// Accounts for an object whose size was changed in place from `before` bytes.
-    pub fn object_changed(&mut self, found: Found, before: usize) {
+    pub(super) fn object_changed(&mut self, found: Found, before: usize) {
         if let Stored::Object(index) = entry::value(self.arena.bytes(found.handle)) {
             let after = self.objects.at(index).memory_bytes();
             self.object_bytes = self.object_bytes + after - before;
@@ -316,6 +353,9 @@ impl Db {
         deadline: Option<UnixMillis>,
         access: u32,
     ) {
+        if let Some(protected) = &mut self.protected {
+            protected.note_added(key);
+        }
         let hash = self.hash(key);
         let handle = self.write_entry(key, value, deadline, access);
         let (arena, hash_key) = (&self.arena, self.hash_key);
@@ -375,6 +415,9 @@ impl Db {
 
     /// Takes an entry out; returns its object, for the trash.
     pub(super) fn remove(&mut self, found: Found) -> Option<Object> {
+        if let Some(protected) = &mut self.protected {
+            protected.note_removed(entry::key(self.arena.bytes(found.handle)));
+        }
         let object = self.detach(found);
         let (arena, hash_key) = (&self.arena, self.hash_key);
         let hash_of = |other| hash_entry(arena, hash_key, other);
@@ -387,6 +430,7 @@ impl Db {
     pub(super) fn take(&mut self, found: Found) -> Taken {
         let slot = self.arena.bytes(found.handle);
         let deadline = entry::deadline_ms(slot).map(UnixMillis);
+        let access = entry::access(slot);
         let small = match entry::value(slot) {
             Stored::Inline(bytes) => Some(TakenValue::Inline(bytes.to_vec(), entry::is_raw(slot))),
             Stored::Integer(value) => Some(TakenValue::Integer(value)),
@@ -394,7 +438,16 @@ impl Db {
             Stored::Object(_) => None,
         };
         let object = self.remove(found).map(TakenValue::Object);
-        Taken { value: small.or(object).expect("an entry has a value"), deadline }
+        Taken { value: small.or(object).expect("an entry has a value"), deadline, access }
+    }
+
+    /// Bytes of the value of an entry.
+    pub(super) fn value_bytes(&self, found: Found) -> usize {
+        match entry::value(self.arena.bytes(found.handle)) {
+            Stored::Inline(bytes) | Stored::Packed(_, bytes) => bytes.len(),
+            Stored::Integer(_) => 0,
+            Stored::Object(index) => self.objects.at(index).memory_bytes(),
+        }
     }
 
     /// A copy of an entry's value and deadline.
@@ -406,12 +459,8 @@ impl Db {
             Stored::Packed(kind, bytes) => TakenValue::Packed(kind, bytes.to_vec()),
             Stored::Object(index) => TakenValue::Object(self.objects.at(index).clone()),
         };
-        Taken { value, deadline: entry::deadline_ms(slot).map(UnixMillis) }
-    }
-
-    /// Overwrites the value of an entry that holds an integer.
-    pub fn set_integer(&mut self, found: Found, value: i64) {
-        entry::set_integer(self.arena.bytes_mut(found.handle), value);
+        let (deadline, access) = (entry::deadline_ms(slot).map(UnixMillis), entry::access(slot));
+        Taken { value, deadline, access }
     }
 
     /// Visits the entries of the next piece of hash space; returns the next cursor, 0 at the end.
@@ -459,7 +508,8 @@ impl Db {
         [fields, wheel].into_iter().flatten().min().map(UnixMillis)
     }
 
-    /// Bytes of everything: entries, objects, index.
+    /// Bytes of everything that is in use: entries, objects, index. What pages and tables have
+    /// room for beside is not counted, as no allocator's rest is in Redis.
     pub fn memory_bytes(&self) -> usize {
         self.data_bytes() + self.overhead_bytes()
     }
@@ -469,10 +519,15 @@ impl Db {
         self.arena.used_bytes() + self.object_bytes
     }
 
-    /// Bytes of the index, the object table and unused room in pages.
+    /// Bytes of the index and of the places of objects.
     pub fn overhead_bytes(&self) -> usize {
+        self.table.memory_bytes() + self.objects.used_bytes() + self.fields.memory_bytes()
+    }
+
+    /// Bytes of pages and of the table of objects that nothing is in.
+    pub fn unused_bytes(&self) -> usize {
         let pages = self.arena.page_bytes() - self.arena.used_bytes();
-        self.table.memory_bytes() + self.objects.memory_bytes() + self.fields.memory_bytes() + pages
+        pages + self.objects.memory_bytes() - self.objects.used_bytes()
     }
 
     /// Places for entries in the index.
@@ -511,6 +566,7 @@ impl Db {
             }
         }
         self.fields.check_invariants(fields.into_iter());
+        self.check_protected();
         assert_eq!(with_ttl, in_wheel, "entries with a TTL are in the wheel");
         assert_eq!(objects, self.objects.len(), "every object has its entry");
         assert_eq!(object_bytes, self.object_bytes, "objects are accounted for");
@@ -518,7 +574,7 @@ impl Db {
     }
 
     #[inline]
-    fn hash(&self, key: &[u8]) -> u64 {
+    pub(super) fn hash(&self, key: &[u8]) -> u64 {
         hash(self.hash_key, key)
     }
 

@@ -11,22 +11,29 @@ mod entry;
 mod fields;
 mod object;
 mod planted;
+mod protected;
+mod sample;
 mod segment;
 mod table;
 mod trash;
+mod undo;
 mod wheel;
 
 pub use collections::{Kept, Object, Value};
 pub use db::{Db, Found, NewValue, Taken};
+pub use sample::Candidate;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::error::Error;
 use crate::rng::Rng;
 use crate::time::UnixMillis;
 use db::DbTurn;
 use planted::Planted;
+use protected::Patterns;
 use trash::Trash;
+pub(crate) use undo::{Undo, Undone};
 
 /// How often RANDOMKEY tries its luck before it walks.
 const RANDOM_TRIES_MAX: usize = 128;
@@ -37,6 +44,12 @@ const SMALL_DB_BYTES: usize = 256 << 10;
 /// All databases of one server.
 pub struct Keyspace {
     databases: Vec<Db>,
+    /// The database that was last handed out to be changed.
+    current: usize,
+    /// Bytes of all databases but the current one, so that the sum is known at once.
+    others_bytes: usize,
+    /// Which keys survive a flush; empty: none.
+    protected: Arc<Patterns>,
     trash: Trash,
     hash_keys: Rng,
     /// Key time of the present step.
@@ -46,6 +59,8 @@ pub struct Keyspace {
     lapsed: VecDeque<(usize, Box<[u8]>)>,
     /// A bug that a test has planted.
     planted: Option<Box<Planted>>,
+    /// The changes of the script that runs.
+    undo: Option<Box<Undo>>,
 }
 
 /// What expiry has done so far.
@@ -65,15 +80,21 @@ impl Keyspace {
     /// `count` empty databases; hash functions are keyed from `rng`.
     pub fn new(count: usize, mut rng: Rng) -> Self {
         let databases = (0..count).map(|_| Db::new(hash_key(&mut rng))).collect();
-        Self {
+        let mut keyspace = Self {
             databases,
+            current: 0,
+            others_bytes: 0,
+            protected: Arc::default(),
             trash: Trash::default(),
             hash_keys: rng,
             now: UnixMillis(0),
             stats: ExpireStats::default(),
             lapsed: VecDeque::new(),
             planted: None,
-        }
+            undo: None,
+        };
+        keyspace.sum_up();
+        keyspace
     }
 
     /// Sets key time for the step that begins.
@@ -103,8 +124,26 @@ impl Keyspace {
     ///
     /// # Panics
     /// If there is no such database.
+    #[inline]
     pub fn db_mut(&mut self, index: usize) -> &mut Db {
+        if index != self.current {
+            self.make_current(index);
+        }
         &mut self.databases[index]
+    }
+
+    /// The sum of the others' bytes leaves out another database.
+    #[cold]
+    fn make_current(&mut self, index: usize) {
+        self.others_bytes += self.databases[self.current].memory_bytes();
+        self.others_bytes -= self.databases[index].memory_bytes();
+        self.current = index;
+    }
+
+    /// Sums the others' bytes up afresh.
+    fn sum_up(&mut self) {
+        let others = self.databases.iter().enumerate().filter(|&(index, _)| index != self.current);
+        self.others_bytes = others.map(|(_, db)| db.memory_bytes()).sum();
     }
 
     /// Finds a living entry. One whose deadline has passed is deleted on the way.
@@ -124,7 +163,7 @@ impl Keyspace {
     #[cold]
     fn lapse(&mut self, index: usize, found: Found) {
         self.lapsed.push_back((index, self.databases[index].key(found).into()));
-        self.remove(index, found);
+        self.remove_for_good(index, found);
         self.stats.expired_keys += 1;
     }
 
@@ -163,8 +202,12 @@ impl Keyspace {
         deadline: Option<UnixMillis>,
         access: u32,
     ) {
-        let db = &mut self.databases[index];
-        db.sync_wheel(self.now);
+        if self.undo.is_some() {
+            return self.store_noted(index, key, value, deadline, access);
+        }
+        let now = self.now;
+        let db = self.db_mut(index);
+        db.sync_wheel(now);
         match db.find(key) {
             None => db.insert(key, value, deadline, access),
             Some(found) => {
@@ -183,9 +226,13 @@ impl Keyspace {
         deadline: Option<UnixMillis>,
         access: u32,
     ) {
-        let db = &mut self.databases[index];
+        if self.undo.is_some() {
+            self.note_new(index, key);
+        }
+        let now = self.now;
+        let db = self.db_mut(index);
         debug_assert!(db.find(key).is_none(), "the key was searched and not found");
-        db.sync_wheel(self.now);
+        db.sync_wheel(now);
         db.insert(key, value, deadline, access);
     }
 
@@ -202,8 +249,12 @@ impl Keyspace {
             deadline = self.planted_deadline(deadline);
             self.planted_overwrite(index, found);
         }
-        let db = &mut self.databases[index];
-        db.sync_wheel(self.now);
+        if self.undo.is_some() {
+            return self.replace_noted(index, found, value, deadline, access);
+        }
+        let now = self.now;
+        let db = self.db_mut(index);
+        db.sync_wheel(now);
         let (found, old) = db.replace(found, value, deadline, access);
         self.discard(index, old);
         found
@@ -213,7 +264,10 @@ impl Keyspace {
     /// [`Self::put_back`] before anything else is done with the database. Another type is an error.
     #[inline]
     pub fn hand_out<T: Kept>(&mut self, index: usize, found: Found) -> Result<T, Error> {
-        let collection = self.databases[index].hand_out(found)?;
+        if self.undo.is_some() {
+            self.note_change(index, found);
+        }
+        let collection = self.db_mut(index).hand_out(found)?;
         if self.planted.is_some() {
             self.planted_hand_out(&collection);
         }
@@ -233,9 +287,10 @@ impl Keyspace {
         if self.planted.is_some() {
             collection = self.planted_put_back(collection);
         }
-        let db = &mut self.databases[index];
+        let now = self.now;
+        let db = self.db_mut(index);
         if !collection.is_empty() {
-            db.sync_wheel(self.now);
+            db.sync_wheel(now);
             let found = db.put_back(found, collection, access);
             debug_assert!(db.find(db.key(found)) == Some(found), "an entry is where it says");
             if let Some(chunk) = db.arena.take_retired() {
@@ -243,13 +298,14 @@ impl Keyspace {
             }
             return;
         }
-        self.remove(index, found);
+        // What it held was noted when it was handed out.
+        self.remove_for_good(index, found);
         self.discard(index, Some(collection.into_object()));
     }
 
     /// An empty collection for a new key.
     pub fn empty<T: Kept>(&mut self, index: usize) -> T {
-        self.databases[index].empty()
+        self.db_mut(index).empty()
     }
 
     /// Frees what was taken out of a collection; what takes long in later steps.
@@ -270,20 +326,53 @@ impl Keyspace {
         if self.planted.is_some() {
             deadline = self.planted_deadline(deadline);
         }
-        let db = &mut self.databases[index];
-        db.sync_wheel(self.now);
+        if self.undo.is_some() {
+            self.note_change(index, found);
+        }
+        let now = self.now;
+        let db = self.db_mut(index);
+        db.sync_wheel(now);
         db.set_deadline(found, deadline)
+    }
+
+    /// The long string at a found entry, to be changed in place; `None`: it is something else.
+    /// [`Self::string_changed`] must follow.
+    pub fn string_mut(&mut self, index: usize, found: Found) -> Option<&mut Vec<u8>> {
+        if self.undo.is_some() {
+            self.note_change(index, found);
+        }
+        match self.db_mut(index).object_mut(found) {
+            Some(Object::Raw(string)) => Some(string),
+            _ => None,
+        }
+    }
+
+    /// A long string was changed in place; it had the capacity `before`.
+    pub fn string_changed(&mut self, index: usize, found: Found, before: usize, access: u32) {
+        let db = self.db_mut(index);
+        db.object_changed(found, before);
+        db.set_access(found, access);
     }
 
     /// Deletes a found entry; a big value is freed in later steps.
     pub fn remove(&mut self, index: usize, found: Found) {
-        let object = self.databases[index].remove(found);
+        if self.undo.is_some() {
+            return self.remove_noted(index, found);
+        }
+        self.remove_for_good(index, found);
+    }
+
+    fn remove_for_good(&mut self, index: usize, found: Found) {
+        let object = self.db_mut(index).remove(found);
         self.discard(index, object);
     }
 
     /// Takes a found entry out with its value and deadline, for [`Self::put`].
     pub fn take(&mut self, index: usize, found: Found) -> Taken {
-        self.databases[index].take(found)
+        if self.undo.is_some() {
+            self.note_change(index, found);
+        }
+        self.db_mut(index).take(found)
     }
 
     /// A copy of a found entry's value and deadline, for [`Self::put`].
@@ -329,22 +418,41 @@ impl Keyspace {
     }
 
     /// Empties a database; its memory is given back in later steps. Returns how many entries it
-    /// had.
-    pub fn flush(&mut self, index: usize) -> usize {
-        let empty = Db::new(hash_key(&mut self.hash_keys));
-        let db = core::mem::replace(&mut self.databases[index], empty);
-        let len = db.len();
-        // A small one is freed at once, or a client that fills and empties in turn would bring more
-        // of them than steps free.
-        if db.memory_bytes() > SMALL_DB_BYTES {
-            self.trash.push_db(db);
+    /// lost: if it `keeps_protected` ones, those stay.
+    pub fn flush(&mut self, index: usize, keeps_protected: bool) -> usize {
+        let kept = if keeps_protected { self.take_protected(index) } else { Vec::new() };
+        let len = self.flush_all(index);
+        for (key, taken) in kept {
+            let access = taken.access;
+            self.put(index, &key, taken, access);
         }
         len
     }
 
+    fn flush_all(&mut self, index: usize) -> usize {
+        if self.undo.is_some() {
+            return self.flush_noted(index);
+        }
+        let empty = self.empty_db();
+        let db = core::mem::replace(self.db_mut(index), empty);
+        let len = db.len();
+        self.throw_away_db(db);
+        len
+    }
+
+    /// Frees a database. A small one is freed at once, or a client that fills and empties in turn
+    /// would bring more of them than steps free.
+    fn throw_away_db(&mut self, db: Db) {
+        if db.memory_bytes() > SMALL_DB_BYTES {
+            self.trash.push_db(db);
+        }
+    }
+
     /// Exchanges two databases.
     pub fn swap(&mut self, a: usize, b: usize) {
+        self.note_swap(a, b);
         self.databases.swap(a, b);
+        self.sum_up();
     }
 
     /// Deletes up to `budget` entries and fields whose deadline has passed, in order of their
@@ -412,13 +520,21 @@ impl Keyspace {
     }
 
     /// Bytes of all databases.
+    #[inline]
     pub fn memory_bytes(&self) -> usize {
-        self.databases.iter().map(Db::memory_bytes).sum()
+        self.others_bytes + self.databases[self.current].memory_bytes()
+    }
+
+    /// Bytes of pages and tables of all databases that nothing is in.
+    pub fn unused_bytes(&self) -> usize {
+        self.databases.iter().map(Db::unused_bytes).sum()
     }
 
     /// Checks every database.
     pub fn check_invariants(&self) {
         self.databases.iter().for_each(Db::check_invariants);
+        let sum: usize = self.databases.iter().map(Db::memory_bytes).sum();
+        assert_eq!(self.memory_bytes(), sum, "the sum of all databases is known");
     }
 
     /// Keeps what a removal left over for later steps, if it is big.

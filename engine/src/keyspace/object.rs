@@ -86,6 +86,11 @@ impl Objects {
         self.len
     }
 
+    /// Bytes of the places that are in use.
+    pub(crate) fn used_bytes(&self) -> usize {
+        self.len * size_of::<Option<Object>>()
+    }
+
     pub(crate) fn memory_bytes(&self) -> usize {
         self.chunks.len() * CHUNK * size_of::<Option<Object>>() + self.vacant.capacity() * 4
     }

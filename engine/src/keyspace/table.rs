@@ -114,6 +114,11 @@ impl Table {
         start.checked_add(width).map_or(0, |next| next >> CURSOR_SHIFT)
     }
 
+    /// The cursor of a scan that comes to this hash next.
+    pub(crate) fn cursor_of(hash: u64) -> u64 {
+        hash >> CURSOR_SHIFT
+    }
+
     /// Any handle in the bucket at this position in hash space: the `pick`-th slot in use, modulo.
     pub(crate) fn sample(&self, position: u64, pick: u64) -> Option<Handle> {
         if self.directory.is_empty() {
@@ -123,6 +128,12 @@ impl Table {
         let used = self.segments.neighbours(segment, position).count() as u64;
         let pick = pick.checked_rem(used)? as usize;
         self.segments.neighbours(segment, position).nth(pick)
+    }
+
+    /// The handles in the bucket at this position in hash space.
+    pub(crate) fn bucket(&self, position: u64) -> impl Iterator<Item = Handle> + '_ {
+        let segment = (!self.directory.is_empty()).then(|| self.segment_of(position));
+        segment.into_iter().flat_map(move |segment| self.segments.neighbours(segment, position))
     }
 
     /// Bytes that the table owns.

@@ -157,6 +157,48 @@ impl Wheel {
         None
     }
 
+    /// The first entries of the bucket that comes next, at most `max`.
+    pub(crate) fn coming(&self, arena: &Arena, max: usize) -> Vec<Handle> {
+        if self.len == 0 {
+            return Vec::new();
+        }
+        let mut found = self.list(arena, OVERDUE, max);
+        if found.is_empty()
+            && let Some((bucket, _)) = self.next_bucket()
+        {
+            found = self.list(arena, bucket, max);
+        }
+        found
+    }
+
+    /// The first entries of any bucket, which `pick` chooses, at most `max`.
+    pub(crate) fn any(&self, arena: &Arena, pick: u64, max: usize) -> Vec<Handle> {
+        let filled: u32 = self.occupied.iter().map(|occupied| occupied.count_ones()).sum();
+        let Some(mut left) = (pick as u32).checked_rem(filled) else {
+            return self.coming(arena, max);
+        };
+        for (level, &occupied) in self.occupied.iter().enumerate() {
+            for digit in (0..BUCKETS).filter(|digit| occupied >> digit & 1 == 1) {
+                if left == 0 {
+                    return self.list(arena, level * BUCKETS + digit, max);
+                }
+                left -= 1;
+            }
+        }
+        unreachable!("the pick is below the number of filled buckets")
+    }
+
+    fn list(&self, arena: &Arena, bucket: usize, max: usize) -> Vec<Handle> {
+        let mut found = Vec::new();
+        let mut link = self.heads[bucket];
+        while link != NO_LINK && found.len() < max {
+            let handle = Handle::from_bytes(link);
+            found.push(handle);
+            (_, link) = entry::links(arena.bytes(handle));
+        }
+        found
+    }
+
     /// The present digit of a level.
     fn digit(&self, level: usize) -> usize {
         (self.time_ms >> (DIGIT_BITS * level as u32)) as usize % BUCKETS

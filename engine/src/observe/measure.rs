@@ -7,7 +7,7 @@ use super::command_log::{CommandLog, Entry, shortened};
 use super::{Observer, hot_keys, monitor};
 use crate::args::Args;
 use crate::commands::Cx;
-use crate::commands::spec::Flags;
+use crate::commands::spec::{Flags, Group};
 use crate::commands::table::Row;
 use crate::config::LogLimits;
 use crate::session::{Blocked, Session};
@@ -152,7 +152,8 @@ fn log(cx: &mut Cx<'_>, args: Args<'_>, ended: &Ended) {
         let event = if flags.has(Flags::FAST) { "fast-command" } else { "command" };
         cx.state.note_latency(event, ended.duration.as_millis(), unix_secs);
     }
-    if cx.session.blocked == Some(Blocked::Script) {
+    let is_script = ended.row.command.group == Group::Scripting;
+    if is_script && cx.session.blocked == Some(Blocked::Script) {
         let entry = entry(cx.session, ended.row, args, cx.now);
         cx.state.observer.script = Some((ended.row.index, entry));
     }

@@ -15,10 +15,12 @@ mod sparkline;
 mod timing;
 mod top_keys;
 
+use crate::commands::Cx;
 use crate::config::{Config, Observation};
 use crate::input::ConnId;
 use crate::rng::{Rng, Seed};
 use crate::state::State;
+use crate::time::Instant;
 
 pub(crate) use command_log::{CommandLog, Entry};
 pub(crate) use histogram::Histogram;
@@ -124,6 +126,26 @@ impl Observer {
         let logs = [&self.slow, &self.large_requests, &self.large_replies];
         let logs: usize = logs.iter().map(|log| log.memory_bytes()).sum();
         histograms + logs + self.latency.memory_bytes() + self.hot_keys.memory_bytes()
+    }
+}
+
+impl Cx<'_> {
+    /// Something begins that may become an event of LATENCY, see [`Self::end_event`]. `None`:
+    /// nobody wants to know.
+    #[inline]
+    pub(crate) fn begin_event(&mut self) -> Option<Instant> {
+        self.state.wants_latency().then(|| self.fx.stopwatch.read()).flatten()
+    }
+
+    /// It has ended: it is an event if it took long.
+    #[inline]
+    pub(crate) fn end_event(&mut self, began: Option<Instant>, event: &'static str) {
+        if let Some(began) = began
+            && let Some(ended) = self.fx.stopwatch.read()
+        {
+            let millis = ended.since(began).as_millis();
+            self.state.note_latency(event, millis, self.now.wall.0 / 1_000_000);
+        }
     }
 }
 

@@ -156,6 +156,12 @@ impl Parser {
         self.bulk_len.map_or(0, |len| (self.position + len + 2).saturating_sub(received))
     }
 
+    /// How many bytes of the command that is being received were parsed, and how many of them are
+    /// words.
+    pub fn parsed_bytes(&self) -> (usize, usize) {
+        (self.position, self.spans.iter().map(|span| span.len).sum())
+    }
+
     /// Lends an allocation for the spans, so that an idle client need not own one.
     pub fn lend(&mut self, spare: &mut Vec<Span>) {
         if self.spans.capacity() == 0 {

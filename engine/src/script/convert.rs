@@ -2,22 +2,30 @@
 
 use mlua::{Lua, Table, Value};
 
+use crate::args::Words;
 use crate::resp::{Protocol, Reply};
 
 /// Tables inside of tables up to this depth are replied.
 const DEPTH_MAX: usize = 1000;
 
-/// The word that a string or a number is in a command; `None`: it is neither.
-pub(super) fn word_of(value: &Value) -> Option<Vec<u8>> {
+/// Appends the word that a string or a number is in a command; false: it is neither.
+pub(super) fn push_word(value: &Value, words: &mut Words) -> bool {
     match value {
-        Value::String(text) => Some(text.as_bytes().to_vec()),
+        Value::String(text) => words.push(&text.as_bytes()),
         Value::Integer(number) if number.unsigned_abs() < 100_000_000_000_000_000 => {
-            Some(number.to_string().into_bytes())
+            words.push(number.to_string().as_bytes());
         }
-        Value::Integer(number) => Some(number_word(*number as f64).into_bytes()),
-        Value::Number(number) => Some(number_word(*number).into_bytes()),
-        _ => None,
+        Value::Integer(number) => words.push(number_word(*number as f64).as_bytes()),
+        Value::Number(number) => words.push(number_word(*number).as_bytes()),
+        _ => return false,
     }
+    true
+}
+
+/// The word that a string or a number is; `None`: it is neither.
+pub(super) fn word_of(value: &Value) -> Option<Vec<u8>> {
+    let mut words = Words::default();
+    push_word(value, &mut words).then(|| words.args().at(0).to_vec())
 }
 
 /// The number that a value is.

@@ -8,8 +8,9 @@ use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
 use super::interpreter;
+use super::known::ScriptId;
 use crate::args::Words;
-use crate::resp::Protocol;
+use crate::resp::Reply;
 
 /// Bytes of the stack; the system gives memory for what is used of them.
 const STACK_BYTES: usize = 4 << 20;
@@ -17,18 +18,20 @@ const STACK_BYTES: usize = 4 << 20;
 /// What the interpreter is told.
 #[derive(Debug)]
 pub(crate) enum Tell {
-    /// Compile a script under a name.
+    /// Compile a script, to be run by its number.
     Compile {
-        /// SHA-1 of the text in hexadecimal digits.
-        sha: String,
+        /// The number.
+        id: ScriptId,
         /// The text.
         text: Vec<u8>,
     },
     /// Run a script that was compiled.
     Run(Box<Run>),
     /// The reply to a command.
-    Reply(Vec<u8>),
-    /// Why a command was not run, or what was asked for cannot be.
+    Replied(Box<Call>),
+    /// Whether a command is permitted.
+    Permitted(bool),
+    /// What was asked for cannot be.
     Refused(String),
     /// Go on.
     GoOn,
@@ -39,16 +42,36 @@ pub(crate) enum Tell {
 }
 
 /// A run of a script.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Run {
-    /// The name of the script.
-    pub(crate) sha: String,
+    /// The number of the script.
+    pub(crate) script: ScriptId,
     /// Its keys and its arguments, in one list.
     pub(crate) words: Words,
     /// How many of the words are keys.
     pub(crate) keys: usize,
-    /// The protocol of the client that gets the reply.
-    pub(crate) protocol: Protocol,
+    /// The protocol of the client that gets the reply, and the reply.
+    pub(crate) reply: Reply,
+    /// What went wrong instead, and where in the script.
+    pub(crate) error: Option<Problem>,
+}
+
+/// An error that ended a script.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    /// What it says.
+    pub(crate) text: Vec<u8>,
+    /// The name of the code and the line in it.
+    pub(crate) place: Option<(String, i64)>,
+}
+
+/// A command that a script calls.
+#[derive(Debug, Default)]
+pub(crate) struct Call {
+    /// The command.
+    pub(crate) words: Words,
+    /// The protocol that the script has chosen, and the reply.
+    pub(crate) reply: Reply,
 }
 
 /// What the interpreter asks.
@@ -58,8 +81,8 @@ pub(crate) enum Ask {
     Job,
     /// For something to do: a script was compiled, or could not be.
     Compiled(Result<(), String>),
-    /// For the reply to a command, in a protocol.
-    Call(Words, Protocol),
+    /// For the reply to a command.
+    Call(Box<Call>),
     /// Whether the script's user may run a command.
     Permits(Words),
     /// To write a line to the log: its level and the text.
@@ -67,7 +90,7 @@ pub(crate) enum Ask {
     /// Whether to go on: the script has run for a while.
     Pause,
     /// For something to do: the script has ended, with a reply or an error.
-    Ended(Result<Vec<u8>, Vec<u8>>),
+    Ended(Box<Run>),
 }
 
 /// The stack of an interpreter and what is on it.

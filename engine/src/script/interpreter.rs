@@ -3,22 +3,25 @@
 //! Invariants: scripts see only what the prelude gives them; they touch the server only through
 //! the fiber's questions; no error leaves the interpreter but as a reply.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-
 use mlua::{
     Function, HookTriggers, Lua, LuaOptions, MultiValue, Scope, StdLib, Table, Value, VmState,
 };
+use std::cell::RefCell;
 
-use super::convert::{from_lua, number_of, to_lua, word_of};
-use super::fiber::{Ask, Line, Run, Tell};
+use super::arguments::{Arguments, Thrown, throw};
+use super::convert::{from_lua, number_of, push_word, to_lua, word_of};
+use super::fiber::{Ask, Call, Line, Problem, Run, Tell};
+use super::known::ScriptId;
+use super::memory::Memory;
 use super::random::Random;
-use super::sha1_of;
+use super::sha::Sha;
 use crate::args::Words;
-use crate::resp::{Protocol, Reply};
+use crate::resp::Protocol;
 
 /// Instructions between two pauses of a script.
 const PAUSE_INTERVAL: u32 = 10_000;
+/// A reply's buffer that grew beyond this is given back instead of kept for the next command.
+const SPARE_BYTES_MAX: usize = 1 << 16;
 /// What the hook asks is in the registry under this name.
 const PAUSE: &str = "pause";
 /// Makes the world of scripts.
@@ -65,6 +68,17 @@ struct State {
     random: Random,
     /// The error with which the script was ended from outside.
     ending: Option<String>,
+    /// The last command and its reply, to be used again; its buffers outlive the run.
+    call: Option<Box<Call>>,
+}
+
+/// What the functions of `redis` work with.
+#[derive(Clone, Copy)]
+struct Api<'a> {
+    lua: &'a Lua,
+    line: &'a Line,
+    state: &'a RefCell<State>,
+    memory: &'a Memory,
 }
 
 /// Runs an interpreter until it is told to leave.
@@ -72,15 +86,14 @@ pub(super) fn live(line: &Line, memory_bytes_max: usize) {
     let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH;
     let lua = Lua::new_with(libraries, LuaOptions::new()).expect("these libraries are safe");
     let state = RefCell::new(State::default());
+    let memory = Memory::new(memory_bytes_max);
     let lived = lua.scope(|scope| {
-        let raw = functions(&lua, scope, line, &state)?;
-        let api: Table = lua.load(PRELUDE).set_name("=prelude").call(raw)?;
-        let (run, compile) = (api.get("run")?, api.get("compile")?);
+        let api = Api { lua: &lua, line, state: &state, memory: &memory };
+        let raw = functions(scope, api)?;
+        let prelude: Table = lua.load(PRELUDE).set_name("=prelude").call(raw)?;
+        let (run, compile) = (prelude.get("run")?, prelude.get("compile")?);
         set_hook(&lua, PAUSE_INTERVAL)?;
-        lua.set_memory_limit(memory_bytes_max)?;
-        let interpreter =
-            Interpreter { lua: &lua, line, state: &state, memory_bytes_max, run, compile };
-        interpreter.work();
+        Interpreter { api, scripts: Vec::new(), run, compile }.work();
         Ok(())
     });
     lived.expect("the prelude has no errors");
@@ -88,14 +101,14 @@ pub(super) fn live(line: &Line, memory_bytes_max: usize) {
 
 /// The functions and constants that the prelude builds on.
 fn functions<'scope, 'env>(
-    lua: &Lua,
     scope: &'scope Scope<'scope, 'env>,
-    line: &'env Line,
-    state: &'env RefCell<State>,
+    api: Api<'env>,
 ) -> mlua::Result<Table> {
+    let Api { lua, line, state, memory } = api;
+    let memory_bytes_max = memory.bytes_max();
     let raw = lua.create_table()?;
-    raw.set("call", scope.create_function(|lua, args| call(lua, line, state, &args))?)?;
-    raw.set("pcall", scope.create_function(|lua, args| pcall(lua, line, state, &args))?)?;
+    raw.set("call", scope.create_function(move |_, args| api.call(&args))?)?;
+    raw.set("pcall", scope.create_function(move |_, args| api.pcall(&args))?)?;
     raw.set("raised", scope.create_function(raised)?)?;
     let pause = scope.create_function(|_, ()| {
         let known = state.borrow().ending.clone();
@@ -126,6 +139,9 @@ fn functions<'scope, 'env>(
     raw.set("acl_check_cmd", scope.create_function(|_, args: MultiValue| permits(line, &args))?)?;
     raw.set("place", scope.create_function(|lua, ()| Ok(place(lua)))?)?;
     raw.set("bit", super::bits::library(lua)?)?;
+    raw.set("cjson", super::cjson::library(lua, memory_bytes_max)?)?;
+    raw.set("cmsgpack", super::cmsgpack::library(lua, memory_bytes_max)?)?;
+    raw.set("struct", super::structs::library(lua, memory_bytes_max)?)?;
     let constants = lua.create_table()?;
     for (name, value) in CONSTANTS {
         constants.set(name, value)?;
@@ -142,43 +158,48 @@ fn functions<'scope, 'env>(
 fn set_hook(lua: &Lua, interval: u32) -> mlua::Result<()> {
     let triggers = HookTriggers::new().every_nth_instruction(interval);
     lua.set_global_hook(triggers, move |lua, _| {
-        let looked = lua
-            .named_registry_value::<Function>(PAUSE)
-            .and_then(|pause| pause.call::<Option<String>>(()));
-        let next = if matches!(looked, Ok(None)) { PAUSE_INTERVAL } else { 1 };
-        if next != interval {
-            set_hook(lua, next)?;
-        }
-        match looked? {
-            None => Ok(VmState::Continue),
-            Some(text) => Err(mlua::Error::runtime(text)),
-        }
+        look_from(lua, interval).map(|()| VmState::Continue)
     })
+}
+
+/// Has the server look at the script that runs; an error when the script must end.
+pub(super) fn look(lua: &Lua) -> mlua::Result<()> {
+    look_from(lua, PAUSE_INTERVAL)
+}
+
+fn look_from(lua: &Lua, interval: u32) -> mlua::Result<()> {
+    let looked = lua
+        .named_registry_value::<Function>(PAUSE)
+        .and_then(|pause| pause.call::<Option<String>>(()));
+    let next = if matches!(looked, Ok(None)) { PAUSE_INTERVAL } else { 1 };
+    if next != interval {
+        set_hook(lua, next)?;
+    }
+    match looked? {
+        None => Ok(()),
+        Some(text) => Err(mlua::Error::runtime(text)),
+    }
 }
 
 /// What works for whoever asks.
 struct Interpreter<'a> {
-    lua: &'a Lua,
-    line: &'a Line,
-    state: &'a RefCell<State>,
-    memory_bytes_max: usize,
+    api: Api<'a>,
+    /// The scripts that were compiled, by number.
+    scripts: Vec<Option<Function>>,
     /// The prelude's functions.
     run: Function,
     compile: Function,
 }
 
 impl Interpreter<'_> {
-    fn work(&self) {
-        let mut scripts: BTreeMap<String, Function> = BTreeMap::new();
+    fn work(mut self) {
         let mut ask = Ask::Job;
         loop {
-            ask = match self.line.suspend(ask) {
-                Tell::Compile { sha, text } => Ask::Compiled(self.compile(&text).map(|script| {
-                    scripts.insert(sha, script);
-                })),
-                Tell::Run(run) => {
-                    let script = scripts.get(&run.sha).expect("it was compiled");
-                    Ask::Ended(self.run(script, &run))
+            ask = match self.api.line.suspend(ask) {
+                Tell::Compile { id, text } => Ask::Compiled(self.compile(id, &text)),
+                Tell::Run(mut run) => {
+                    self.run(&mut run);
+                    Ask::Ended(run)
                 }
                 Tell::Leave => return,
                 told => unreachable!("no answer to a question for a job: {told:?}"),
@@ -186,42 +207,48 @@ impl Interpreter<'_> {
         }
     }
 
-    fn compile(&self, text: &[u8]) -> Result<Function, String> {
-        let text = self.lua.create_string(text).map_err(|error| error.to_string())?;
-        match self.compile.call::<(Option<Function>, Option<mlua::LuaString>)>(text) {
-            Ok((Some(script), _)) => Ok(script),
+    fn compile(&mut self, id: ScriptId, text: &[u8]) -> Result<(), String> {
+        let Api { lua, memory, .. } = self.api;
+        let text = lua.create_string(text).map_err(|error| error.to_string())?;
+        let compiled = memory.limited(lua, || {
+            self.compile.call::<(Option<Function>, Option<mlua::LuaString>)>(text)
+        });
+        let script = match compiled {
+            Ok((Some(script), _)) => script,
             Ok((None, problem)) => {
                 let problem = problem.map(|text| text.to_string_lossy());
-                Err(problem.unwrap_or_else(|| "unknown".to_owned()))
+                return Err(problem.unwrap_or_else(|| "unknown".to_owned()));
             }
-            Err(error) => Err(error.to_string()),
+            Err(error) => return Err(error.to_string()),
+        };
+        let index = id.0 as usize;
+        if index >= self.scripts.len() {
+            self.scripts.resize(index + 1, None);
         }
+        self.scripts[index] = Some(script);
+        Ok(())
     }
 
-    fn run(&self, script: &Function, run: &Run) -> Result<Vec<u8>, Vec<u8>> {
-        *self.state.borrow_mut() = State::default();
-        let result = self.try_run(script, run);
-        let ending = self.state.borrow_mut().ending.take();
-        if self.lua.used_memory() > self.memory_bytes_max / 2 {
-            // What a script left must not keep the next ones from running.
-            self.lua.gc_collect().expect("collectors of scripts raise nothing");
-        }
+    fn run(&self, run: &mut Run) {
+        let Api { lua, state, memory, .. } = self.api;
+        let call = state.take().call;
+        state.borrow_mut().call = call;
+        let result = self.try_run(run);
+        let ending = state.borrow_mut().ending.take();
+        memory.tidy(lua);
         if ending.is_some() {
-            set_hook(self.lua, PAUSE_INTERVAL).expect("it was set before");
+            set_hook(lua, PAUSE_INTERVAL).expect("it was set before");
         }
         match (ending, result) {
-            (Some(text), _) => Err(with_place(text.as_bytes(), &run.sha, None)),
-            (None, Ok(reply)) => reply,
-            (None, Err(error)) => {
-                let text = format!("ERR {error}");
-                Err(with_place(text.as_bytes(), &run.sha, None))
-            }
+            (None, Ok(())) => {}
+            (Some(text), _) => run.fail(text.into_bytes()),
+            (None, Err(error)) => run.fail(format!("ERR {error}").into_bytes()),
         }
     }
 
-    /// The outer result is that of the interpreter, the inner one that of the script.
-    fn try_run(&self, script: &Function, run: &Run) -> mlua::Result<Result<Vec<u8>, Vec<u8>>> {
-        let lua = self.lua;
+    /// The result is that of the interpreter; that of the script is in `run`.
+    fn try_run(&self, run: &mut Run) -> mlua::Result<()> {
+        let Api { lua, state, memory, .. } = self.api;
         let words = run.words.args();
         let list = |from: usize, to: usize| -> mlua::Result<Table> {
             let table = lua.create_table_with_capacity(to - from, 0)?;
@@ -231,20 +258,28 @@ impl Interpreter<'_> {
             Ok(table)
         };
         let (keys, argv) = (list(0, run.keys)?, list(run.keys, words.len())?);
-        let (ok, value, source, line): (bool, Value, Option<mlua::LuaString>, Option<i64>) =
-            self.run.call((script, keys, argv))?;
-        if !ok {
-            let text = error_text(&value);
-            let place = source.map(|source| (source.to_string_lossy(), line.unwrap_or(0)));
-            return Ok(Err(with_place(&text, &run.sha, place)));
+        let script = self.scripts[run.script.0 as usize].as_ref().expect("it was compiled");
+        let (ok, value): (bool, Value) =
+            memory.limited(lua, || self.run.call((script, keys, argv)))?;
+        if ok {
+            let protocol = state.borrow().protocol;
+            return from_lua(&value, &mut run.reply, protocol);
         }
-        let mut reply = Reply { out: Vec::new(), protocol: run.protocol };
-        let protocol = self.state.borrow().protocol;
-        from_lua(&value, &mut reply, protocol)?;
-        if reply.out.first() == Some(&b'-') {
-            return Ok(Err(reply.out[1..reply.out.len() - 2].to_vec()));
+        run.fail(error_text(&value));
+        if let Value::Table(problem) = &value
+            && let (Some(source), Some(line)) =
+                (problem.raw_get::<Option<mlua::LuaString>>("source")?, problem.raw_get("line")?)
+            && let Some(problem) = &mut run.error
+        {
+            problem.place = Some((source.to_string_lossy(), line));
         }
-        Ok(Ok(reply.out))
+        Ok(())
+    }
+}
+
+impl Run {
+    fn fail(&mut self, text: Vec<u8>) {
+        self.error = Some(Problem { text, place: None });
     }
 }
 
@@ -259,16 +294,6 @@ fn error_text(problem: &Value) -> Vec<u8> {
         Ok(value) => word_of(&value).unwrap_or_else(|| b"ERR unknown error".to_vec()),
         Err(_) => b"ERR unknown error".to_vec(),
     }
-}
-
-/// The text with the script's name, and where in it the error came up.
-fn with_place(text: &[u8], sha: &str, place: Option<(String, i64)>) -> Vec<u8> {
-    let mut shown: Vec<u8> = text.to_vec();
-    shown.extend_from_slice(format!(" script: {sha}").as_bytes());
-    if let Some((source, line)) = place {
-        shown.extend_from_slice(format!(", on {source}:{line}.").as_bytes());
-    }
-    shown
 }
 
 /// The innermost place in a script, of the functions that run.
@@ -288,99 +313,110 @@ fn place(lua: &Lua) -> (Option<String>, Option<usize>) {
     (None, None)
 }
 
-/// `redis.call`: the reply, or an error.
-fn call(lua: &Lua, line: &Line, state: &RefCell<State>, args: &MultiValue) -> mlua::Result<Value> {
-    match ask(line, state, args) {
-        Ok(reply) => to_lua(lua, &reply),
-        Err(text) => raise(text),
+impl Api<'_> {
+    /// `redis.call`: the reply, or an error.
+    fn call(&self, args: &MultiValue) -> mlua::Result<Value> {
+        self.memory.suspended(self.lua, || match self.ask(args) {
+            Ok(value) => value,
+            Err(text) => raise(text),
+        })
     }
-}
 
-/// `redis.pcall`: the reply; an error is one too.
-fn pcall(lua: &Lua, line: &Line, state: &RefCell<State>, args: &MultiValue) -> mlua::Result<Value> {
-    match ask(line, state, args) {
-        Ok(reply) => to_lua(lua, &reply),
-        Err(text) => {
-            let table = lua.create_table()?;
-            table.raw_set("err", text)?;
-            Ok(Value::Table(table))
+    /// `redis.pcall`: the reply; an error is one too.
+    fn pcall(&self, args: &MultiValue) -> mlua::Result<Value> {
+        self.memory.suspended(self.lua, || match self.ask(args) {
+            Ok(value) => value,
+            Err(text) => {
+                let table = self.lua.create_table()?;
+                table.raw_set("err", text)?;
+                table.raw_set("ignore_error_stats_update", true)?;
+                Ok(Value::Table(table))
+            }
+        })
+    }
+
+    /// Has a command run; its reply, or the text of the error.
+    fn ask(&self, args: &MultiValue) -> Result<mlua::Result<Value>, String> {
+        let mut state = self.state.borrow_mut();
+        // One that must end does nothing more, whatever it catches.
+        if let Some(text) = &state.ending {
+            return Err(text.clone());
         }
-    }
-}
-
-/// Has a command run; its reply, or the text of the error.
-fn ask(line: &Line, state: &RefCell<State>, args: &MultiValue) -> Result<Vec<u8>, String> {
-    let words = words_of(args)?;
-    let protocol = state.borrow().protocol;
-    match line.suspend(Ask::Call(words, protocol)) {
-        Tell::Reply(reply) if reply.first() == Some(&b'-') => {
+        let mut call = state.call.take().unwrap_or_default();
+        words_of(args, &mut call.words)?;
+        call.reply.out.clear();
+        call.reply.protocol = state.protocol;
+        drop(state);
+        let call = match self.line.suspend(Ask::Call(call)) {
+            Tell::Replied(call) => call,
+            Tell::End(text) => {
+                self.state.borrow_mut().ending = Some(text.clone());
+                return Err(text);
+            }
+            told => unreachable!("no answer to a command: {told:?}"),
+        };
+        let reply = &call.reply.out;
+        let result = if reply.first() == Some(&b'-') {
             Err(String::from_utf8_lossy(&reply[1..reply.len() - 2]).into_owned())
+        } else {
+            Ok(to_lua(self.lua, reply))
+        };
+        if reply.capacity() <= SPARE_BYTES_MAX {
+            self.state.borrow_mut().call = Some(call);
         }
-        Tell::Reply(reply) => Ok(reply),
-        Tell::Refused(text) => Err(text),
-        Tell::End(text) => {
-            state.borrow_mut().ending = Some(text.clone());
-            Err(text)
-        }
-        told => unreachable!("no answer to a command: {told:?}"),
+        result
     }
 }
 
 /// `math.random`: as in C, but for the numbers.
 fn random(lua: &Lua, state: &RefCell<State>, args: &MultiValue) -> mlua::Result<f64> {
     let drawn = state.borrow_mut().random.next();
-    let bound = |index: usize| -> mlua::Result<f64> {
-        let number = args.get(index).and_then(number_of);
-        number.map_or_else(
-            || raise_at(lua, &format!("bad argument #{} to 'random' (number expected)", index + 1)),
-            |number| Ok(number.trunc()),
-        )
-    };
+    let args = Arguments::new(lua, args);
+    let bound = |index| args.integer(index).map(|bound| f64::from(bound as i32));
     let (from, to) = match args.len() {
         0 => return Ok(drawn),
-        1 => (1.0, bound(0)?),
-        2 => (bound(0)?, bound(1)?),
-        _ => return raise_at(lua, "wrong number of arguments"),
+        1 => (1.0, bound(1)?),
+        2 => (bound(1)?, bound(2)?),
+        _ => return throw(lua, "wrong number of arguments"),
     };
     if from > to {
-        let index = args.len();
-        return raise_at(lua, &format!("bad argument #{index} to 'random' (interval is empty)"));
+        return args.bad(args.len(), "interval is empty");
     }
     Ok((drawn * (to - from + 1.0)).floor() + from)
 }
 
-/// Raises an error that says where, as Lua's own do.
-pub(super) fn raise_at<T>(lua: &Lua, text: &str) -> mlua::Result<T> {
-    match place(lua) {
-        (Some(source), Some(line)) => raise(format!("ERR {}:{line}: {text}", &source[1..])),
-        _ => raise(format!("ERR {text}")),
+/// The error that a function raised, as the table or text that scripts see; nothing: it is not
+/// ours.
+fn raised(lua: &Lua, problem: Value) -> mlua::Result<Value> {
+    let Value::Error(error) = problem else { return Ok(Value::Nil) };
+    if let Some(Thrown(text)) = error.downcast_ref::<Thrown>() {
+        return lua.create_string(text).map(Value::String);
     }
-}
-
-/// The error that a function raised, as the table that scripts see; nothing: it is not ours.
-fn raised(lua: &Lua, problem: Value) -> mlua::Result<Option<Table>> {
-    let Value::Error(error) = problem else { return Ok(None) };
     let root = error.chain().last().map(ToString::to_string);
     let found = error.downcast_ref::<Raised>().map(|raised| raised.0.clone());
     let text = found.or_else(|| root.map(|text| format!("ERR {text}"))).unwrap_or_default();
     let table = lua.create_table()?;
     table.raw_set("err", text)?;
-    Ok(Some(table))
+    Ok(Value::Table(table))
 }
 
 /// The words of a command: strings and numbers.
-fn words_of(args: &MultiValue) -> Result<Words, &'static str> {
+fn words_of(args: &MultiValue, words: &mut Words) -> Result<(), &'static str> {
+    words.clear();
     if args.is_empty() {
         return Err("ERR Please specify at least one argument for this redis lib call");
     }
-    let words: Option<Vec<Vec<u8>>> = args.iter().map(word_of).collect();
-    let words = words.ok_or("ERR Lua redis lib command arguments must be strings or integers")?;
-    Ok(Words::new(words.iter().map(Vec::as_slice)))
+    for arg in args {
+        if !push_word(arg, words) {
+            return Err("ERR Lua redis lib command arguments must be strings or integers");
+        }
+    }
+    Ok(())
 }
 
 fn sha1hex(args: &MultiValue) -> mlua::Result<String> {
     match (args.len(), args.front().map(word_of)) {
-        (1, Some(word)) => Ok(sha1_of(&word.unwrap_or_default())),
+        (1, Some(word)) => Ok(Sha::of(&word.unwrap_or_default()).to_string()),
         _ => raise(WRONG_NUMBER),
     }
 }
@@ -427,15 +463,16 @@ fn set_repl(args: &MultiValue) -> mlua::Result<()> {
 }
 
 fn permits(line: &Line, args: &MultiValue) -> mlua::Result<bool> {
-    let words = match words_of(args) {
-        Ok(words) => words,
+    let mut words = Words::default();
+    match words_of(args, &mut words) {
+        Ok(()) => {}
         Err(_) if args.is_empty() => {
             return raise("ERR Please specify at least one argument for this call");
         }
         Err(_) => return raise("ERR redis.acl_check_cmd() require strings or integers"),
-    };
+    }
     match line.suspend(Ask::Permits(words)) {
-        Tell::Reply(answer) => Ok(answer == b"1"),
+        Tell::Permitted(may) => Ok(may),
         Tell::Refused(text) => raise(text),
         told => unreachable!("no answer to a question: {told:?}"),
     }

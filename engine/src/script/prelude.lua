@@ -87,6 +87,7 @@ globals.tostring = function(...)
   local value = ...
   local kind = type(value)
   local text = tostring(...)
+  if value == raw.cjson.null then return "userdata: (nil)" end
   if kind == "table" or kind == "function" or kind == "thread" or kind == "userdata" then
     local metatable = getmetatable(value)
     if type(metatable) == "table" and rawget(metatable, "__tostring") then return text end
@@ -151,7 +152,7 @@ for _, name in ipairs { "insert", "remove", "sort", "setn" } do
   end
 end
 
-library("bit", raw.bit)
+for _, name in ipairs { "bit", "cjson", "cmsgpack", "struct" } do library(name, raw[name]) end
 local maths = library("math", math)
 maths.random = raw.random
 maths.randomseed = function(seed) raw.seed(seed) end
@@ -161,6 +162,17 @@ local resume = coroutine.resume
 local function resumed(ok, problem, ...)
   if not ok then return ok, seen(problem) end
   return ok, problem, ...
+end
+local create, wrap = coroutine.create, coroutine.wrap
+local function wrapped(ok, ...)
+  if ok then return ... end
+  local problem = seen((...))
+  error(problem, type(problem) == "string" and 3 or 0)
+end
+coroutines.wrap = function(body)
+  if type(body) ~= "function" then return wrap(body) end
+  local thread = create(body)
+  return function(...) return wrapped(resume(thread, ...)) end
 end
 coroutines.resume = function(...) return resumed(resume(...)) end
 
@@ -201,21 +213,19 @@ globals.server = globals.redis
 -- What the interpreter calls.
 local api = {}
 
-local source, line
 local function handler(problem)
   problem = seen(problem)
   if type(problem) ~= "table" then problem = { err = "ERR " .. tostring(problem) } end
-  source, line = raw.place()
-  return problem
+  local source, line = raw.place()
+  return { err = rawget(problem, "err"), source = source, line = line }
 end
 
 -- Runs a script: whether it came to its end and its value; or the error and its place.
 function api.run(script, keys, argv)
   globals.KEYS, globals.ARGV = keys, argv
-  source, line = nil, nil
   local ok, value = xpcall(script, handler)
   globals.KEYS, globals.ARGV = nil, nil
-  return ok, value, source, line
+  return ok, value
 end
 
 function api.compile(text)

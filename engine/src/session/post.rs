@@ -115,6 +115,7 @@ impl Sessions {
         if session.outbox.is_empty() {
             self.post.flush.push(conn);
         }
+        self.sum.add(&mut session.counted_bytes, message.len());
         session.outbox.reserve(message.len());
         session.outbox.push(if is_push { first_byte(session.protocol) } else { message[0] });
         session.outbox.extend_from_slice(&message[1..]);

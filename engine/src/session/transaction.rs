@@ -3,6 +3,7 @@
 //! Invariant: the queue holds whole commands in the order in which they came; a transaction that
 //! will be refused keeps none.
 
+use super::{Session, UserId};
 use crate::args::{Args, Span};
 
 /// A transaction that has begun.
@@ -13,6 +14,36 @@ pub struct Transaction {
     spans: Vec<Span>,
     commands: Vec<Queued>,
     is_refused: bool,
+}
+
+/// What is left of a transaction whose script takes more than a step.
+#[derive(Debug)]
+pub(crate) struct Rest {
+    pub(crate) transaction: Box<Transaction>,
+    /// The number of the command that comes next.
+    pub(crate) next: usize,
+    /// The number of EXEC's row in the table.
+    pub(crate) exec: usize,
+    /// The reply so far: it leaves as a whole.
+    pub(crate) reply: Vec<u8>,
+    /// Its client's database and user, for the case that the client goes: all of it is run anyway.
+    pub(crate) db: usize,
+    pub(crate) user: UserId,
+    pub(crate) authenticated: bool,
+}
+
+impl Rest {
+    /// The commands from number `next` on, of a client that has got as far as `reply`.
+    pub(crate) fn new(
+        transaction: Box<Transaction>,
+        next: usize,
+        exec: usize,
+        session: &Session,
+        reply: Vec<u8>,
+    ) -> Self {
+        let Session { db, user, authenticated, .. } = *session;
+        Self { transaction, next, exec, reply, db, user, authenticated }
+    }
 }
 
 /// One command: its row in the table, and where its words end in `spans`.

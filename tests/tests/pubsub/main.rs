@@ -1,11 +1,14 @@
 //! Publishing and subscribing: conversations in both protocols, clients that come and go, limits,
-//! a model, and the real server beside.
+//! a model, and the real server beside; and the messages of client-side caching.
 
 mod clients;
 mod differential;
 mod limits;
 mod model;
 mod notifications;
+mod tracking;
+mod tracking_differential;
+mod tracking_model;
 
 use orrery_tests::transcript::transcript;
 

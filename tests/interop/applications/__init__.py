@@ -1,0 +1,1 @@
+"""What the workers under test run; imported by their processes."""
