@@ -5,15 +5,14 @@
 
 use super::Cx;
 use super::acl_gate::{NO_AUTH, Place};
-use super::memory_gate;
 use super::schema;
 use super::spec::Flags;
 use super::table::{Row, Table, Unknown, table};
+use super::{measure, memory_gate};
 use crate::args::{Args, Words};
 use crate::config::Access;
 use crate::effects::{Effect, LogLevel};
 use crate::error::Error;
-use crate::observe;
 use crate::session::{Blocked, ReplyMode};
 use crate::time::Micros;
 
@@ -110,7 +109,7 @@ pub(crate) fn run(cx: &mut Cx<'_>, args: Args<'_>, start: usize) {
         cx.state.stats.commands += 1;
         cx.state.stats.by_command[row.index].calls += 1;
     }
-    let begun = observe::begin(cx, args);
+    let begun = measure::begin(cx, args);
     if let Err(error) = (row.command.run)(cx, args) {
         // Whatever the command had begun to say gives way to the error.
         cx.reply.out.truncate(start);
@@ -118,7 +117,7 @@ pub(crate) fn run(cx: &mut Cx<'_>, args: Args<'_>, start: usize) {
         cx.state.count_error(&error.code());
         cx.state.stats.by_command[row.index].failed += 1;
     }
-    observe::end(cx, row, args, start, begun);
+    measure::end(cx, row, args, start, begun);
     if cx.state.tracking.is_active() {
         cx.track_keys(args);
     }

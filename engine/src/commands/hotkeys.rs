@@ -3,10 +3,11 @@
 
 use super::Cx;
 use super::help::help;
+use super::hotkeys_count::{end_if_due, figures, stop};
 use super::spec::{Command, Flags, Group};
 use crate::args::Args;
 use crate::error::Error;
-use crate::observe::{HotKeysSession, HotKeysWanted, TopKeys, end_if_due, figures, stop};
+use crate::observe::{HotKeysSession, HotKeysWanted, TopKeys};
 use crate::resp::Reply;
 use crate::value::number::parse_integer;
 

@@ -1,19 +1,10 @@
 //! Logs of commands that were slow, or large: a bounded list, the newest first.
 //!
-//! Invariants: an entry has at most 32 words of at most 128 bytes each and what is said about the
-//! rest; secrets are not in it; ids rise by one and are never given twice.
+//! Invariant: ids rise by one and are never given twice.
 
 use std::collections::VecDeque;
 
-use super::redact::{REDACTED, is_secret};
-use crate::args::Args;
-use crate::commands::table::Row;
 use crate::config::LogLimits;
-
-/// Words that an entry keeps.
-const WORDS_MAX: usize = 32;
-/// Bytes of a word that an entry keeps.
-const WORD_BYTES_MAX: usize = 128;
 
 /// A log of commands.
 #[derive(Debug, Default)]
@@ -87,54 +78,9 @@ impl CommandLog {
     }
 }
 
-/// The words of a command as a log keeps them.
-pub(crate) fn shortened(row: &Row, args: Args<'_>) -> Vec<Box<[u8]>> {
-    let shown = args.len().min(WORDS_MAX);
-    let is_cut = args.len() > WORDS_MAX;
-    let whole = if is_cut { WORDS_MAX - 1 } else { shown };
-    let mut words: Vec<Box<[u8]>> = Vec::with_capacity(shown);
-    for (index, word) in args.from(0).take(whole).enumerate() {
-        words.push(match word.len().checked_sub(WORD_BYTES_MAX) {
-            _ if is_secret(row, args, index) => REDACTED.into(),
-            None | Some(0) => word.into(),
-            Some(more) => {
-                let mut text = word[..WORD_BYTES_MAX].to_vec();
-                text.extend_from_slice(format!("... ({more} more bytes)").as_bytes());
-                text.into_boxed_slice()
-            }
-        });
-    }
-    if is_cut {
-        let more = args.len() - whole;
-        words.push(format!("... ({more} more arguments)").into_bytes().into_boxed_slice());
-    }
-    words
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::Words;
-    use crate::commands::table::table;
-
-    fn short(words: &[&[u8]]) -> Vec<String> {
-        let words = Words::new(words.iter().copied());
-        let row = table().find(words.args()).expect("a known command");
-        let short = shortened(row, words.args());
-        short.iter().map(|word| word.escape_ascii().to_string()).collect()
-    }
-
-    #[test]
-    fn words_are_cut_where_redis_cuts_them() {
-        let long = [b'A'; 129];
-        let many = [b"sadd".as_slice(); 33];
-        assert_eq!(short(&[b"get", &long[..128]])[1], "A".repeat(128));
-        assert_eq!(short(&[b"get", &long])[1], format!("{}... (1 more bytes)", "A".repeat(128)));
-        assert_eq!(short(&many[..32]).len(), 32);
-        let cut = short(&many);
-        assert_eq!((cut.len(), cut[30].as_str()), (32, "sadd"));
-        assert_eq!(cut[31], "... (2 more arguments)");
-    }
 
     #[test]
     fn the_oldest_entries_go_and_ids_rise() {

@@ -4,12 +4,7 @@
 //! Invariants: which commands are looked at depends on a counter and the seed, not on time; the
 //! memory is bounded whatever keys there are.
 
-use super::measure::request_bytes;
 use super::top_keys::TopKeys;
-use crate::args::Args;
-use crate::commands::Cx;
-use crate::commands::spec::Group;
-use crate::commands::table::Row;
 use crate::rng::Rng;
 use crate::time::{Instant, Micros};
 
@@ -103,7 +98,7 @@ impl HotKeys {
 
     /// Whether the present command is one that is looked at.
     #[inline]
-    pub(super) fn is_turn(&mut self) -> bool {
+    pub(crate) fn is_turn(&mut self) -> bool {
         self.countdown -= 1;
         if self.countdown > 0 {
             return false;
@@ -118,6 +113,42 @@ impl HotKeys {
             self.countdown = 1 + self.rng.below(self.sample.saturating_mul(2) - 1);
         } else {
             self.countdown = u64::MAX;
+        }
+    }
+
+    /// Whether the next command counts for the collection, if there is one.
+    pub(crate) fn counts(&mut self) -> bool {
+        match &self.session {
+            Some(session) if session.ended.is_none() => {
+                session.wanted.sample == 1 || self.rng.chance(1, session.wanted.sample)
+            }
+            _ => false,
+        }
+    }
+
+    /// Counts a key of the sample for the report, as if all commands were like those that are
+    /// looked at. `size` is that of the key now; `None`: it is not there.
+    pub(crate) fn report(
+        &mut self,
+        (db, key): (usize, &[u8]),
+        micros: u64,
+        bytes: u64,
+        size: Option<u64>,
+    ) {
+        let times = self.sample.max(1);
+        self.by_count.add(db, key, times);
+        self.by_bytes.add(db, key, bytes * times);
+        self.by_micros.add(db, key, micros * times);
+        self.by_size.put(db, key, size);
+    }
+
+    /// A command of the sample has been counted.
+    pub(crate) fn end_sample(&mut self) {
+        self.samples += 1;
+        if self.samples.is_multiple_of(AGE_SAMPLES) {
+            for keys in [&mut self.by_count, &mut self.by_bytes, &mut self.by_micros] {
+                keys.age();
+            }
         }
     }
 
@@ -155,120 +186,7 @@ impl Session {
     }
 
     /// When it is to end by itself.
-    fn until(&self) -> Option<Instant> {
+    pub(crate) fn until(&self) -> Option<Instant> {
         Some(self.began + Micros::from_secs(self.wanted.secs?))
     }
-}
-
-/// Ends the collection if its time is up.
-pub(crate) fn end_if_due(cx: &mut Cx<'_>) {
-    let Some(session) = &cx.state.observer.hot_keys.session else { return };
-    if let Some(until) = session.until()
-        && session.ended.is_none()
-        && until <= cx.now.mono
-    {
-        stop(cx, until);
-    }
-}
-
-/// Ends the collection as of `at`.
-pub(crate) fn stop(cx: &mut Cx<'_>, at: Instant) {
-    let after = figures(cx);
-    if let Some(session) = &mut cx.state.observer.hot_keys.session {
-        session.ended = Some(at);
-        session.after = Some(after);
-    }
-    cx.state.configure_observer();
-}
-
-/// The process's figures now; see [`Session::before`].
-pub(crate) fn figures(cx: &Cx<'_>) -> [u64; 3] {
-    let (vitals, stats) = (&cx.state.vitals, &cx.state.stats);
-    [vitals.cpu_user_us, vitals.cpu_system_us, stats.bytes_in + stats.bytes_out]
-}
-
-/// Counts a command that has run.
-#[cold]
-pub(super) fn note(
-    cx: &mut Cx<'_>,
-    row: &'static Row,
-    args: Args<'_>,
-    duration: Micros,
-    reply_bytes: usize,
-    is_sampled: bool,
-) {
-    end_if_due(cx);
-    let bytes = request_bytes(args) + reply_bytes as u64;
-    let hot = &mut cx.state.observer.hot_keys;
-    let mut counts = false;
-    if let Some(session) = &mut hot.session
-        && session.ended.is_none()
-    {
-        if !cx.session.is_script {
-            session.total_micros += duration.0;
-            session.total_bytes += bytes;
-        }
-        counts = session.wanted.sample == 1 || hot.rng.chance(1, session.wanted.sample);
-    }
-    // The commands of a script count, not the keys that it declares.
-    if row.command.group == Group::Scripting || !counts && !is_sampled {
-        return;
-    }
-    match row.plain_range(args) {
-        Some((first, last, step)) => {
-            let keys = (first..last + 1).step_by(step);
-            note_keys(cx, args, keys, duration.0, bytes, (counts, is_sampled));
-        }
-        None => {
-            let mut keys = row.keys(args).unwrap_or_default();
-            keys.retain(|key| !key.flags.contains(&"NOT_KEY"));
-            let keys = keys.iter().map(|key| key.index);
-            note_keys(cx, args, keys, duration.0, bytes, (counts, is_sampled));
-        }
-    }
-    let hot = &mut cx.state.observer.hot_keys;
-    if is_sampled {
-        hot.samples += 1;
-        if hot.samples.is_multiple_of(AGE_SAMPLES) {
-            for keys in [&mut hot.by_count, &mut hot.by_bytes, &mut hot.by_micros] {
-                keys.age();
-            }
-        }
-    }
-}
-
-/// Counts the keys of a command: for the collection, for the report, or for both.
-fn note_keys(
-    cx: &mut Cx<'_>,
-    args: Args<'_>,
-    keys: impl ExactSizeIterator<Item = usize>,
-    micros: u64,
-    bytes: u64,
-    (counts, is_sampled): (bool, bool),
-) {
-    let each = keys.len().max(1) as u64;
-    let db = cx.session.db;
-    for key in keys {
-        let key = args.at(key);
-        if counts && let Some(session) = &mut cx.state.observer.hot_keys.session {
-            session.micros.add(db, key, micros.div_ceil(each));
-            session.bytes.add(db, key, bytes.div_ceil(each));
-        }
-        if is_sampled {
-            sample(cx, db, key, micros / each, bytes / each);
-        }
-    }
-}
-
-/// Counts a key of the sample for the report: as if all commands were like those that are looked
-/// at.
-fn sample(cx: &mut Cx<'_>, db: usize, key: &[u8], micros: u64, bytes: u64) {
-    let keyspace = cx.state.keyspace.db(db);
-    let size = keyspace.find(key).map(|found| keyspace.entry_bytes(found) as u64);
-    let hot = &mut cx.state.observer.hot_keys;
-    let times = hot.sample.max(1);
-    hot.by_count.add(db, key, times);
-    hot.by_bytes.add(db, key, bytes * times);
-    hot.by_micros.add(db, key, micros * times);
-    hot.by_size.put(db, key, size);
 }

@@ -8,32 +8,24 @@ mod command_log;
 mod histogram;
 mod hot_keys;
 mod latency;
-mod measure;
-mod monitor;
-mod redact;
 mod sparkline;
 mod timing;
 mod top_keys;
 
-use crate::commands::Cx;
 use crate::config::{Config, Observation};
 use crate::input::ConnId;
 use crate::rng::{Rng, Seed};
 use crate::state::State;
-use crate::time::Instant;
 
 pub(crate) use command_log::{CommandLog, Entry};
 pub(crate) use histogram::Histogram;
-pub(crate) use hot_keys::{
-    HotKeys, Session as HotKeysSession, Wanted as HotKeysWanted, end_if_due, figures, stop,
-};
+pub(crate) use hot_keys::{HotKeys, Session as HotKeysSession, Wanted as HotKeysWanted};
 pub(crate) use latency::Series;
-pub(crate) use measure::{begin, end};
 pub(crate) use sparkline::draw;
 pub(crate) use top_keys::TopKeys;
 
 use latency::LatencyEvents;
-use timing::Timing;
+pub(crate) use timing::Timing;
 
 /// A reply from this size on is worth a reading of the stopwatch.
 const LARGE_REPLY_BYTES: usize = 64 << 10;
@@ -59,15 +51,15 @@ pub struct Observer {
     pub(crate) histograms: Vec<Option<Histogram>>,
     /// Keys that are used much, or large.
     pub(crate) hot_keys: HotKeys,
-    timing: Timing,
-    /// The script that goes on in later steps, its row and how the log of slow commands will show it.
-    script: Option<(usize, Entry)>,
+    pub(crate) timing: Timing,
+    /// The script that goes on in later steps: its row, and its entry in the log of slow commands.
+    pub(crate) script: Option<(usize, Entry)>,
     /// Every command is looked at closely.
-    is_watchful: bool,
+    pub(crate) is_watchful: bool,
     /// A command with a reply from here on is looked at closely.
-    notice_reply_bytes: usize,
+    pub(crate) notice_reply_bytes: usize,
     /// A command with a request from here on is looked at closely.
-    notice_request_bytes: usize,
+    pub(crate) notice_request_bytes: usize,
 }
 
 /// The number of a limit, where a negative one means none.
@@ -126,26 +118,6 @@ impl Observer {
         let logs = [&self.slow, &self.large_requests, &self.large_replies];
         let logs: usize = logs.iter().map(|log| log.memory_bytes()).sum();
         histograms + logs + self.latency.memory_bytes() + self.hot_keys.memory_bytes()
-    }
-}
-
-impl Cx<'_> {
-    /// Something begins that may become an event of LATENCY, see [`Self::end_event`]. `None`:
-    /// nobody wants to know.
-    #[inline]
-    pub(crate) fn begin_event(&mut self) -> Option<Instant> {
-        self.state.wants_latency().then(|| self.fx.stopwatch.read()).flatten()
-    }
-
-    /// It has ended: it is an event if it took long.
-    #[inline]
-    pub(crate) fn end_event(&mut self, began: Option<Instant>, event: &'static str) {
-        if let Some(began) = began
-            && let Some(ended) = self.fx.stopwatch.read()
-        {
-            let millis = ended.since(began).as_millis();
-            self.state.note_latency(event, millis, self.now.wall.0 / 1_000_000);
-        }
     }
 }
 

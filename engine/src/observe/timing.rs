@@ -10,13 +10,13 @@ use crate::time::{Instant, Micros};
 
 /// The account of one step.
 #[derive(Debug, Default)]
-pub(super) struct Timing {
+pub(crate) struct Timing {
     /// Rows of commands that ran and have no duration yet.
-    pub(super) untimed: Vec<usize>,
+    pub(crate) untimed: Vec<usize>,
     /// How much of the step has been given to commands.
-    pub(super) given: Micros,
+    pub(crate) given: Micros,
     /// When the stopwatch was last read; else the beginning of the step.
-    pub(super) mark: Instant,
+    pub(crate) mark: Instant,
     /// The beginning of the step.
     began: Instant,
 }
@@ -54,7 +54,7 @@ impl Observer {
     }
 
     /// Shares a time among the commands from place `first` on that have none yet.
-    pub(super) fn share(&mut self, time: Micros, first: usize, stats: &mut Stats, tracks: bool) {
+    pub(crate) fn share(&mut self, time: Micros, first: usize, stats: &mut Stats, tracks: bool) {
         let Some(rows) = self.timing.untimed.get(first..) else { return };
         let count = rows.len() as u64;
         if count == 0 {

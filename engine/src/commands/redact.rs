@@ -1,11 +1,17 @@
-//! Which words of a command are secrets: logs and MONITOR show something else in their place.
+//! The words of a command as logs and MONITOR show them: without secrets, and in logs not too long.
 //!
-//! Invariant: what Redis redacts is redacted here, also where the command failed before Redis
-//! would have come so far.
+//! Invariants: what Redis redacts is redacted here, also where the command failed before Redis
+//! would have come so far; in a log a command has at most 32 words of at most 128 bytes each, and
+//! what is said about the rest.
 
+use super::table::Row;
 use crate::args::Args;
-use crate::commands::table::Row;
 use crate::config::is_sensitive;
+
+/// Words that a log keeps.
+const WORDS_MAX: usize = 32;
+/// Bytes of a word that a log keeps.
+const WORD_BYTES_MAX: usize = 128;
 
 /// What is shown instead.
 pub(crate) const REDACTED: &[u8] = b"(redacted)";
@@ -32,11 +38,35 @@ fn follows(args: Args<'_>, index: usize, from: usize, word: &str, count: usize) 
     (1..=count).any(|distance| index >= from + distance && args.is(index - distance, word))
 }
 
+/// The words of a command as a log keeps them.
+pub(crate) fn shortened(row: &Row, args: Args<'_>) -> Vec<Box<[u8]>> {
+    let shown = args.len().min(WORDS_MAX);
+    let is_cut = args.len() > WORDS_MAX;
+    let whole = if is_cut { WORDS_MAX - 1 } else { shown };
+    let mut words: Vec<Box<[u8]>> = Vec::with_capacity(shown);
+    for (index, word) in args.from(0).take(whole).enumerate() {
+        words.push(match word.len().checked_sub(WORD_BYTES_MAX) {
+            _ if is_secret(row, args, index) => REDACTED.into(),
+            None | Some(0) => word.into(),
+            Some(more) => {
+                let mut text = word[..WORD_BYTES_MAX].to_vec();
+                text.extend_from_slice(format!("... ({more} more bytes)").as_bytes());
+                text.into_boxed_slice()
+            }
+        });
+    }
+    if is_cut {
+        let more = args.len() - whole;
+        words.push(format!("... ({more} more arguments)").into_bytes().into_boxed_slice());
+    }
+    words
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::table::table;
     use super::*;
     use crate::args::Words;
-    use crate::commands::table::table;
 
     fn shown(line: &str) -> String {
         let words = Words::new(line.split(' ').map(str::as_bytes).collect::<Vec<_>>().into_iter());
@@ -63,5 +93,24 @@ mod tests {
         ] {
             assert_eq!(shown(line), expected);
         }
+    }
+
+    fn short(words: &[&[u8]]) -> Vec<String> {
+        let words = Words::new(words.iter().copied());
+        let row = table().find(words.args()).expect("a known command");
+        let short = shortened(row, words.args());
+        short.iter().map(|word| word.escape_ascii().to_string()).collect()
+    }
+
+    #[test]
+    fn words_are_cut_where_redis_cuts_them() {
+        let long = [b'A'; 129];
+        let many = [b"sadd".as_slice(); 33];
+        assert_eq!(short(&[b"get", &long[..128]])[1], "A".repeat(128));
+        assert_eq!(short(&[b"get", &long])[1], format!("{}... (1 more bytes)", "A".repeat(128)));
+        assert_eq!(short(&many[..32]).len(), 32);
+        let cut = short(&many);
+        assert_eq!((cut.len(), cut[30].as_str()), (32, "sadd"));
+        assert_eq!(cut[31], "... (2 more arguments)");
     }
 }

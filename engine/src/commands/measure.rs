@@ -3,13 +3,13 @@
 //! Invariant: a quick, small command that nobody watches is only counted; its duration is its share
 //! of what the step took.
 
-use super::command_log::{CommandLog, Entry, shortened};
-use super::{Observer, hot_keys, monitor};
+use super::redact::shortened;
+use super::spec::{Flags, Group};
+use super::table::Row;
+use super::{Cx, hotkeys_count, monitor_line};
 use crate::args::Args;
-use crate::commands::Cx;
-use crate::commands::spec::{Flags, Group};
-use crate::commands::table::Row;
 use crate::config::LogLimits;
+use crate::observe::{CommandLog, Entry, Observer};
 use crate::session::{Blocked, Session};
 use crate::state::State;
 use crate::time::{Instant, Micros, Now};
@@ -58,7 +58,7 @@ fn begin_measured(cx: &mut Cx<'_>, args: Args<'_>, is_sampled: bool) -> Begun {
     // What a script calls is shown behind it.
     let flags = cx.row.command.flags;
     if flags.has(Flags::SKIP_MONITOR) && !cx.state.observer.monitors.is_empty() {
-        monitor::feed(cx, args);
+        monitor_line::feed(cx, args);
     }
     let reading = cx.fx.stopwatch.read();
     let timing = &mut cx.state.observer.timing;
@@ -91,7 +91,7 @@ pub(crate) fn end(
     log(cx, args, &ended);
     let is_sampled = begun.is_some_and(|begun| begun.is_sampled);
     if is_sampled || cx.state.observer.hot_keys.is_collecting() {
-        hot_keys::note(cx, row, args, ended.duration, reply_bytes, is_sampled);
+        hotkeys_count::note(cx, row, args, ended.duration, reply_bytes, is_sampled);
     }
 }
 
@@ -163,7 +163,7 @@ fn log(cx: &mut Cx<'_>, args: Args<'_>, ended: &Ended) {
     let is_shown = !flags.has(Flags::SKIP_MONITOR) && !flags.has(Flags::ADMIN);
     if is_shown && !cx.retry && !cx.state.observer.monitors.is_empty() {
         let row = core::mem::replace(&mut cx.row, ended.row);
-        monitor::feed(cx, args);
+        monitor_line::feed(cx, args);
         cx.row = row;
     }
 }
@@ -205,6 +205,26 @@ pub(super) fn request_bytes(args: Args<'_>) -> u64 {
     let header = |count: usize| 4 + u64::from(count.checked_ilog10().unwrap_or(0));
     let words = args.from(0).map(|word| header(word.len()) + word.len() as u64 + 2);
     header(args.len()) + words.sum::<u64>()
+}
+
+impl Cx<'_> {
+    /// Something begins that may become an event of LATENCY, see [`Self::end_event`]. `None`:
+    /// nobody wants to know.
+    #[inline]
+    pub(crate) fn begin_event(&mut self) -> Option<Instant> {
+        self.state.wants_latency().then(|| self.fx.stopwatch.read()).flatten()
+    }
+
+    /// It has ended: it is an event if it took long.
+    #[inline]
+    pub(crate) fn end_event(&mut self, began: Option<Instant>, event: &'static str) {
+        if let Some(began) = began
+            && let Some(ended) = self.fx.stopwatch.read()
+        {
+            let millis = ended.since(began).as_millis();
+            self.state.note_latency(event, millis, self.now.wall.0 / 1_000_000);
+        }
+    }
 }
 
 impl State {

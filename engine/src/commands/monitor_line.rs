@@ -2,9 +2,9 @@
 //!
 //! Invariant: while nobody watches, no line is made.
 
+use super::Cx;
 use super::redact::{REDACTED, is_secret};
 use crate::args::Args;
-use crate::commands::Cx;
 use crate::input::Origin;
 use crate::session::Session;
 
