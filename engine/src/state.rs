@@ -324,6 +324,7 @@ impl State {
         }
         let before = core::mem::replace(&mut self.config, config);
         self.eviction_configured(&before.eviction);
+        self.configure_observer();
     }
 
     /// Forgets all counters (CONFIG RESETSTAT).

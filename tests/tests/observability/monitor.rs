@@ -24,7 +24,7 @@ B: auth secret; auth user secret; hello 2 auth user secret setname x
 B: config set masterauth secret
 
 A: monitor
-B: eval "redis.call('set', KEYS[1], ARGV[1]); return redis.call('get', KEYS[1])" 1 k v
+B: eval "redis.call('set', KEYS[1], ARGV[1]) return redis.call('get', KEYS[1])" 1 k v
 B: evalsha ffffffffffffffffffffffffffffffffffffffff 0
 B: eval "return redis.pcall('lpush', KEYS[1], 'x')" 1 k
 B: multi; eval "return redis.call('ping')" 0; exec
@@ -144,7 +144,7 @@ fn a_line_tells_time_database_and_client() {
     ];
     assert_eq!(seen, expected);
     let list = server.line(watcher, "CLIENT LIST TYPE normal").to_string();
-    assert!(list.contains(" flags=O "), "{list}");
+    assert!(list.contains(" flags=OU "), "{list}");
 }
 
 #[test]
