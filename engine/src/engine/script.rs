@@ -51,6 +51,7 @@ impl Engine {
             return;
         };
         cx.session.blocked = None;
+        cx.state.note_script_end(running.since, cx.now);
         let Running { stage, rest, .. } = *running;
         cx.state.scripts.put_back(stage);
         match (rest, result) {
