@@ -298,6 +298,10 @@ pub static PARAMETERS: &[Parameter] = &[
         .field(|c| Value::Text(c.requirepass.clone()), |c, v| c.requirepass = v.text().to_owned()),
     Parameter::choice("sanitize-dump-payload", &["no", "yes", "clients"], "no"),
     Parameter::words("save", &SAVE, ""),
+    Parameter::memory("script-undo-memory-max", 0, SIZE_MAX, "268435456").field(
+        |c| Value::Integer(c.script_undo_bytes_max as i128),
+        |c, v| c.script_undo_bytes_max = v.size(),
+    ),
     Parameter::text("server_cpulist", "").immutable(),
     Parameter::integer("set-max-intset-entries", 0, LONG_MAX, "512").field(
         |c| Value::Integer(c.encodings.intset_entries as i128),
@@ -312,10 +316,6 @@ pub static PARAMETERS: &[Parameter] = &[
         |c, v| c.encodings.set_value_bytes = v.size(),
     ),
     Parameter::flag("set-proc-title", "yes").immutable(),
-    Parameter::memory("script-undo-memory-max", 0, SIZE_MAX, "268435456").field(
-        |c| Value::Integer(c.script_undo_bytes_max as i128),
-        |c, v| c.script_undo_bytes_max = v.size(),
-    ),
     Parameter::words("shutdown-on-sigint", &SHUTDOWN_OPTIONS, "default"),
     Parameter::words("shutdown-on-sigterm", &SHUTDOWN_OPTIONS, "default"),
     Parameter::integer("shutdown-timeout", 0, INT_MAX, "10"),
