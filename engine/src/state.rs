@@ -76,6 +76,8 @@ pub struct State {
     pub(crate) last_web_request: Option<Instant>,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: bool,
+    /// DEBUG SET-DISABLE-DENY-SCRIPTS.
+    pub(crate) scripts_may_debug: bool,
     /// DEBUG QUICKLIST-PACKED-THRESHOLD: a longer element of a list is alone in its node.
     pub list_element_bytes: Option<usize>,
     /// This server's run id: forty hexadecimal digits.
@@ -213,6 +215,7 @@ impl State {
             pause: None,
             last_web_request: None,
             active_expire: true,
+            scripts_may_debug: false,
             list_element_bytes: None,
             run_id: Rng::new(seed, "run id").hex40(),
             started: now,
