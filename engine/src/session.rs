@@ -94,10 +94,12 @@ pub struct Session {
     pub reply_mode: ReplyMode,
     /// CLIENT NO-EVICT.
     pub no_evict: bool,
-    /// It is the one that scripts' commands are run for.
-    pub(crate) is_of_scripts: bool,
     /// CLIENT NO-TOUCH: its reads do not count as use.
     pub no_touch: bool,
+    /// It gets the lines of MONITOR.
+    pub is_monitor: bool,
+    /// It stands for a script that calls commands.
+    pub(crate) is_script: bool,
     /// Nothing more is read from it; it is closed when its output has left.
     pub closing: bool,
     /// Why it takes no commands.
@@ -148,8 +150,9 @@ impl Session {
             lib_ver: Box::default(),
             reply_mode: ReplyMode::On,
             no_evict: false,
-            is_of_scripts: false,
             no_touch: false,
+            is_monitor: false,
+            is_script: false,
             closing: false,
             blocked: None,
             created: now,

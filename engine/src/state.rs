@@ -1,5 +1,7 @@
 //! Everything that a command may touch beside the client that runs it.
 
+mod harm;
+
 use std::sync::Arc;
 
 use crate::acl::{Acl, Catalogue};
@@ -9,6 +11,7 @@ use crate::effects::{Effect, Effects};
 use crate::evict::Eviction;
 use crate::input::{ConnId, Facts, Vitals};
 use crate::keyspace::Keyspace;
+use crate::observe::Observer;
 use crate::pubsub::PubSub;
 use crate::rates::{Counters, Rates};
 use crate::rng::{Rng, Seed};
@@ -17,6 +20,7 @@ use crate::session::{Blocked, Session, Sessions};
 use crate::time::{Instant, KeyClock, Micros, Now};
 use crate::tracking::Tracking;
 use crate::watch::Watches;
+pub(crate) use harm::{Harm, Torn};
 
 /// The state of one server, without the code that turns its crank.
 pub struct State {
@@ -32,6 +36,8 @@ pub struct State {
     pub sessions: Sessions,
     /// Counters for INFO.
     pub stats: Stats,
+    /// What is known about the commands that ran.
+    pub observer: Observer,
     /// Figures of the process.
     pub vitals: Vitals,
     /// What the driver knows about the process.
@@ -74,6 +80,8 @@ pub struct State {
     pub pause: Option<Pause>,
     /// When a web request was last logged.
     pub(crate) last_web_request: Option<Instant>,
+    /// A planted bug at work.
+    pub(crate) harm: Option<Box<Harm>>,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: bool,
     /// DEBUG SET-DISABLE-DENY-SCRIPTS.
@@ -173,6 +181,7 @@ impl State {
         }
         let clock = KeyClock::new(config.ttl_clock, config.ttl_clock_slew_ppm, now);
         let mut keyspace = Keyspace::new(config.databases, Rng::new(seed, "keyspace"));
+        let harm = config.planted.map(Harm::new);
         if let Some(bug) = config.planted {
             keyspace.plant(bug);
         }
@@ -181,8 +190,10 @@ impl State {
         }
         let stats =
             Stats { by_command: vec![CommandStats::default(); commands], ..Stats::default() };
-        let memory_startup = keyspace.memory_bytes() + acl.memory_bytes();
-        let eviction = Eviction::new(Rng::new(seed, "eviction"), acl.memory_bytes());
+        let observer = Observer::new(commands, &config, seed);
+        let other_bytes = acl.memory_bytes() + observer.memory_bytes();
+        let memory_startup = keyspace.memory_bytes() + other_bytes;
+        let eviction = Eviction::new(Rng::new(seed, "eviction"), other_bytes);
         let mut hash_keys = Rng::new(seed, "collections");
         let mut sessions = Sessions::default();
         sessions.start_counting(config.eviction.counts_clients());
@@ -193,6 +204,7 @@ impl State {
             clock,
             sessions,
             stats,
+            observer,
             vitals: Vitals::default(),
             facts: Facts::default(),
             rates: Rates::new(now.mono),
@@ -214,6 +226,7 @@ impl State {
             held_by_script: Vec::new(),
             pause: None,
             last_web_request: None,
+            harm,
             active_expire: true,
             scripts_may_debug: false,
             list_element_bytes: None,
@@ -287,6 +300,11 @@ impl State {
         }
     }
 
+    /// Keys and clients that were evicted.
+    pub fn evicted(&self) -> (u64, u64) {
+        (self.eviction.keys, self.eviction.clients)
+    }
+
     /// Bytes of all data and clients, as far as the engine accounts for them.
     pub fn memory_used(&self) -> usize {
         self.keyspace.memory_bytes() + self.clients_bytes() + self.other_bytes()
@@ -294,7 +312,10 @@ impl State {
 
     /// Bytes of what is neither data nor a client.
     fn other_bytes(&self) -> usize {
-        self.pubsub.memory_bytes() + self.acl.memory_bytes() + self.tracking.memory_bytes()
+        self.pubsub.memory_bytes()
+            + self.acl.memory_bytes()
+            + self.tracking.memory_bytes()
+            + self.observer.memory_bytes()
     }
 
     /// Looks at how much memory is in use, for its peak.
@@ -321,14 +342,17 @@ impl State {
         }
         let before = core::mem::replace(&mut self.config, config);
         self.eviction_configured(&before.eviction);
+        self.configure_observer();
     }
 
     /// Forgets all counters (CONFIG RESETSTAT).
     pub(crate) fn reset_stats(&mut self, now: Instant) {
+        self.settle_durations();
         let commands = self.stats.by_command.len();
         let by_command = vec![CommandStats::default(); commands];
         self.stats = Stats { by_command, ..Stats::default() };
         self.rates = Rates::new(now);
+        self.observer.forget_durations();
         self.keyspace.reset_stats();
         self.eviction.reset_stats();
     }

@@ -24,6 +24,8 @@ const CANNOT_SUCCEED: &[(&str, &str)] = &[
     ("acl|save", "there is no file"),
     ("client|caching", "nothing is tracked"),
     ("config|rewrite", "there is no file"),
+    ("hotkeys|start", "no metric is drawn"),
+    ("latency|graph", "nothing has taken long"),
     ("restore", "no payload is drawn"),
     ("restore-asking", "no payload is drawn"),
     ("exec", "no transaction has begun"),

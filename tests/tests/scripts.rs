@@ -13,7 +13,11 @@ use orrery_tests::server_in_process::Server;
 
 /// Scripts, apart by lines of dashes, whose replies must be those of Redis 7.0.15 in both
 /// protocols.
-const CASES: [&str; 2] = [include_str!("scripts/cases.txt"), include_str!("scripts/libraries.txt")];
+const CASES: [&str; 3] = [
+    include_str!("scripts/cases.txt"),
+    include_str!("scripts/libraries.txt"),
+    include_str!("scripts/patterns.txt"),
+];
 
 fn cases() -> impl Iterator<Item = &'static str> {
     let cases = CASES.iter().flat_map(|cases| cases.split("\n----\n"));

@@ -15,17 +15,21 @@ use crate::error::Error;
 use crate::keyspace::{Undo, Undone};
 use crate::resp::Reply;
 use crate::script::{
-    Ask, Brought, Problem, Program, Promises, Run, Running, ScriptId, Sha, Stage, Tell,
+    Ask, Brought, Pace, Problem, Program, Promises, Run, Running, ScriptId, Sha, Stage, Tell,
 };
 use crate::session::Blocked;
 use crate::value::number::parse_integer;
 
-/// Pauses of a script in one step.
-const PAUSES_PER_STEP: u32 = 100;
+/// Units of work of a script that a command counts for, and bytes of it or of its reply that count
+/// for one more.
+const UNITS_PER_CALL: usize = 300;
+const CALL_BYTES_PER_UNIT: usize = 16;
 
-/// Bytes of values that a script may cause to be copied for every pause that it has reached, so
-/// that its writes can be undone: a fraction of what it takes itself.
-const COPIED_BYTES_PER_PAUSE: usize = 32 << 10;
+/// Bytes of values that a script may cause to be copied for every unit of its work, so that its
+/// writes can be undone: a fraction of what it takes itself.
+const COPIED_BYTES_PER_UNIT: usize = 3;
+/// Changes of a stopped script that one step undoes.
+const UNDONE_PER_STEP: usize = 1000;
 /// A reply's buffer that grew beyond this is given back instead of kept for the next script.
 const SPARE_BYTES_MAX: usize = 1 << 16;
 
@@ -164,6 +168,7 @@ pub(super) fn begin(
     run.words.clear();
     args.from(3).for_each(|word| run.words.push(word));
     run.keys = keys;
+    run.interval = Pace::default().interval();
     run.reply.out.clear();
     run.reply.protocol = cx.reply.protocol;
     run.error = None;
@@ -179,6 +184,8 @@ pub(super) fn begin(
         stage,
         pending,
         ending: None,
+        pace: Pace::default(),
+        had_its_share: false,
         rest: None,
     };
     match go_on(cx, &mut running) {
@@ -194,14 +201,15 @@ pub(super) fn begin(
     }
 }
 
-/// Ends the log of what a script has written. What one that was stopped has written is undone, and
-/// those who look at the keys are told.
-fn settle(cx: &mut Cx<'_>, running: &Running) {
+/// Ends the log of what a script has written. What one that was stopped has written is undone, a
+/// bounded part of it, and those who look at the keys are told. Returns whether that is all.
+fn settle(cx: &mut Cx<'_>, running: &Running) -> bool {
     if !running.is_stopped {
         cx.state.keyspace.end_undo();
-        return;
+        return true;
     }
-    for undone in cx.state.keyspace.roll_back() {
+    let (undone, is_all) = cx.state.keyspace.roll_back_some(UNDONE_PER_STEP);
+    for undone in undone {
         match undone {
             Undone::Key(db, key) => cx.state.key_touched(db, &key),
             Undone::Database(index) => {
@@ -211,13 +219,11 @@ fn settle(cx: &mut Cx<'_>, running: &Running) {
             }
         }
     }
+    is_all
 }
 
 /// Writes what a script ended with.
 fn end(cx: &mut Cx<'_>, running: &mut Running, mut run: Box<Run>) -> Result<(), Error> {
-    if running.has_written {
-        settle(cx, running);
-    }
     let result = match (run.error.take(), &*run.reply.out) {
         (Some(problem), _) => Err(Error::text(shown(&problem, &running.program, cx))),
         // It returned an error.
@@ -251,13 +257,22 @@ fn shown(problem: &Problem, program: &Program, cx: &Cx<'_>) -> String {
 
 /// Does what a script asks for until it ends, or has had its share of this step.
 fn go_on(cx: &mut Cx<'_>, running: &mut Running) -> Option<Result<(), Error>> {
-    let mut pauses = 0;
+    let share = running.pace.units() as usize;
+    let mut spent = 0;
     let mut ask = running.pending.take().expect("the interpreter has asked something");
     loop {
+        let is_over = spent >= share;
         let tell = match ask {
-            Ask::Ended(run) => return Some(end(cx, running, run)),
+            Ask::Ended(run) => {
+                if running.has_written && !settle(cx, running) {
+                    return leave(running, Ask::Ended(run), false);
+                }
+                return Some(end(cx, running, run));
+            }
+            Ask::Call(_) if is_over => return leave(running, ask, true),
             Ask::Call(mut asked) => {
                 call(cx, running, asked.words.args(), &mut asked.reply);
+                spent += UNITS_PER_CALL + asked.bytes() / CALL_BYTES_PER_UNIT;
                 Tell::Replied(asked)
             }
             Ask::Permits(words) => permits(cx, running, words.args()),
@@ -265,25 +280,29 @@ fn go_on(cx: &mut Cx<'_>, running: &mut Running) -> Option<Result<(), Error>> {
                 log(cx, level, &text);
                 Tell::GoOn
             }
+            Ask::Pause if is_over && running.ending.is_none() => {
+                return leave(running, ask, true);
+            }
             Ask::Pause => {
-                pauses += 1;
+                let interval = running.pace.interval();
+                spent += interval as usize;
                 if let Some(undo) = cx.state.keyspace.undo() {
-                    undo.grant(COPIED_BYTES_PER_PAUSE);
+                    undo.grant(COPIED_BYTES_PER_UNIT * interval as usize);
                 }
-                match running.ending.take() {
-                    Some(text) => Tell::End(text),
-                    None if pauses > PAUSES_PER_STEP => {
-                        running.pending = Some(Ask::Pause);
-                        return None;
-                    }
-                    None => Tell::GoOn,
-                }
+                running.ending.take().map_or(Tell::GoOnFor(interval), Tell::End)
             }
             Ask::Job | Ask::Compiled(_) | Ask::Loaded(_) => unreachable!("a script runs"),
         };
         running.is_stopped |= matches!(tell, Tell::End(_));
         ask = running.stage.fiber.tell(tell);
     }
+}
+
+/// A script will go on in a later step, with the answer to `ask`.
+fn leave<T>(running: &mut Running, ask: Ask, had_its_share: bool) -> Option<T> {
+    running.pending = Some(ask);
+    running.had_its_share = had_its_share;
+    None
 }
 
 /// Writes a line of a script to the log.

@@ -227,7 +227,7 @@ fn len(value: Value<'_>) -> Result<usize, Error> {
 /// `SORT key ...`, `SORT_RO key ...`
 fn sort(cx: &mut Cx<'_>, args: Args<'_>, may_store: bool) -> Result<(), Error> {
     let mut options = Options::parse(args, may_store, cx.may_read_every_key(args))?;
-    options.is_for_script = cx.session.is_of_scripts;
+    options.is_for_script = cx.session.is_script;
     let found = cx.find_read(args.at(1));
     if let Some(key) = options.store {
         return store(cx, key, found, &options);

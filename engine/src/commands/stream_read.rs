@@ -127,7 +127,7 @@ impl<'a> Options<'a> {
         };
         let value = args.opt(index + 1);
         match value {
-            Some(_) if args.is(index, "BLOCK") && cx.session.is_of_scripts => {
+            Some(_) if args.is(index, "BLOCK") && cx.session.is_script => {
                 let name = String::from_utf8_lossy(args.at(0));
                 let problem = "command is not allowed with BLOCK option from scripts";
                 return Err(Error::text(format!("ERR {name} {problem}")));

@@ -51,6 +51,7 @@ impl Engine {
             return;
         };
         cx.session.blocked = None;
+        cx.state.note_script_end(running.since, cx.now);
         let Running { program, stage, rest, .. } = *running;
         cx.state.put_back_stage(&program, stage);
         match (rest, result) {

@@ -45,6 +45,8 @@ pub(crate) enum Tell {
     Refused(String),
     /// Go on.
     GoOn,
+    /// Go on, and pause again after so many instructions.
+    GoOnFor(u32),
     /// End the script with this error.
     End(String),
     /// Come to an end.
@@ -71,6 +73,8 @@ pub(crate) struct Run {
     pub(crate) words: Words,
     /// How many of the words are keys.
     pub(crate) keys: usize,
+    /// Instructions up to the first pause.
+    pub(crate) interval: u32,
     /// The protocol of the client that gets the reply, and the reply.
     pub(crate) reply: Reply,
     /// What went wrong instead, and where in the script.
@@ -93,6 +97,13 @@ pub(crate) struct Call {
     pub(crate) words: Words,
     /// The protocol that the script has chosen, and the reply.
     pub(crate) reply: Reply,
+}
+
+impl Call {
+    /// Bytes of the command and of its reply.
+    pub(crate) fn bytes(&self) -> usize {
+        self.words.len_bytes() + self.reply.out.len()
+    }
 }
 
 /// What the interpreter asks.

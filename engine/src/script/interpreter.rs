@@ -7,7 +7,7 @@ use mlua::{
     Function, HookTriggers, Lua, LuaOptions, LuaString, MultiValue, Scope, StdLib, Table, Value,
     VmState,
 };
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use super::arguments::{Arguments, Thrown, throw};
@@ -15,15 +15,15 @@ use super::convert::{from_lua, number_of, push_word, to_lua, word_of};
 use super::fiber::{Ask, Call, FunctionId, Line, Problem, Run, Tell};
 use super::known::ScriptId;
 use super::memory::Memory;
+use super::pace::PAUSE_INTERVAL;
 use super::random::Random;
 use super::register::{Registration, Registrations, register};
 use super::sha::Sha;
 use super::shelf::Registered;
+use super::work::Work;
 use crate::args::Words;
 use crate::resp::Protocol;
 
-/// Instructions between two pauses of a script.
-const PAUSE_INTERVAL: u32 = 10_000;
 /// A reply's buffer that grew beyond this is given back instead of kept for the next command.
 const SPARE_BYTES_MAX: usize = 1 << 16;
 /// What the hook asks is in the registry under this name.
@@ -98,6 +98,10 @@ struct Api<'a> {
     line: &'a Line,
     state: &'a RefCell<State>,
     memory: &'a Memory,
+    /// Instructions between two pauses.
+    interval: &'a Cell<u32>,
+    /// Units of work that functions of ours have done since the last pause.
+    worked: &'a Cell<u32>,
     registrations: &'a Registrations,
 }
 
@@ -108,9 +112,10 @@ pub(super) fn live(line: &Line, memory_bytes_max: usize) {
     let state = RefCell::new(State::default());
     let memory = Memory::new(memory_bytes_max);
     let registrations = Registrations::default();
+    let (interval, worked) = (&Cell::new(PAUSE_INTERVAL), &Cell::new(0));
     let lived = lua.scope(|scope| {
-        let api =
-            Api { lua: &lua, line, state: &state, memory: &memory, registrations: &registrations };
+        let (state, memory, registrations) = (&state, &memory, &registrations);
+        let api = Api { lua: &lua, line, state, memory, interval, worked, registrations };
         let raw = functions(scope, api)?;
         let prelude: Table = lua.load(PRELUDE).set_name("=prelude").call(raw)?;
         let prelude = Prelude {
@@ -132,22 +137,16 @@ fn functions<'scope, 'env>(
     scope: &'scope Scope<'scope, 'env>,
     api: Api<'env>,
 ) -> mlua::Result<Table> {
-    let Api { lua, line, state, memory, registrations } = api;
+    let Api { lua, line, state, memory, registrations, .. } = api;
     let memory_bytes_max = memory.bytes_max();
     let raw = lua.create_table()?;
     raw.set("call", scope.create_function(move |_, args| api.call(&args))?)?;
     raw.set("pcall", scope.create_function(move |_, args| api.pcall(&args))?)?;
     raw.set("raised", scope.create_function(raised)?)?;
-    let pause = scope.create_function(|_, ()| {
-        let known = state.borrow().ending.clone();
-        if known.is_none()
-            && let Tell::End(text) = line.suspend(Ask::Pause)
-        {
-            state.borrow_mut().ending = Some(text);
-        }
-        Ok(state.borrow().ending.clone())
-    })?;
+    let pause = scope.create_function(move |_, ()| Ok(api.pause()))?;
     lua.set_named_registry_value(PAUSE, pause)?;
+    raw.set("work", scope.create_function(move |_, units: u32| api.work(units))?)?;
+    raw.set("room", scope.create_function(move |_, bytes: usize| api.room(bytes))?)?;
     raw.set("random", scope.create_function(|lua, args| random(lua, state, &args))?)?;
     raw.set(
         "seed",
@@ -194,24 +193,25 @@ fn functions<'scope, 'env>(
 fn set_hook(lua: &Lua, interval: u32) -> mlua::Result<()> {
     let triggers = HookTriggers::new().every_nth_instruction(interval);
     lua.set_global_hook(triggers, move |lua, _| {
-        look_from(lua, interval).map(|()| VmState::Continue)
+        look_after(lua, Some(interval)).map(|()| VmState::Continue)
     })
 }
 
 /// Has the server look at the script that runs; an error when the script must end.
 pub(super) fn look(lua: &Lua) -> mlua::Result<()> {
-    look_from(lua, PAUSE_INTERVAL)
+    look_after(lua, None)
 }
 
-fn look_from(lua: &Lua, interval: u32) -> mlua::Result<()> {
+/// `interval`: the present one, if it is known.
+fn look_after(lua: &Lua, interval: Option<u32>) -> mlua::Result<()> {
     let looked = lua
         .named_registry_value::<Function>(PAUSE)
-        .and_then(|pause| pause.call::<Option<String>>(()));
-    let next = if matches!(looked, Ok(None)) { PAUSE_INTERVAL } else { 1 };
-    if next != interval {
+        .and_then(|pause| pause.call::<(Option<String>, u32)>(()));
+    let next = if let Ok((None, next)) = looked { next } else { 1 };
+    if Some(next) != interval {
         set_hook(lua, next)?;
     }
-    match looked? {
+    match looked?.0 {
         None => Ok(()),
         Some(text) => Err(mlua::Error::runtime(text)),
     }
@@ -272,14 +272,14 @@ impl Interpreter<'_> {
 
     /// Runs a library's text, which registers its functions.
     fn load(&mut self, library: u32, text: &[u8]) -> Result<Vec<Registered>, String> {
-        let Api { lua, state, memory, registrations, .. } = self.api;
+        let Api { lua, state, memory, registrations, interval, .. } = self.api;
         let text = lua.create_string(text).map_err(|error| error.to_string())?;
         registrations.replace(Some(Vec::new()));
         let loaded = memory.limited(lua, || self.prelude.load.call::<Option<LuaString>>(text));
         let made = registrations.take().unwrap_or_default();
         let ending = state.borrow_mut().ending.take();
         if ending.is_some() {
-            set_hook(lua, PAUSE_INTERVAL).expect("it was set before");
+            set_hook(lua, interval.get()).expect("it was set before");
         }
         self.prelude.end_load.call::<()>(()).expect("it sets a field that is there");
         memory.tidy(lua);
@@ -305,19 +305,33 @@ impl Interpreter<'_> {
     }
 
     fn run(&self, run: &mut Run) {
-        let Api { lua, state, memory, .. } = self.api;
+        let Api { lua, state, interval, .. } = self.api;
         let call = state.take().call;
         state.borrow_mut().call = call;
+        if interval.replace(run.interval) != run.interval {
+            set_hook(lua, run.interval).expect("it was set before");
+        }
         let result = self.try_run(run);
+        self.tidy();
         let ending = state.borrow_mut().ending.take();
-        memory.tidy(lua);
         if ending.is_some() {
-            set_hook(lua, PAUSE_INTERVAL).expect("it was set before");
+            set_hook(lua, interval.get()).expect("it was set before");
         }
         match (ending, result) {
             (None, Ok(())) => {}
             (Some(text), _) => run.fail(text.into_bytes()),
             (None, Err(error)) => run.fail(format!("ERR {error}").into_bytes()),
+        }
+    }
+
+    /// Collects what the script has left if that is much, with pauses. One cycle may have begun
+    /// before the end and miss some.
+    fn tidy(&self) {
+        let Api { lua, memory, .. } = self.api;
+        let mut cycles = 0;
+        while cycles < 2 && memory.is_crowded(lua) {
+            cycles += usize::from(memory.tidy_some(lua));
+            self.api.pause();
         }
     }
 
@@ -395,6 +409,32 @@ fn place(lua: &Lua) -> (Option<String>, Option<usize>) {
 }
 
 impl Api<'_> {
+    /// Asks whether to go on: why not, and the instructions up to the next pause.
+    fn pause(&self) -> (Option<String>, u32) {
+        let known = self.state.borrow().ending.clone();
+        if known.is_none() {
+            match self.line.suspend(Ask::Pause) {
+                Tell::End(text) => self.state.borrow_mut().ending = Some(text),
+                Tell::GoOnFor(interval) => self.interval.set(interval),
+                _ => {}
+            }
+        }
+        (self.state.borrow().ending.clone(), self.interval.get())
+    }
+
+    /// Counts work of a function that Lua does not count.
+    fn work(&self, units: u32) -> mlua::Result<()> {
+        let worked = self.worked.get().saturating_add(units);
+        let is_due = worked >= self.interval.get();
+        self.worked.set(if is_due { 0 } else { worked });
+        if is_due { look(self.lua) } else { Ok(()) }
+    }
+
+    /// Whether there is memory for so many bytes more; an error if not.
+    fn room(&self, bytes: usize) -> mlua::Result<()> {
+        Work::new(self.lua, self.memory.bytes_max()).write(0, bytes)
+    }
+
     /// `redis.call`: the reply, or an error.
     fn call(&self, args: &MultiValue) -> mlua::Result<Value> {
         self.memory.suspended(self.lua, || match self.ask(args) {

@@ -6,10 +6,14 @@ local raw = ...
 local error, getmetatable, ipairs = error, getmetatable, ipairs
 local loadstring, next, pairs, pcall, rawget = loadstring, next, pairs, pcall, rawget
 local rawset, setfenv, setmetatable, tostring = rawset, setfenv, setmetatable, tostring
-local type, xpcall, select, unpack = type, xpcall, select, unpack
+local tonumber, type, xpcall, select, unpack = tonumber, type, xpcall, select, unpack
 local concat, format, byte = table.concat, string.format, string.byte
 
 local READ_ONLY = "Attempt to modify a readonly table"
+-- Longer tables are worked on in parts.
+local LONG = 200
+-- From here on it is asked whether there is memory for the text of a table.
+local ROOM = 1e6
 
 -- What is behind a read-only table. The table itself is empty, or it could be written to.
 local contents = setmetatable({}, { __mode = "k" })
@@ -201,13 +205,57 @@ end
 getmetatable("").__index = strings
 getmetatable("").__metatable = locked
 
+-- What takes long inside of one instruction is told of.
+local function work_on(table)
+  if type(table) == "table" and #table > LONG then raw.work(#table) end
+end
+
 local tables = library("table", table)
-for _, name in ipairs { "insert", "remove", "sort", "setn" } do
+for _, name in ipairs { "insert", "remove", "setn" } do
   local change = tables[name]
   tables[name] = function(table, ...)
     check_writable(table)
+    work_on(table)
     return change(table, ...)
   end
+end
+
+local sort = tables.sort
+local function less(one, other) return one < other end
+tables.sort = function(table, compare, ...)
+  check_writable(table)
+  -- A comparison in Lua can be left and ended.
+  if compare == nil and type(table) == "table" and #table > LONG then compare = less end
+  if compare == nil then return sort(table) end
+  return sort(table, compare, ...)
+end
+
+-- Long ones in parts: each is the text of some elements and of the separators behind them.
+local function concat_long(table, separator, first, last)
+  local parts, bytes = {}, 0
+  for index = first, last do
+    local element = table[index]
+    local kind = type(element)
+    if kind ~= "string" and kind ~= "number" then
+      error("invalid value (" .. kind .. ") at index " .. index .. " in table for 'concat'", 3)
+    end
+    bytes = bytes + #tostring(element) + #separator
+    if bytes > ROOM then raw.room(2 * bytes) end
+  end
+  for from = first, last, LONG do
+    local to = from + LONG - 1
+    local tail = ""
+    if to >= last then to = last else tail = separator end
+    parts[#parts + 1] = concat(table, separator, from, to) .. tail
+  end
+  return concat(parts)
+end
+tables.concat = function(table, separator, first, last, ...)
+  if type(table) ~= "table" or #table <= LONG then
+    return concat(table, separator, first, last, ...)
+  end
+  first, last = tonumber(first) or 1, tonumber(last) or #table
+  return concat_long(table, separator and tostring(separator) or "", first, last)
 end
 
 for _, name in ipairs { "bit", "cjson", "cmsgpack", "struct" } do library(name, raw[name]) end

@@ -2,6 +2,7 @@
 
 use super::fiber::{Ask, FunctionId};
 use super::known::ScriptId;
+use super::pace::Pace;
 use super::promises::Promises;
 use super::stage::Stage;
 use crate::args::Words;
@@ -78,6 +79,10 @@ pub struct Running {
     pub(crate) pending: Option<Ask>,
     /// Ends the script with this error at its next pause.
     pub(crate) ending: Option<String>,
+    /// How much of it one step runs.
+    pub(crate) pace: Pace,
+    /// The present step has run as much, and the time that it takes says something.
+    pub(crate) had_its_share: bool,
     /// What is left of the transaction that it is part of.
     pub(crate) rest: Option<Box<Rest>>,
 }

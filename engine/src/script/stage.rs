@@ -23,7 +23,7 @@ impl Stage {
     pub(crate) fn new(memory_bytes_max: usize) -> Box<Self> {
         let origin = Origin::Unix { path: String::new() };
         let mut session = Session::new(ConnId(0), origin, Instant::default(), true);
-        session.is_of_scripts = true;
+        session.is_script = true;
         Box::new(Self { fiber: Fiber::new(memory_bytes_max), session, run: Some(Box::default()) })
     }
 

@@ -66,6 +66,7 @@ fn a_mixed_load_of_several_clients_runs_again_byte_for_byte() {
     clients.into_iter().for_each(|client| client.join().expect("a client ends"));
     load::values_of_megabytes(&server);
     load::all_that_info_tells(&server);
+    load::all_that_is_measured(&server);
     assert_eq!(server.end(Signal::TERM), Some(0));
     let report = replay(&folder, 1);
     assert_same(&report);
@@ -73,6 +74,26 @@ fn a_mixed_load_of_several_clients_runs_again_byte_for_byte() {
     assert_eq!(report.end.as_deref(), Some("the server ended in order"));
     assert!(report.steps > 2_000 && report.outputs > 500, "{report:?}");
     assert!(report.output_bytes > 20_000_000, "{report:?}");
+}
+
+#[test]
+fn evictions_run_again_byte_for_byte() {
+    let folder = Folder::new();
+    let mut limits = vec!["--maxmemory", "4mb", "--maxmemory-policy", "allkeys-lfu"];
+    limits.extend(["--maxmemory-clients", "1mb", "--notify-keyspace-events", "KEA"]);
+    let mut server = recorded(&folder, &limits);
+    let clients: Vec<_> = (0..3)
+        .map(|seed| {
+            let port = server.port;
+            std::thread::spawn(move || load::client(port, seed, 150))
+        })
+        .collect();
+    clients.into_iter().for_each(|client| client.join().expect("a client ends"));
+    load::more_than_fits(&server);
+    assert_eq!(server.end(Signal::TERM), Some(0));
+    let report = replay(&folder, 1);
+    assert_same(&report);
+    assert!(report.digest_compared);
 }
 
 #[test]
@@ -309,7 +330,7 @@ fn what_is_recorded_is_not_allocated_for() {
             let now = Now { mono: Instant(round * 9), wall: UnixMicros(round * 9 + round % 2) };
             let conn = ConnId(round % 50 + 100);
             writer.step(now, &Input::Received { conn, bytes: &mut bytes }, 0);
-            writer.elapsed(Micros(2));
+            writer.elapsed(Micros(2), &[]);
             writer.taken(conn, Some(64), reply, 64);
             writer.step(now, &Input::Sent { conn, len: reply.len() }, 0);
         }
