@@ -61,7 +61,7 @@ A: SET k v; SET l w EX 1000; CONFIG SET maxmemory-policy volatile-ttl maxmemory 
 A: SET x y; DBSIZE; GET k; GET l; CONFIG SET maxmemory 0 maxmemory-policy noeviction
 
 A: SET k 1; OBJECT FREQ k; OBJECT IDLETIME k; OBJECT REFCOUNT k; OBJECT FREQ none
-A: CONFIG SET maxmemory-policy allkeys-lfu; SET n 1; OBJECT FREQ n; OBJECT IDLETIME n
+A: CONFIG SET maxmemory-policy allkeys-lfu; SET n abc; OBJECT FREQ n; OBJECT IDLETIME n
 A: OBJECT IDLETIME none; OBJECT FREQ none; OBJECT REFCOUNT k; CONFIG SET maxmemory 1gb; SET k 1
 A: OBJECT REFCOUNT k; CONFIG SET maxmemory-policy volatile-random; SET k 1; OBJECT REFCOUNT k
 A: CONFIG SET maxmemory 0 maxmemory-policy noeviction
