@@ -5,6 +5,7 @@
 
 mod clients;
 mod output;
+mod planted;
 mod script;
 mod serve;
 mod users;
@@ -115,6 +116,9 @@ impl Engine {
         }
         self.ran.clear();
         (self.looks, self.served_bytes) = (0, 0);
+        if self.state.harm.is_some() {
+            self.mend(fx);
+        }
         if self.state.sessions.is_counting() {
             self.evict_clients(&input, fx);
         }
@@ -153,6 +157,7 @@ impl Engine {
             self.must_serve().then_some((self.now.mono, Timer::Serve)),
             self.must_evict().then_some((self.now.mono, Timer::Evict)),
             state.pause.map(|pause| (pause.until, Timer::Pause)),
+            state.torn_until().map(|at| (at, Timer::Serve)),
             state.waits.first_deadline().map(|at| (at, Timer::Wait)),
             wants_idle_check.then_some((self.next_idle_check, Timer::IdleClients)),
             self.output_check.map(|at| (at, Timer::OutputLimits)),

@@ -6,6 +6,7 @@
 use super::Cx;
 use super::acl_gate::{NO_AUTH, Place};
 use super::memory_gate;
+use super::planted;
 use super::schema;
 use super::spec::Flags;
 use super::table::{Row, Table, Unknown, table};
@@ -38,13 +39,19 @@ pub(crate) enum Ran {
 
 /// Runs the command that `args` spell. `cx.row` is set to its row before any gate looks at it.
 pub(crate) fn dispatch(cx: &mut Cx<'_>, args: Args<'_>) -> Ran {
-    let start = cx.reply.out.len();
+    let mut start = cx.reply.out.len();
     match table().find(args) {
         Err(unknown) => refuse_unknown(cx, unknown, args),
         Ok(row) => {
             cx.row = row;
             cx.session.last_command = row.full_name;
-            if let Err(error) = admit(cx, row, args) {
+            let admitted = admit(cx, row, args);
+            // What had to go for it is told before its reply.
+            if cx.state.tracking.has_deferred() {
+                cx.state.tell_deferred(cx.session, &mut cx.reply.out);
+                start = cx.reply.out.len();
+            }
+            if let Err(error) = admitted {
                 refuse(cx, row, &error);
             } else if cx.state.running_script.is_some() && !row.command.flags.has(Flags::ALLOW_BUSY)
             {
@@ -115,6 +122,9 @@ pub(crate) fn run(cx: &mut Cx<'_>, args: Args<'_>, start: usize) {
         cx.reply.error(&error);
         cx.state.count_error(&error.code());
         cx.state.stats.by_command[row.index].failed += 1;
+    }
+    if cx.state.harm.is_some() {
+        planted::spoil_reply(cx, args, start);
     }
     if cx.state.tracking.is_active() {
         cx.track_keys(args);

@@ -54,6 +54,7 @@ mod many;
 mod memory;
 mod memory_gate;
 mod object;
+pub(crate) mod planted;
 mod process;
 mod pubsub;
 mod pubsub_info;
