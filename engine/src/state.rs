@@ -11,10 +11,11 @@ use crate::effects::{Effect, Effects};
 use crate::evict::Eviction;
 use crate::input::{ConnId, Facts, Vitals};
 use crate::keyspace::Keyspace;
+use crate::observe::Observer;
 use crate::pubsub::PubSub;
 use crate::rates::{Counters, Rates};
 use crate::rng::{Rng, Seed};
-use crate::script::{Running, Scripts};
+use crate::script::{Libraries, Running, Scripts};
 use crate::session::{Blocked, Session, Sessions};
 use crate::time::{Instant, KeyClock, Micros, Now};
 use crate::tracking::Tracking;
@@ -35,6 +36,8 @@ pub struct State {
     pub sessions: Sessions,
     /// Counters for INFO.
     pub stats: Stats,
+    /// What is known about the commands that ran.
+    pub observer: Observer,
     /// Figures of the process.
     pub vitals: Vitals,
     /// What the driver knows about the process.
@@ -67,6 +70,8 @@ pub struct State {
     pub hash_key: (u64, u64),
     /// The scripts that are known.
     pub scripts: Scripts,
+    /// The libraries of functions.
+    pub libraries: Libraries,
     /// The script that runs between two steps.
     pub(crate) running_script: Option<Box<Running>>,
     /// Clients that wait for its end.
@@ -183,8 +188,10 @@ impl State {
         }
         let stats =
             Stats { by_command: vec![CommandStats::default(); commands], ..Stats::default() };
-        let memory_startup = keyspace.memory_bytes() + acl.memory_bytes();
-        let eviction = Eviction::new(Rng::new(seed, "eviction"), acl.memory_bytes());
+        let observer = Observer::new(commands, &config, seed);
+        let other_bytes = acl.memory_bytes() + observer.memory_bytes();
+        let memory_startup = keyspace.memory_bytes() + other_bytes;
+        let eviction = Eviction::new(Rng::new(seed, "eviction"), other_bytes);
         let mut hash_keys = Rng::new(seed, "collections");
         let mut sessions = Sessions::default();
         sessions.start_counting(config.eviction.counts_clients());
@@ -195,6 +202,7 @@ impl State {
             clock,
             sessions,
             stats,
+            observer,
             vitals: Vitals::default(),
             facts: Facts::default(),
             rates: Rates::new(now.mono),
@@ -211,6 +219,7 @@ impl State {
             watches: Watches::default(),
             hash_key: (hash_keys.next_u64(), hash_keys.next_u64()),
             scripts: Scripts::default(),
+            libraries: Libraries::default(),
             running_script: None,
             held_by_script: Vec::new(),
             pause: None,
@@ -300,7 +309,10 @@ impl State {
 
     /// Bytes of what is neither data nor a client.
     fn other_bytes(&self) -> usize {
-        self.pubsub.memory_bytes() + self.acl.memory_bytes() + self.tracking.memory_bytes()
+        self.pubsub.memory_bytes()
+            + self.acl.memory_bytes()
+            + self.tracking.memory_bytes()
+            + self.observer.memory_bytes()
     }
 
     /// Looks at how much memory is in use, for its peak.
@@ -327,14 +339,17 @@ impl State {
         }
         let before = core::mem::replace(&mut self.config, config);
         self.eviction_configured(&before.eviction);
+        self.configure_observer();
     }
 
     /// Forgets all counters (CONFIG RESETSTAT).
     pub(crate) fn reset_stats(&mut self, now: Instant) {
+        self.settle_durations();
         let commands = self.stats.by_command.len();
         let by_command = vec![CommandStats::default(); commands];
         self.stats = Stats { by_command, ..Stats::default() };
         self.rates = Rates::new(now);
+        self.observer.forget_durations();
         self.keyspace.reset_stats();
         self.eviction.reset_stats();
     }

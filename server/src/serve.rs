@@ -268,6 +268,8 @@ impl<P: Platform> Server<P> {
         };
         self.platform.apply(&settings, names)?;
         if self.move_to(settings).await.is_err() {
+            // What was said of them is taken back.
+            drop(self.platform.apply(&self.settings, names));
             return Err("Unable to listen on this port. Check server logs.".to_owned());
         }
         let mut node = self.node.borrow_mut();
