@@ -288,6 +288,11 @@ impl State {
         }
     }
 
+    /// Keys and clients that were evicted.
+    pub fn evicted(&self) -> (u64, u64) {
+        (self.eviction.keys, self.eviction.clients)
+    }
+
     /// Bytes of all data and clients, as far as the engine accounts for them.
     pub fn memory_used(&self) -> usize {
         self.keyspace.memory_bytes() + self.clients_bytes() + self.other_bytes()

@@ -3,6 +3,7 @@
 //! Invariant: a target panics only if the engine is wrong.
 
 mod acl;
+mod config;
 mod driver;
 mod hyperloglog;
 mod packed;
@@ -15,6 +16,7 @@ use orrery_engine::rng::Rng;
 use orrery_engine::{Input, Micros, Seed, UnixMicros};
 
 pub use acl::rules_are_survived;
+pub use config::configurations_are_survived;
 use driver::{Driver, START_US, encode};
 pub use hyperloglog::sketches_are_survived;
 pub use packed::packed_values_are_read;

@@ -138,6 +138,7 @@ impl Platform for OsPlatform {
             settings.enter_directory()?;
         }
         self.log.set_level(settings.log_level);
+        self.log.set_format(settings.log_format);
         Ok(())
     }
 

@@ -76,6 +76,7 @@ pub(super) fn memory(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.field("mem_clients_normal", usage.clients);
     lines.zeros(&["mem_cluster_links", "mem_aof_buffer"]);
     lines.known("mem_allocator", &state.facts.allocator);
+    lines.field("orrery_unused_page_bytes", state.keyspace.unused_bytes());
     lines.field("active_defrag_running", 0);
     let (pending, freed) = state.keyspace.lazy_free();
     lines.field("lazyfree_pending_objects", pending);
