@@ -42,6 +42,17 @@ impl<'a> Args<'a> {
         (index < self.spans.len()).then(|| self.at(index))
     }
 
+    /// How far it is from the first byte of the first word to behind the last: about what the
+    /// command was sent in.
+    #[inline]
+    pub fn extent(&self) -> usize {
+        match self.spans {
+            [first, .., last] => last.start + last.len - first.start,
+            [only] => only.len,
+            [] => 0,
+        }
+    }
+
     /// Whether word `index` is there and equals `word` in any case. `word` must be upper case.
     pub fn is(&self, index: usize, word: &str) -> bool {
         self.opt(index).is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()))
@@ -96,6 +107,11 @@ impl Words {
     /// The command.
     pub fn args(&self) -> Args<'_> {
         Args::new(&self.bytes, &self.spans)
+    }
+
+    /// Bytes of all words.
+    pub fn len_bytes(&self) -> usize {
+        self.bytes.len()
     }
 
     /// Heap bytes that they own.

@@ -4,6 +4,7 @@
 //! driver may carry them out in any order.
 
 use crate::input::ConnId;
+use crate::stopwatch::Stopwatch;
 use crate::time::Micros;
 
 /// One thing that the driver must do.
@@ -74,6 +75,10 @@ pub enum LogLevel {
 #[derive(Debug, Default)]
 pub struct Effects {
     list: Vec<Effect>,
+    /// What the engine measures commands with; none by default.
+    pub stopwatch: Stopwatch,
+    /// How much time effects have asked to pass so far.
+    stalled: Micros,
 }
 
 impl Effects {
@@ -84,7 +89,16 @@ impl Effects {
 
     /// Adds one effect.
     pub fn push(&mut self, effect: Effect) {
+        if let Effect::Stall(span) = effect {
+            self.stalled = Micros(self.stalled.0.saturating_add(span.0));
+        }
         self.list.push(effect);
+    }
+
+    /// How much time has been asked to pass, over the life of the sink.
+    #[inline]
+    pub(crate) fn stalled(&self) -> Micros {
+        self.stalled
     }
 
     /// Takes everything out, in order, and keeps the capacity.

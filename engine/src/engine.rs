@@ -71,8 +71,8 @@ pub struct Engine {
     /// allocation.
     reply: Reply,
     spare_spans: Vec<Span>,
-    /// Rows of the commands that the last step ran, for `note_elapsed`.
-    ran: Vec<usize>,
+    /// Commands that the present step has run.
+    ran: usize,
     /// Clients tried again and keys looked at for them in the present step.
     looks: usize,
     /// Bytes of replies to clients tried again in the present step.
@@ -90,7 +90,7 @@ impl Engine {
             state: State::new(config, seed, now, catalogue()),
             reply: Reply::default(),
             spare_spans: Vec::new(),
-            ran: Vec::new(),
+            ran: 0,
             looks: 0,
             served_bytes: 0,
             next_idle_check: now.mono + IDLE_CHECK_INTERVAL,
@@ -114,7 +114,9 @@ impl Engine {
         if self.state.rates.is_due(now.mono) {
             self.state.rates.sample(now.mono, self.state.counters());
         }
-        self.ran.clear();
+        self.ran = 0;
+        let tracks = self.state.config.observation.latency_tracking;
+        self.state.observer.begin_step(now.mono, &mut self.state.stats, tracks);
         (self.looks, self.served_bytes) = (0, 0);
         if self.state.harm.is_some() {
             self.mend(fx);
@@ -190,14 +192,18 @@ impl Engine {
         }
     }
 
-    /// Tells how long the last step took, as the driver measured it: for INFO only.
+    /// Tells how long the last step took, as the driver measured it. It is part of what a recording
+    /// has to hand in again.
     pub fn note_elapsed(&mut self, elapsed: Micros) {
         let stats = &mut self.state.stats;
         stats.longest_step = stats.longest_step.max(elapsed);
-        let share = elapsed.0 / self.ran.len().max(1) as u64;
-        for &row in &self.ran {
-            stats.by_command[row].micros += share;
+        if let Some(running) = &mut self.state.running_script
+            && core::mem::take(&mut running.had_its_share)
+        {
+            running.pace.note(elapsed);
         }
+        let tracks = self.state.config.observation.latency_tracking;
+        self.state.observer.end_step(elapsed, stats, tracks);
     }
 
     /// How many more bytes of the word that `conn` is sending are known to come, when `received`
@@ -229,7 +235,8 @@ impl Engine {
 
     /// An order-independent hash of the data.
     pub fn digest(&self) -> Digest {
-        digest(&self.state.keyspace)
+        let keys = digest(&self.state.keyspace);
+        Digest(keys.0.wrapping_add(self.state.libraries.digest()))
     }
 
     /// Checks every structure; for tests.
@@ -383,7 +390,7 @@ impl Engine {
                         may_block: true,
                     };
                     let ran = dispatch(&mut cx, args);
-                    self.ran.push(cx.row.index);
+                    self.ran += 1;
                     parser.reset();
                     let sessions = &mut self.state.sessions;
                     sessions.collect_mail(session.id, session.protocol, &mut self.reply.out);
@@ -400,7 +407,7 @@ impl Engine {
                     self.serve(fx);
                     let posted = self.state.sessions.posted_bytes() - posted;
                     let full = self.reply.out.len() as u64 + posted >= STEP_OUTPUT_BYTES_MAX;
-                    let many = self.ran.len() >= self.state.config.step_commands_max;
+                    let many = self.ran >= self.state.config.step_commands_max;
                     if (full || many || self.must_serve()) && taken < bytes.len() {
                         fx.push(Effect::Resume(session.id));
                         return taken;
@@ -426,6 +433,7 @@ impl Engine {
             self.state.waits.end(&mut session);
             self.state.pubsub.end(&mut session);
             self.state.watches.forget(conn);
+            self.state.end_monitor(conn);
             self.state.tracking.leave(conn);
         }
     }
@@ -477,7 +485,10 @@ impl Engine {
         let mut config = self.state.config.clone();
         config.take_back(&change.before, &change.after);
         self.state.configure(config);
-        let name = change.names.first().copied().unwrap_or_default();
+        // What the driver does first it can do, whatever else was changed with it.
+        let listens = |name: &&&str| ["bind", "port", "tls-port"].contains(*name);
+        let listening = change.names.iter().find(listens).filter(|_| why.contains("listen"));
+        let name = listening.or(change.names.first()).copied().unwrap_or_default();
         Some(format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}"))
     }
 
@@ -492,6 +503,7 @@ impl Engine {
         // A pause promises that the data does not change.
         if self.state.active_expire && self.state.pause.is_none() {
             let budget = self.state.config.step_expirations_max;
+            let began = self.state.wants_latency().then(|| fx.stopwatch.read()).flatten();
             let state = &mut self.state;
             let mut expired = 0;
             let (waits, watches) = (&mut state.waits, &mut state.watches);
@@ -514,6 +526,13 @@ impl Engine {
                 audience.tell_of_fields(db, key, event, fields);
             });
             state.dirty += expired;
+            if let Some(began) = began
+                && let Some(ended) = fx.stopwatch.read()
+            {
+                let unix_secs = self.now.wall.0 / 1_000_000;
+                let millis = ended.since(began).as_millis();
+                state.note_latency("expire-cycle", millis, unix_secs);
+            }
         }
         if self.must_evict() {
             self.state.go_on_evicting(self.now.mono);
@@ -544,6 +563,7 @@ impl Engine {
                 && session.blocked.is_none()
                 && !session.closing
                 && !session.is_subscriber()
+                && !session.is_monitor
                 && self.now.mono.since(session.last_active) > limit
             {
                 session.closing = true;

@@ -96,6 +96,10 @@ pub struct Session {
     pub no_evict: bool,
     /// CLIENT NO-TOUCH: its reads do not count as use.
     pub no_touch: bool,
+    /// It gets the lines of MONITOR.
+    pub is_monitor: bool,
+    /// It stands for a script that calls commands.
+    pub(crate) is_script: bool,
     /// Nothing more is read from it; it is closed when its output has left.
     pub closing: bool,
     /// Why it takes no commands.
@@ -147,6 +151,8 @@ impl Session {
             reply_mode: ReplyMode::On,
             no_evict: false,
             no_touch: false,
+            is_monitor: false,
+            is_script: false,
             closing: false,
             blocked: None,
             created: now,

@@ -11,10 +11,11 @@ use crate::effects::{Effect, Effects};
 use crate::evict::Eviction;
 use crate::input::{ConnId, Facts, Vitals};
 use crate::keyspace::Keyspace;
+use crate::observe::Observer;
 use crate::pubsub::PubSub;
 use crate::rates::{Counters, Rates};
 use crate::rng::{Rng, Seed};
-use crate::script::{Running, Scripts};
+use crate::script::{Libraries, Running, Scripts};
 use crate::session::{Blocked, Session, Sessions};
 use crate::time::{Instant, KeyClock, Micros, Now};
 use crate::tracking::Tracking;
@@ -35,6 +36,8 @@ pub struct State {
     pub sessions: Sessions,
     /// Counters for INFO.
     pub stats: Stats,
+    /// What is known about the commands that ran.
+    pub observer: Observer,
     /// Figures of the process.
     pub vitals: Vitals,
     /// What the driver knows about the process.
@@ -67,6 +70,8 @@ pub struct State {
     pub hash_key: (u64, u64),
     /// The scripts that are known.
     pub scripts: Scripts,
+    /// The libraries of functions.
+    pub libraries: Libraries,
     /// The script that runs between two steps.
     pub(crate) running_script: Option<Box<Running>>,
     /// Clients that wait for its end.
@@ -79,6 +84,8 @@ pub struct State {
     pub(crate) harm: Option<Box<Harm>>,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: bool,
+    /// DEBUG SET-DISABLE-DENY-SCRIPTS.
+    pub(crate) scripts_may_debug: bool,
     /// DEBUG QUICKLIST-PACKED-THRESHOLD: a longer element of a list is alone in its node.
     pub list_element_bytes: Option<usize>,
     /// This server's run id: forty hexadecimal digits.
@@ -183,8 +190,10 @@ impl State {
         }
         let stats =
             Stats { by_command: vec![CommandStats::default(); commands], ..Stats::default() };
-        let memory_startup = keyspace.memory_bytes() + acl.memory_bytes();
-        let eviction = Eviction::new(Rng::new(seed, "eviction"), acl.memory_bytes());
+        let observer = Observer::new(commands, &config, seed);
+        let other_bytes = acl.memory_bytes() + observer.memory_bytes();
+        let memory_startup = keyspace.memory_bytes() + other_bytes;
+        let eviction = Eviction::new(Rng::new(seed, "eviction"), other_bytes);
         let mut hash_keys = Rng::new(seed, "collections");
         let mut sessions = Sessions::default();
         sessions.start_counting(config.eviction.counts_clients());
@@ -195,6 +204,7 @@ impl State {
             clock,
             sessions,
             stats,
+            observer,
             vitals: Vitals::default(),
             facts: Facts::default(),
             rates: Rates::new(now.mono),
@@ -211,12 +221,14 @@ impl State {
             watches: Watches::default(),
             hash_key: (hash_keys.next_u64(), hash_keys.next_u64()),
             scripts: Scripts::default(),
+            libraries: Libraries::default(),
             running_script: None,
             held_by_script: Vec::new(),
             pause: None,
             last_web_request: None,
             harm,
             active_expire: true,
+            scripts_may_debug: false,
             list_element_bytes: None,
             run_id: Rng::new(seed, "run id").hex40(),
             started: now,
@@ -300,7 +312,10 @@ impl State {
 
     /// Bytes of what is neither data nor a client.
     fn other_bytes(&self) -> usize {
-        self.pubsub.memory_bytes() + self.acl.memory_bytes() + self.tracking.memory_bytes()
+        self.pubsub.memory_bytes()
+            + self.acl.memory_bytes()
+            + self.tracking.memory_bytes()
+            + self.observer.memory_bytes()
     }
 
     /// Looks at how much memory is in use, for its peak.
@@ -327,14 +342,17 @@ impl State {
         }
         let before = core::mem::replace(&mut self.config, config);
         self.eviction_configured(&before.eviction);
+        self.configure_observer();
     }
 
     /// Forgets all counters (CONFIG RESETSTAT).
     pub(crate) fn reset_stats(&mut self, now: Instant) {
+        self.settle_durations();
         let commands = self.stats.by_command.len();
         let by_command = vec![CommandStats::default(); commands];
         self.stats = Stats { by_command, ..Stats::default() };
         self.rates = Rates::new(now);
+        self.observer.forget_durations();
         self.keyspace.reset_stats();
         self.eviction.reset_stats();
     }

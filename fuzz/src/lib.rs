@@ -8,6 +8,7 @@ mod driver;
 mod hyperloglog;
 mod packed;
 mod restore;
+mod scripts;
 mod stream;
 
 use arbitrary::Arbitrary;
@@ -21,6 +22,7 @@ use driver::{Driver, START_US, encode};
 pub use hyperloglog::sketches_are_survived;
 pub use packed::packed_values_are_read;
 pub use restore::restored_values_behave;
+pub use scripts::{formats_are_survived, json_is_survived, packs_are_survived};
 pub use stream::streams_are_survived;
 
 /// One conversation and the places where its bytes are cut.

@@ -89,16 +89,26 @@ impl Sources {
             rest = others;
         }
         let mut name_needs_value = false;
-        for argument in rest {
+        for (index, argument) in rest.iter().enumerate() {
             match argument.strip_prefix("--") {
                 // The word after a name is its value, whatever it looks like.
                 Some(name) if !name_needs_value => {
                     sources.lines.push('\n');
                     sources.lines.push_str(name);
-                    name_needs_value = true;
+                    // Name and value may be one argument.
+                    name_needs_value = words(name).is_none_or(|words| words.len() == 1);
+                    let next = rest.get(index + 1);
+                    // Programs build command lines in which nothing is to be saved like this.
+                    if argument.eq_ignore_ascii_case("--save")
+                        && next.is_none_or(|next| next.starts_with("--"))
+                    {
+                        sources.lines.push_str(" \"\"");
+                        name_needs_value = false;
+                    }
                 }
                 _ => {
-                    sources.lines.push(' ');
+                    // Words without a name are a line of their own, as in Redis.
+                    sources.lines.push(if sources.lines.is_empty() { '\n' } else { ' ' });
                     sources.lines.push_str(&quote(argument));
                     name_needs_value = false;
                 }

@@ -15,6 +15,7 @@ mod log;
 mod mailbox;
 mod metrics;
 mod node;
+mod oom_score;
 pub mod open_files;
 mod os;
 pub mod platform;

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use orrery_engine::{Config, LogLevel};
 use orrery_server::directives::Sources;
+use orrery_server::platform::Platform;
 use orrery_server::{Launch, Log, OsPlatform, Server, Settings, VERSION, open_files, recorder};
 use tokio::runtime::{Builder, LocalOptions};
 
@@ -111,6 +112,8 @@ fn rescue_recordings() {
 async fn live(log: Log, config: Config, settings: &Settings, sources: &Sources) -> i32 {
     let log = Rc::new(log);
     let platform = OsPlatform::new(Rc::clone(&log));
+    // As in Redis a server that cannot do this starts all the same; the log tells.
+    drop(platform.apply(settings, &["oom-score-adj"]));
     let launch = Launch { config, config_file: sources.file.clone() };
     let server = match Server::start(platform, launch).await {
         Ok(server) => server,

@@ -13,6 +13,7 @@ use bytes::BytesMut;
 use orrery_engine::record::End;
 use orrery_engine::{
     ConnId, Effect, Effects, Engine, Input, Instant, LogLevel, Micros, Now, Origin, Outcome,
+    Stopwatch,
 };
 use tokio::sync::Notify;
 
@@ -87,6 +88,9 @@ pub(crate) struct Node<P> {
 impl<P: Platform> Node<P> {
     pub(crate) fn new(platform: Rc<P>, engine: Engine, config_file: Option<PathBuf>) -> Self {
         let now = platform.now();
+        let mut effects = Effects::new();
+        let clock = Rc::clone(&platform);
+        effects.stopwatch = Stopwatch::new(Box::new(move || clock.mono()));
         Self {
             platform,
             engine,
@@ -100,7 +104,7 @@ impl<P: Platform> Node<P> {
             keepalive: None,
             tls: Rc::default(),
             config_file,
-            effects: Effects::new(),
+            effects,
             mailboxes: BTreeMap::new(),
             last_conn: ConnId(0),
             now,
@@ -147,8 +151,9 @@ impl<P: Platform> Node<P> {
         let elapsed = self.platform.mono().since(self.now.mono);
         self.engine.note_elapsed(elapsed);
         if let Some(recorder) = &self.recorder {
-            recorder.borrow_mut().elapsed(elapsed);
+            recorder.borrow_mut().elapsed(elapsed, self.effects.stopwatch.readings());
         }
+        self.effects.stopwatch.forget();
         if !self.effects.is_empty() {
             self.carry_out(running);
         }

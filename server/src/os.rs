@@ -19,7 +19,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixSocket, Un
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::log::Log;
-use crate::platform::{Endpoint, Platform};
+use crate::oom_score::OomScoreFile;
+use crate::platform::{Endpoint, Platform, reason};
 use crate::record_files::FileSink;
 use crate::recorder::RecordSink;
 use crate::settings::{RecordSettings, Settings};
@@ -36,6 +37,7 @@ const FILES_MAX: usize = 10_000;
 pub struct OsPlatform {
     log: Rc<Log>,
     machine_bytes: u64,
+    oom_score: OomScoreFile,
 }
 
 impl OsPlatform {
@@ -43,7 +45,7 @@ impl OsPlatform {
     pub fn new(log: Rc<Log>) -> Self {
         let info = rustix::system::sysinfo();
         let machine_bytes = (info.totalram as u64).saturating_mul(u64::from(info.mem_unit));
-        Self { log, machine_bytes }
+        Self { log, machine_bytes, oom_score: OomScoreFile::default() }
     }
 }
 
@@ -139,6 +141,13 @@ impl Platform for OsPlatform {
         }
         self.log.set_level(settings.log_level);
         self.log.set_format(settings.log_format);
+        if names.iter().any(|name| name.starts_with("oom-score-adj"))
+            && let Err(error) = self.oom_score.apply(settings.oom_score)
+        {
+            let text = format!("Unable to write oom_score_adj: {}", reason(&error));
+            self.log.write(LogLevel::Warning, &text);
+            return Err("Failed to set current oom_score_adj. Check server logs.".to_owned());
+        }
         Ok(())
     }
 

@@ -71,10 +71,10 @@ impl Recorder {
         self.writer.step(now, input, known);
     }
 
-    /// How long the step took.
+    /// How long the step took, and what its stopwatch read.
     #[inline]
-    pub(crate) fn elapsed(&mut self, elapsed: Micros) {
-        self.writer.elapsed(elapsed);
+    pub(crate) fn elapsed(&mut self, elapsed: Micros, readings: &[Instant]) {
+        self.writer.elapsed(elapsed, readings);
     }
 
     /// What was taken out; see [`Writer::taken`].

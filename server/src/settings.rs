@@ -6,6 +6,7 @@ use std::time::Duration;
 use orrery_engine::{Config, LogLevel};
 
 use crate::log::LogFormat;
+use crate::oom_score::OomScore;
 use crate::platform::{Endpoint, reason};
 use crate::tls::TlsSettings;
 
@@ -40,6 +41,8 @@ pub struct Settings {
     pub log_file: Option<PathBuf>,
     /// Where the process id is written.
     pub pid_file: Option<PathBuf>,
+    /// How ready the kernel is to end the process when memory runs out.
+    pub oom_score: OomScore,
     /// The working directory; `None`: where the process was started.
     pub directory: Option<PathBuf>,
 }
@@ -78,6 +81,7 @@ impl Settings {
             log_format: LogFormat::of(&text("log-format")),
             log_file: path("logfile"),
             pid_file: path("pidfile"),
+            oom_score: OomScore::of(config),
             directory: path("dir"),
         }
     }

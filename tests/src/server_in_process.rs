@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use bytes::BytesMut;
 use orrery_engine::{
     Config, ConnId, Effect, Effects, Engine, Facts, Input, Instant, Micros, Now, Origin, Seed,
-    UnixMicros,
+    Stopwatch, UnixMicros,
 };
 
 use crate::resp_value::{Value, encode, words};
@@ -193,6 +193,20 @@ impl Server {
     /// Sets both clocks, for tests in real time. The monotonic clock must not go back.
     pub fn set_clocks(&mut self, now: Now) {
         self.now = now;
+    }
+
+    /// Lends the engine a stopwatch; without, commands take no time.
+    pub fn set_stopwatch(&mut self, stopwatch: Stopwatch) {
+        self.fx.stopwatch = stopwatch;
+    }
+
+    /// Like [`Self::send`], of bytes whose step takes so long.
+    pub fn send_taking(&mut self, conn: ConnId, bytes: &[u8], elapsed: Micros) -> Vec<u8> {
+        self.client(conn).input.extend_from_slice(bytes);
+        self.receive(conn);
+        self.engine.note_elapsed(elapsed);
+        self.settle();
+        self.output(conn)
     }
 
     /// Any other input, such as `Done`.

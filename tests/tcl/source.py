@@ -22,7 +22,9 @@ CHANGES = {
             """    set clients_before $::redis::id
     if {[catch {set retval [uplevel 1 $code]} error]} {
         for {set left [expr {$clients_before + 1}]} {$left <= $::redis::id} {incr left} {
-            if {[dict get [lindex $::servers end] client] ne "::redis::redisHandle$left"} {
+            set server [lindex $::servers end]
+            if {![dict exists $server client]
+                || [dict get $server client] ne "::redis::redisHandle$left"} {
                 catch {::redis::redisHandle$left close}
             }
         }

@@ -39,15 +39,25 @@ const NAMES_WITHOUT_MEANING: [&str; 6] = ["util", "utils", "common", "misc", "ma
 /// it.
 const LAYERS: [&[&str]; 7] = [
     &[
-        "time", "rng", "rates", "args", "resp", "error", "number", "input", "effects", "planted",
+        "time",
+        "rng",
+        "rates",
+        "args",
+        "resp",
+        "error",
+        "number",
+        "input",
+        "effects",
+        "planted",
         "record",
+        "stopwatch",
     ],
     &["value"],
     &["config"],
     &["keyspace", "session", "log"],
     &[
         "state", "digest", "pubsub", "notify", "block", "watch", "tracking", "acl", "script",
-        "lock", "snapshot", "evict",
+        "lock", "snapshot", "evict", "observe",
     ],
     &["commands"],
     &["engine"],

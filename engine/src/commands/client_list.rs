@@ -5,6 +5,7 @@
 
 use super::Cx;
 use super::client::ANY_TIME;
+use super::client_filter::{Filter, is_filter};
 use super::client_tracking::redirection;
 use super::spec::{Command, Flags, Group};
 use crate::args::Args;
@@ -31,7 +32,14 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "CLIENT LIST",
-        syntax: "[TYPE (NORMAL | MASTER | REPLICA | PUBSUB)] [ID client-id [client-id ...]]",
+        syntax: "[TYPE (NORMAL | MASTER | SLAVE | REPLICA | PUBSUB)] \
+                 [ID client-id [client-id ...]] [USER username] [ADDR ip:port] [LADDR ip:port] \
+                 [SKIPME (YES | NO)] [MAXAGE maxage] [NAME name] [IDLE idle] [FLAGS flags] \
+                 [LIB-NAME lib-name] [LIB-VER lib-ver] [DB db] [IP ip] \
+                 [NOT-ID client-id [client-id ...]] \
+                 [NOT-TYPE (NORMAL | MASTER | SLAVE | REPLICA | PUBSUB)] [NOT-USER username] \
+                 [NOT-ADDR ip:port] [NOT-LADDR ip:port] [NOT-NAME name] [NOT-FLAGS flags] \
+                 [NOT-LIB-NAME lib-name] [NOT-LIB-VER lib-ver] [NOT-DB db] [NOT-IP ip]",
         arity: -2,
         flags: ANY_TIME.and(Flags::ADMIN),
         tips: &["nondeterministic_output"],
@@ -97,24 +105,22 @@ fn info(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
 
 fn list(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let mut text = String::new();
-    if args.len() == 4 && args.is(2, "TYPE") {
-        let wanted = ClientType::parse(args.at(3))?;
-        for conn in cx.state.sessions.ids() {
-            append(cx, args, conn, &mut text, |session| ClientType::of(session) == wanted);
-        }
-    } else if args.len() > 3 && args.is(2, "ID") {
+    let names_only_ids =
+        args.len() > 3 && args.is(2, "ID") && (3..args.len()).all(|word| !is_filter(args, word));
+    if names_only_ids {
+        // In the order in which they are named, as often as they are.
         for id in args.from(3) {
             let id = parse_integer(id).ok_or(Error::fixed("ERR Invalid client ID"))?;
             if let Ok(id) = u64::try_from(id) {
                 append(cx, args, ConnId(id), &mut text, |_| true);
             }
         }
-    } else if args.len() == 2 {
-        for conn in cx.state.sessions.ids() {
-            append(cx, args, conn, &mut text, |_| true);
-        }
     } else {
-        return Err(Error::Syntax);
+        let filter = Filter::parse(args, &cx.state.acl, cx.state.config.databases, false)?;
+        for conn in cx.state.sessions.ids() {
+            let is_spared = filter.spares_self && conn == cx.session.id;
+            append(cx, args, conn, &mut text, |session| !is_spared && filter.matches(cx, session));
+        }
     }
     cx.reply.verbatim("txt", &text);
     Ok(())
@@ -170,7 +176,7 @@ fn describe(text: &mut String, session: &Session, cx: &Cx<'_>, running: Running)
         ("name", &String::from_utf8_lossy(&session.name)),
         ("age", &(now.since(session.created).as_millis() / 1000)),
         ("idle", &(now.since(session.last_active).as_millis() / 1000)),
-        ("flags", &flags(session, watches.is_spoilt(session.id), tracker)),
+        ("flags", &flags_of(cx, session)),
         ("db", &session.db),
         ("sub", &session.subscribed(Topic::Channel)),
         ("psub", &session.subscribed(Topic::Pattern)),
@@ -202,9 +208,15 @@ fn describe(text: &mut String, session: &Session, cx: &Cx<'_>, running: Running)
     text.push('\n');
 }
 
+/// All letters that `flags=` may have.
+pub(super) const FLAG_LETTERS: &[u8] = b"OPxbtRBdcUeTN";
+
 /// The letters of `flags=`, in Redis's order.
-fn flags(session: &Session, is_spoilt: bool, tracker: Option<&Tracker>) -> String {
+pub(super) fn flags_of(cx: &Cx<'_>, session: &Session) -> String {
+    let is_spoilt = cx.state.watches.is_spoilt(session.id);
+    let tracker = cx.state.tracking.find(session.id);
     let letters = [
+        ('O', session.is_monitor),
         ('P', session.is_subscriber()),
         ('x', session.transaction.is_some()),
         ('b', session.blocked.is_some()),

@@ -158,7 +158,12 @@ fn find_keys(args: Args<'_>) -> Result<Vec<FoundKey>, Error> {
     if !row.command.takes(command.len()) {
         return Err(Error::fixed("ERR Invalid number of arguments specified for command"));
     }
-    row.keys(command).map_err(|_| Error::fixed("ERR Invalid arguments specified for command"))
+    match row.keys(command) {
+        Ok(keys) => Ok(keys),
+        // A script may have none.
+        Err(_) if row.command.flags.has(Flags::NO_MANDATORY_KEYS) => Ok(Vec::new()),
+        Err(_) => Err(Error::fixed("ERR Invalid arguments specified for command")),
+    }
 }
 
 fn keys(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {

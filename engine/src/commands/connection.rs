@@ -160,6 +160,7 @@ fn quit(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
 
 fn reset(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
     cx.state.pubsub.end(cx.session);
+    cx.state.end_monitor(cx.session.id);
     cx.state.tracking.end(cx.session.id);
     let session = &mut *cx.session;
     session.transaction = None;
@@ -171,6 +172,7 @@ fn reset(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
     session.authenticated = cx.state.acl.is_open();
     session.no_evict = false;
     session.no_touch = false;
+    session.is_monitor = false;
     // A SKIP that is in force still swallows the reply of RESET, as in Redis.
     if session.reply_mode == ReplyMode::Off {
         session.reply_mode = ReplyMode::On;

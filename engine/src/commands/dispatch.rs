@@ -5,6 +5,7 @@
 
 use super::Cx;
 use super::acl_gate::{NO_AUTH, Place};
+use super::measure;
 use super::memory_gate;
 use super::planted;
 use super::schema;
@@ -22,11 +23,6 @@ const QUOTED_BYTES_MAX: usize = 128;
 
 /// Web requests are logged at most once in this time.
 const WEB_REQUEST_LOG_INTERVAL: Micros = Micros::from_secs(60);
-
-/// A script has been running for a while.
-const BUSY: Error = Error::fixed(
-    "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
-);
 
 /// What became of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,8 +86,9 @@ fn meet_script(cx: &mut Cx<'_>) -> Option<Ran> {
         cx.state.held_by_script.push(cx.session.id);
         return Some(Ran::Postponed);
     }
+    let busy = cx.state.running_script.as_ref()?.program.busy();
     let row = cx.row;
-    refuse(cx, row, &BUSY);
+    refuse(cx, row, &busy);
     None
 }
 
@@ -116,6 +113,7 @@ pub(crate) fn run(cx: &mut Cx<'_>, args: Args<'_>, start: usize) {
         cx.state.stats.commands += 1;
         cx.state.stats.by_command[row.index].calls += 1;
     }
+    let begun = measure::begin(cx, args);
     if let Err(error) = (row.command.run)(cx, args) {
         // Whatever the command had begun to say gives way to the error.
         cx.reply.out.truncate(start);
@@ -126,6 +124,7 @@ pub(crate) fn run(cx: &mut Cx<'_>, args: Args<'_>, start: usize) {
     if cx.state.harm.is_some() {
         planted::spoil_reply(cx, args, start);
     }
+    measure::end(cx, row, args, start, begun);
     if cx.state.tracking.is_active() {
         cx.track_keys(args);
     }
@@ -150,6 +149,7 @@ fn check_reply(cx: &Cx<'_>, args: Args<'_>, start: usize) {
     }
     let may_be_silent = cx.session.blocked.is_some()
         || cx.session.closing
+        || cx.session.is_monitor
         || cx.session.reply_mode != ReplyMode::On;
     if !reply.is_empty() || !may_be_silent {
         schema::check(cx.row, args, cx.reply.protocol, reply);
@@ -181,6 +181,10 @@ fn admit(cx: &mut Cx<'_>, row: &'static Row, args: Args<'_>) -> Result<(), Error
              RESET are allowed in this context"
         )));
     }
+    // As in Redis, to which it is a replica of a kind.
+    if cx.session.is_monitor && reaches_data(cx) {
+        return Err(Error::fixed("ERR Replica can't interact with the keyspace"));
+    }
     Ok(())
 }
 
@@ -207,7 +211,7 @@ fn check_protected(cx: &Cx<'_>) -> Result<(), Error> {
 fn must_wait(cx: &Cx<'_>) -> bool {
     match cx.state.pause {
         // Nobody is tried again during a pause.
-        Some(pause) if cx.now.mono < pause.until && !cx.retry => {
+        Some(pause) if cx.now.mono < pause.until && !cx.retry && !cx.session.is_monitor => {
             !pause.writes_only || may_write(cx)
         }
         _ => false,
@@ -216,11 +220,23 @@ fn must_wait(cx: &Cx<'_>) -> bool {
 
 /// Whether the command may change data, or those that it will run.
 fn may_write(cx: &Cx<'_>) -> bool {
-    let writes = |flags: Flags| flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE);
+    may_run(cx, |flags| flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE))
+}
+
+/// Whether the command may read or change data, or those that it will run.
+#[cold]
+fn reaches_data(cx: &Cx<'_>) -> bool {
+    may_run(cx, |flags| {
+        [Flags::WRITE, Flags::READONLY, Flags::MAY_REPLICATE].iter().any(|&flag| flags.has(flag))
+    })
+}
+
+/// Whether the command is one of those that `is_meant` means, or one that it will run is.
+fn may_run(cx: &Cx<'_>, is_meant: impl Fn(Flags) -> bool) -> bool {
     let flags = cx.row.command.flags;
     let queued = cx.session.transaction.as_ref().filter(|_| flags.has(Flags::RUNS_QUEUED));
     let mut queued = queued.into_iter().flat_map(|transaction| transaction.commands());
-    writes(flags) || queued.any(|(row, _)| writes(table().rows()[row].command.flags))
+    is_meant(flags) || queued.any(|(row, _)| is_meant(table().rows()[row].command.flags))
 }
 
 /// Replies with an error to a command that is not run. A transaction that it was for, or that it

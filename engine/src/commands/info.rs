@@ -56,8 +56,7 @@ const SECTIONS: [Section; 13] = [
     section("Modules", |_, _| {}),
     Section { in_default: false, ..section("Commandstats", command_stats) },
     section("Errorstats", error_stats),
-    // What a step took is known, what a command took is not: there are no percentiles.
-    Section { in_default: false, ..section("Latencystats", |_, _| {}) },
+    Section { in_default: false, ..section("Latencystats", latency_stats) },
     section("Cluster", |_, lines| lines.field("cluster_enabled", 0)),
     section("Keyspace", keyspace),
 ];
@@ -92,6 +91,7 @@ fn info(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let everything = named("all") || named("everything");
     let default = args.len() == 1 || named("default");
     let mut lines = Lines::default();
+    cx.state.settle_durations();
     for section in &SECTIONS {
         if everything || default && section.in_default || named(section.title) {
             if !lines.0.is_empty() {
@@ -296,6 +296,22 @@ fn command_stats(cx: &mut Cx<'_>, lines: &mut Lines) {
                  rejected_calls={rejected},failed_calls={failed}"
             ),
         );
+    }
+}
+
+fn latency_stats(cx: &mut Cx<'_>, lines: &mut Lines) {
+    let percentiles = &cx.state.config.observation.percentiles;
+    for row in table().rows() {
+        let Some(histogram) = &cx.state.observer.histograms[row.index] else { continue };
+        let values: Vec<String> = percentiles
+            .iter()
+            .map(|percentile| {
+                let nanos = histogram.at_percentile(percentile.parse().unwrap_or(100.0));
+                format!("p{percentile}={:.3}", nanos as f64 / 1000.0)
+            })
+            .collect();
+        let name = format!("latency_percentiles_usec_{}", row.full_name);
+        lines.field(&name, values.join(","));
     }
 }
 

@@ -63,6 +63,18 @@ impl Row {
         Ok(found)
     }
 
+    /// The words that are keys where that is one range at a fixed place, as first, last and step:
+    /// for who must not allocate.
+    pub(crate) fn plain_range(&self, args: Args<'_>) -> Option<(usize, usize, usize)> {
+        match self.command.keys {
+            [spec] if self.command.find_keys.is_none() => match (spec.begin, spec.find) {
+                (Begin::Index(begin), Find::Range { .. }) => spec.range(begin, args).ok(),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// The one range that old clients are told.
     pub fn key_range(&self) -> KeyRange {
         let mut range = KeyRange::default();

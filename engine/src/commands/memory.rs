@@ -123,6 +123,7 @@ fn stats(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
     let keys: usize = filled.iter().map(|&index| cx.state.keyspace.db(index).len()).sum();
     let per_key = usage.used.saturating_sub(startup).checked_div(keys).unwrap_or(0);
     let resident = cx.state.vitals.resident_bytes;
+    let (_, _, functions) = cx.state.libraries.totals();
     let unused = cx.state.keyspace.unused_bytes();
     let reply = &mut *cx.reply;
     let counts = [
@@ -135,7 +136,7 @@ fn stats(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
         ("cluster.links", 0),
         ("aof.buffer", 0),
         ("lua.caches", 0),
-        ("functions.caches", 0),
+        ("functions.caches", functions),
     ];
     reply.map(counts.len() + filled.len() + 12);
     for (name, count) in counts {

@@ -22,7 +22,10 @@ pub(super) fn check(cx: &mut Cx<'_>) -> Result<(), Error> {
         return Ok(());
     }
     let running_bytes = cx.state.client_bytes(cx.session) + cx.reply.out.len();
+    let is_limited = cx.state.config.eviction.bytes_max > 0;
+    let began = if is_limited { cx.begin_event() } else { None };
     let is_full = cx.state.make_room(cx.now.mono, running_bytes) == Room::None;
+    cx.end_event(began, "eviction-cycle");
     if is_full && takes_memory(cx) {
         return Err(OUT_OF_MEMORY);
     }

@@ -10,6 +10,7 @@ mod bitmap_combine;
 mod bitmap_field;
 pub mod categories;
 mod client;
+mod client_filter;
 mod client_kill;
 mod client_list;
 mod client_pause;
@@ -30,6 +31,8 @@ pub(crate) mod dispatch;
 mod dump;
 pub(crate) mod eval;
 mod expire;
+mod fcall;
+mod function;
 pub mod generate;
 mod generic;
 mod geo;
@@ -41,24 +44,32 @@ mod hash_extended;
 mod hash_walk;
 mod hello;
 mod help;
+mod hotkeys;
+mod hotkeys_count;
 mod hyperloglog;
 pub mod info;
 mod info_memory;
 pub mod keys;
+mod latency;
+mod latency_doctor;
 mod lcs;
 mod list;
 mod list_move;
 mod list_pop;
 mod lolwut;
 mod many;
+mod measure;
 mod memory;
 mod memory_gate;
+mod monitor;
+mod monitor_line;
 mod object;
 pub(crate) mod planted;
 mod process;
 mod pubsub;
 mod pubsub_info;
 mod raw_string;
+mod redact;
 mod scan;
 mod scan_collection;
 pub mod schema;
@@ -66,6 +77,7 @@ mod script;
 mod set;
 mod set_algebra;
 mod set_random;
+mod slowlog;
 mod sort;
 mod sort_order;
 mod sort_pattern;
@@ -148,6 +160,8 @@ const FAMILIES: &[&[Command]] = &[
     wait::COMMANDS,
     transaction::COMMANDS,
     eval::COMMANDS,
+    fcall::COMMANDS,
+    function::COMMANDS,
     script::COMMANDS,
     connection::COMMANDS,
     hello::COMMANDS,
@@ -162,11 +176,15 @@ const FAMILIES: &[&[Command]] = &[
     acl_log::COMMANDS,
     databases::COMMANDS,
     debug::COMMANDS,
+    hotkeys::COMMANDS,
     info::COMMANDS,
+    latency::COMMANDS,
     lolwut::COMMANDS,
     memory::COMMANDS,
+    monitor::COMMANDS,
     object::COMMANDS,
     process::COMMANDS,
+    slowlog::COMMANDS,
     command::COMMANDS,
     command_docs::COMMANDS,
 ];

@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use super::spec::Command;
+use super::spec::{Command, Flags};
 use crate::args::Args;
 
 /// Every row of every family, with an index by name.
@@ -26,6 +26,8 @@ pub struct Row {
     pub subcommands: Vec<usize>,
     /// The index of its container.
     pub container: Option<usize>,
+    /// Whether it takes next to no time with few words.
+    pub is_quick: bool,
 }
 
 /// Why a command was not found.
@@ -57,6 +59,7 @@ impl Table {
                 full_name: full_name.leak(),
                 subcommands: Vec::new(),
                 container: None,
+                is_quick: command.flags.has(Flags::FAST) || command.complexity == "O(1)",
             });
         }
         let slots = (rows.len() * 4).next_power_of_two();

@@ -9,6 +9,7 @@ mod events;
 mod eviction;
 mod grammar;
 pub mod memory;
+mod observation;
 pub mod parameter;
 mod rewrite;
 mod table;
@@ -25,6 +26,7 @@ pub use change::Refusal;
 pub use encodings::{EncodingNames, Encodings};
 pub use events::EventClasses;
 pub use eviction::{ClientsLimit, Eviction, Order, Policy};
+pub use observation::{LogLimits, Observation};
 use parameter::{Actor, Flags, Parameter, Source};
 pub use rewrite::spelled;
 pub use table::PARAMETERS;
@@ -85,6 +87,8 @@ pub struct Config {
     pub step_expirations_max: usize,
     /// How values are stored.
     pub encodings: Encodings,
+    /// What is measured and logged.
+    pub observation: Observation,
     /// What was set of the parameters that have no typed field.
     pub kept: Kept,
     /// A bug for tests to find. Not a parameter: no configuration file or command can set it.
@@ -120,6 +124,7 @@ impl Default for Config {
             tracking_table_max_keys: 1_000_000,
             step_expirations_max: 512,
             encodings: Encodings::default(),
+            observation: Observation::default(),
             kept: Kept::default(),
             planted: None,
         }
@@ -288,6 +293,11 @@ impl Config {
             None => drop(self.kept.0.insert(parameter.name, value)),
         }
     }
+}
+
+/// Whether a parameter, by any of its names in any case, holds a secret.
+pub(crate) fn is_sensitive(name: &str) -> bool {
+    find(name).is_some_and(|parameter| parameter.flags.has(Flags::SENSITIVE))
 }
 
 /// The row of a parameter, by any of its names in any case.

@@ -97,6 +97,22 @@ pub static PARAMETERS: &[Parameter] = &[
     Parameter::integer("cluster-replica-validity-factor", 0, INT_MAX, "10")
         .alias("cluster-slave-validity-factor"),
     Parameter::flag("cluster-require-full-coverage", "yes"),
+    Parameter::integer("commandlog-large-reply-max-len", 0, LONG_MAX, "128").field(
+        |c| Value::Integer(c.observation.large_reply.len_max as i128),
+        |c, v| c.observation.large_reply.len_max = v.size(),
+    ),
+    Parameter::integer("commandlog-large-request-max-len", 0, LONG_MAX, "128").field(
+        |c| Value::Integer(c.observation.large_request.len_max as i128),
+        |c, v| c.observation.large_request.len_max = v.size(),
+    ),
+    Parameter::integer("commandlog-reply-larger-than", -1, LONG_MAX, "1048576").field(
+        |c| Value::Integer(c.observation.large_reply.threshold.into()),
+        |c, v| c.observation.large_reply.threshold = v.signed(),
+    ),
+    Parameter::integer("commandlog-request-larger-than", -1, LONG_MAX, "1048576").field(
+        |c| Value::Integer(c.observation.large_request.threshold.into()),
+        |c, v| c.observation.large_request.threshold = v.signed(),
+    ),
     Parameter::flag("crash-log-enabled", "yes"),
     Parameter::flag("crash-memcheck-enabled", "yes"),
     Parameter::flag("daemonize", "no").immutable().driver(),
@@ -135,6 +151,10 @@ pub static PARAMETERS: &[Parameter] = &[
         |c| Value::Integer(c.encodings.hyperloglog_sparse_bytes as i128),
         |c, v| c.encodings.hyperloglog_sparse_bytes = v.size(),
     ),
+    Parameter::integer("hotkeys-report-sample", 0, INT_MAX, "100").field(
+        |c| Value::Integer(c.observation.hot_keys_sample.into()),
+        |c, v| c.observation.hot_keys_sample = v.unsigned(),
+    ),
     Parameter::integer("hz", 0, INT_MAX, "10"),
     Parameter::text("ignore-warnings", ""),
     Parameter::words("include", &REPEATED, "").with(Flags::DIRECTIVE).driver(),
@@ -142,9 +162,18 @@ pub static PARAMETERS: &[Parameter] = &[
     Parameter::flag("io-threads-do-reads", "no").immutable(),
     Parameter::flag("jemalloc-bg-thread", "yes"),
     Parameter::integer("key-load-delay", -INT_MAX - 1, INT_MAX, "0").with(Flags::HIDDEN),
-    Parameter::integer("latency-monitor-threshold", 0, LONG_MAX, "0"),
-    Parameter::flag("latency-tracking", "yes"),
-    Parameter::words("latency-tracking-info-percentiles", &PERCENTILES, "50 99 99.9"),
+    Parameter::integer("latency-monitor-threshold", 0, LONG_MAX, "0").field(
+        |c| Value::Integer(c.observation.latency_threshold_ms.into()),
+        |c, v| c.observation.latency_threshold_ms = v.unsigned(),
+    ),
+    Parameter::flag("latency-tracking", "yes").field(
+        |c| Value::Flag(c.observation.latency_tracking),
+        |c, v| c.observation.latency_tracking = v.flag(),
+    ),
+    Parameter::words("latency-tracking-info-percentiles", &PERCENTILES, "50 99 99.9").field(
+        |c| Value::Words(c.observation.percentiles.clone()),
+        |c, v| c.observation.percentiles = v.words().to_vec(),
+    ),
     Parameter::flag("lazyfree-lazy-eviction", "no"),
     Parameter::flag("lazyfree-lazy-expire", "no"),
     Parameter::flag("lazyfree-lazy-server-del", "no"),
@@ -208,8 +237,8 @@ pub static PARAMETERS: &[Parameter] = &[
     Parameter::flag("no-appendfsync-on-rewrite", "no"),
     Parameter::special("notify-keyspace-events", &EVENTS, "")
         .field(|c| Value::Text(c.notify_events.spell()), |c, v| c.notify_events = event_classes(v)),
-    Parameter::choice("oom-score-adj", &["no", "yes", "relative", "absolute"], "no"),
-    Parameter::words("oom-score-adj-values", &OOM_SCORES, "0 200 800"),
+    Parameter::choice("oom-score-adj", &["no", "yes", "relative", "absolute"], "no").driver(),
+    Parameter::words("oom-score-adj-values", &OOM_SCORES, "0 200 800").driver(),
     Parameter::text("pidfile", "").immutable().driver(),
     Parameter::integer("port", 0, 65535, "6379").driver(),
     Parameter::text("proc-title-template", "{title} {listen-addr} {server-mode}").checked(title),
@@ -290,8 +319,18 @@ pub static PARAMETERS: &[Parameter] = &[
     Parameter::words("shutdown-on-sigint", &SHUTDOWN_OPTIONS, "default"),
     Parameter::words("shutdown-on-sigterm", &SHUTDOWN_OPTIONS, "default"),
     Parameter::integer("shutdown-timeout", 0, INT_MAX, "10"),
-    Parameter::integer("slowlog-log-slower-than", -1, LONG_MAX, "10000"),
-    Parameter::integer("slowlog-max-len", 0, LONG_MAX, "128"),
+    Parameter::integer("slowlog-log-slower-than", -1, LONG_MAX, "10000")
+        .alias("commandlog-execution-slower-than")
+        .field(
+            |c| Value::Integer(c.observation.slow.threshold.into()),
+            |c, v| c.observation.slow.threshold = v.signed(),
+        ),
+    Parameter::integer("slowlog-max-len", 0, LONG_MAX, "128")
+        .alias("commandlog-slow-execution-max-len")
+        .field(
+            |c| Value::Integer(c.observation.slow.len_max as i128),
+            |c, v| c.observation.slow.len_max = v.size(),
+        ),
     Parameter::integer("socket-mark-id", 0, UINT_MAX, "0").immutable(),
     Parameter::integer("step-commands-max", 1, INT_MAX, "512").field(
         |c| Value::Integer(c.step_commands_max as i128),

@@ -74,7 +74,7 @@ impl Engine {
             may_block: true,
         };
         dispatch(&mut cx, keys_wait.words.args());
-        self.ran.push(cx.row.index);
+        self.ran += 1;
         self.served_bytes += reply.out.len() - start;
         session.outbox = reply.out;
         if matches!(session.blocked, Some(Blocked::Command(_))) {

@@ -23,6 +23,7 @@ pub(super) mod tag {
     /// Both clocks are those of the step before.
     pub(in super::super) const SAME_TIME: u8 = 0x20;
     /// `SENT`: all that was taken last. `TAKEN`: the buffer has the capacity that the last one had.
+    /// `ELAPSED`: the stopwatch was not read.
     pub(in super::super) const AS_EXPECTED: u8 = 0x40;
 
     pub(in super::super) const TCP: u8 = 0;
@@ -48,8 +49,13 @@ pub enum Event<'a> {
         /// With this input.
         input: Recorded<'a>,
     },
-    /// The driver told how long the step took.
-    Elapsed(Micros),
+    /// The driver told how long the step before took.
+    Elapsed {
+        /// How long.
+        elapsed: Micros,
+        /// What the stopwatch read in it.
+        readings: Vec<Instant>,
+    },
     /// The driver took output.
     Taken {
         /// For whom.
@@ -143,7 +149,7 @@ impl<'a> Events<'a> {
     fn event(&mut self) -> Result<Event<'a>, Malformed> {
         let tag = self.cursor.byte()?;
         let event = match tag & 0x0f {
-            tag::ELAPSED => Event::Elapsed(Micros(self.cursor.number()?)),
+            tag::ELAPSED => self.elapsed(tag)?,
             tag::TAKEN => self.taken(tag)?,
             _ => {
                 let input = self.input(tag)?;
@@ -184,6 +190,19 @@ impl<'a> Events<'a> {
             }
             _ => return Err(Malformed("an event is of no known kind")),
         })
+    }
+
+    fn elapsed(&mut self, tag: u8) -> Result<Event<'a>, Malformed> {
+        let elapsed = Micros(self.cursor.number()?);
+        let mut readings = Vec::new();
+        if tag & tag::AS_EXPECTED == 0 {
+            let mut mono = self.now.mono.0;
+            for _ in 0..self.cursor.size()? {
+                mono = mono.wrapping_add(self.cursor.number()?);
+                readings.push(Instant(mono));
+            }
+        }
+        Ok(Event::Elapsed { elapsed, readings })
     }
 
     fn taken(&mut self, tag: u8) -> Result<Event<'a>, Malformed> {

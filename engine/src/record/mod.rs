@@ -21,7 +21,7 @@ pub use write::{Writer, sealed};
 use crate::input::ConnId;
 
 /// The version of the format.
-pub const FORMAT_VERSION: u16 = 1;
+pub const FORMAT_VERSION: u16 = 2;
 
 /// The hash of all output so far, with what was given out next.
 #[inline]

@@ -18,7 +18,7 @@ enum Made {
     Done(u64, Outcome),
     Vitals(Vitals),
     Tick,
-    Elapsed(u64),
+    Elapsed(u64, Vec<u64>),
     Taken(u64, Option<usize>, Vec<u8>, usize),
     Time(u64, i64),
 }
@@ -73,7 +73,8 @@ fn made() -> impl Strategy<Value = Made> {
         1 => (conn.clone(), outcomes()).prop_map(|(conn, outcome)| Made::Done(conn, outcome)),
         1 => vitals.prop_map(Made::Vitals),
         1 => Just(Made::Tick),
-        2 => number.prop_map(Made::Elapsed),
+        2 => (number.clone(), proptest::collection::vec(number, 0..4))
+            .prop_map(|(micros, readings)| Made::Elapsed(micros, readings)),
         4 => (conn, proptest::option::of(size.clone()), bytes, size)
             .prop_map(|(conn, before, output, after)| Made::Taken(conn, before, output, after)),
         2 => (0..1_000_000_u64, -5_000..5_000_i64).prop_map(|(mono, wall)| Made::Time(mono, wall)),
@@ -119,9 +120,11 @@ fn write(writer: &mut Writer, made: &[Made]) -> Vec<String> {
             }
             Made::Vitals(vitals) => step(Input::Vitals(vitals), 0, Recorded::Vitals(vitals)),
             Made::Tick => step(Input::Tick, 0, Recorded::Tick),
-            Made::Elapsed(micros) => {
-                writer.elapsed(Micros(micros));
-                expected.push(format!("{:?}", Event::Elapsed(Micros(micros))));
+            Made::Elapsed(micros, readings) => {
+                let readings: Vec<Instant> = readings.into_iter().map(Instant).collect();
+                writer.elapsed(Micros(micros), &readings);
+                let event = Event::Elapsed { elapsed: Micros(micros), readings };
+                expected.push(format!("{event:?}"));
             }
             Made::Taken(conn, before, output, after) => {
                 writer.taken(ConnId(conn), before, &output, after);
@@ -257,7 +260,7 @@ fn what_is_common_is_short() {
         let before = writer.len();
         let now = Now { mono: Instant(177 + round), wall: UnixMicros(START.wall.0 + 100 + round) };
         writer.step(now, &Input::Received { conn, bytes: &mut bytes }, 0);
-        writer.elapsed(Micros(3));
+        writer.elapsed(Micros(3), &[]);
         writer.taken(conn, Some(64), b"$1\r\nv\r\n", 64);
         writer.step(now, &Input::Sent { conn, len: 7 }, 0);
         if round == 2 {

@@ -8,7 +8,7 @@ use super::roll;
 use super::spelling::{fold, put_bytes, put_number};
 use super::start::{End, Start, block};
 use crate::input::{ConnId, Handshakes, Input, Origin, Outcome, Vitals};
-use crate::time::{Micros, Now};
+use crate::time::{Instant, Micros, Now};
 
 /// Writes what goes into an engine and what it gives out.
 #[derive(Debug)]
@@ -113,11 +113,22 @@ impl Writer {
         }
     }
 
-    /// What `note_elapsed` was told.
+    /// What `note_elapsed` was told about the last step, and what its stopwatch read.
     #[inline]
-    pub fn elapsed(&mut self, elapsed: Micros) {
+    pub fn elapsed(&mut self, elapsed: Micros, readings: &[Instant]) {
+        if readings.is_empty() {
+            self.head(tag::ELAPSED, None, None, tag::AS_EXPECTED);
+            put_number(&mut self.block, elapsed.0);
+            return;
+        }
         self.head(tag::ELAPSED, None, None, 0);
         put_number(&mut self.block, elapsed.0);
+        put_number(&mut self.block, readings.len() as u64);
+        let mut before = self.now.mono;
+        for &reading in readings {
+            put_number(&mut self.block, reading.0.wrapping_sub(before.0));
+            before = reading;
+        }
     }
 
     /// What `take_output` gave. `before` is the capacity of the buffer that was handed in if it was

@@ -22,11 +22,9 @@ impl Stage {
     /// A new interpreter, whose scripts may take so many bytes of memory.
     pub(crate) fn new(memory_bytes_max: usize) -> Box<Self> {
         let origin = Origin::Unix { path: String::new() };
-        Box::new(Self {
-            fiber: Fiber::new(memory_bytes_max),
-            session: Session::new(ConnId(0), origin, Instant::default(), true),
-            run: Some(Box::default()),
-        })
+        let mut session = Session::new(ConnId(0), origin, Instant::default(), true);
+        session.is_script = true;
+        Box::new(Self { fiber: Fiber::new(memory_bytes_max), session, run: Some(Box::default()) })
     }
 
     /// The commands are run for `caller` from now on.

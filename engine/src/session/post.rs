@@ -74,11 +74,26 @@ impl Sessions {
     #[inline]
     pub(crate) fn post(&mut self, conn: ConnId, message: &[u8], limits: &OutputLimits) {
         debug_assert_eq!(message.first(), Some(&b'*'), "a message is an array");
+        self.post_as(conn, message, true, limits);
+    }
+
+    /// Gives `conn` a line, which is spelled alike in all protocols. A client that is being closed
+    /// gets none, nor does one that wants no replies.
+    pub(crate) fn post_line(&mut self, conn: ConnId, line: &[u8], limits: &OutputLimits) {
+        if self.find(conn).is_none_or(|session| !session.is_muted()) {
+            self.post_as(conn, line, false, limits);
+        }
+    }
+
+    #[inline]
+    fn post_as(&mut self, conn: ConnId, message: &[u8], is_push: bool, limits: &OutputLimits) {
         let Some(place) = self.by_id.get_mut(&conn) else { return };
         self.post.bytes += message.len() as u64;
         let Some(session) = place else {
             let mail = self.post.mail.entry(conn).or_default();
-            mail.starts.push(mail.bytes.len());
+            if is_push {
+                mail.starts.push(mail.bytes.len());
+            }
             mail.bytes.extend_from_slice(message);
             return;
         };
@@ -102,7 +117,7 @@ impl Sessions {
         }
         self.sum.add(&mut session.counted_bytes, message.len());
         session.outbox.reserve(message.len());
-        session.outbox.push(first_byte(session.protocol));
+        session.outbox.push(if is_push { first_byte(session.protocol) } else { message[0] });
         session.outbox.extend_from_slice(&message[1..]);
     }
 

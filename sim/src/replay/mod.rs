@@ -10,7 +10,7 @@ mod show;
 mod stop;
 
 use orrery_engine::Now;
-use orrery_engine::record::{BLOCK_HEADER_LEN, End, Events, Kind, Start};
+use orrery_engine::record::{BLOCK_HEADER_LEN, End, Event, Events, Kind, Start};
 
 pub use parts::{Parts, Place, Unreadable};
 pub use player::{Difference, Player, Trouble, step_now};
@@ -177,7 +177,16 @@ impl Replay {
     }
 
     fn events(&mut self, events: &mut Events<'_>) -> Went {
-        for event in events {
+        let mut events = events.peekable();
+        while let Some(event) = events.next() {
+            // What the stopwatch read in a step was written when the step was over.
+            let next = events.peek().and_then(|next| next.as_ref().ok());
+            if let (Ok(Event::Step { .. }), next) = (&event, next) {
+                match next {
+                    Some(Event::Elapsed { readings, .. }) => self.player.expect(readings),
+                    _ => self.player.expect(&[]),
+                }
+            }
             let event = match event {
                 Ok(event) => event,
                 Err(why) => return Went::Over(self.damaged(why.0)),

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::BytesMut;
 use orrery_engine::record::{BlockHeader, Capacity, Event, Recorded, Start, roll};
-use orrery_engine::{Config, ConnId, Effects, Engine, Input, Now};
+use orrery_engine::{Config, ConnId, Effects, Engine, Input, Instant, Now, Stopwatch};
 use rustc_hash::FxHashMap;
 
 /// The step that is being made, for whoever reports a panic of the engine.
@@ -81,9 +81,11 @@ impl Player {
         if engine.config().has_users() {
             engine.load_users(start.users.as_deref()).map_err(|why| format!("its users: {why}"))?;
         }
+        let mut fx = Effects::new();
+        fx.stopwatch = Stopwatch::recorded();
         Ok(Self {
             engine,
-            fx: Effects::new(),
+            fx,
             inputs: FxHashMap::default(),
             output: Vec::new(),
             behind: Vec::new(),
@@ -135,11 +137,16 @@ impl Player {
         Ok(())
     }
 
+    /// What the stopwatch will read in the step that comes.
+    pub(super) fn expect(&mut self, readings: &[Instant]) {
+        self.fx.stopwatch.expect(readings.iter().copied());
+    }
+
     /// Plays one event.
     pub fn play(&mut self, event: Event<'_>) -> Result<(), Trouble> {
         match event {
             Event::Step { now, input } => self.step(now, input).map_err(Trouble::Nonsense),
-            Event::Elapsed(elapsed) => {
+            Event::Elapsed { elapsed, .. } => {
                 self.engine.note_elapsed(elapsed);
                 Ok(())
             }
@@ -205,6 +212,7 @@ impl Player {
         self.engine.step(self.now, input, &mut self.fx);
         // What a server did about them is in the recording.
         self.fx.drain().for_each(drop);
+        self.fx.stopwatch.forget();
     }
 
     fn take(

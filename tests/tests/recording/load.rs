@@ -116,3 +116,29 @@ pub(crate) fn all_that_info_tells(server: &Server) {
         std::thread::sleep(Duration::from_millis(700));
     }
 }
+
+/// What depends on how long commands took.
+pub(crate) fn all_that_is_measured(server: &Server) {
+    let mut stream = server.connect();
+    let settings = b"CONFIG SET slowlog-log-slower-than 0 latency-monitor-threshold 1\r\n";
+    talk(&mut stream, settings, b"+OK\r\n");
+    for _ in 0..20 {
+        let request = b"SET k v\r\nKEYS *\r\nSLOWLOG GET 20\r\nLATENCY HISTOGRAM\r\n\
+            LATENCY LATEST\r\nHOTKEYS REPORT\r\nHOTKEYS GET\r\nECHO the-end\r\n";
+        stream.write_all(request).expect("the server reads");
+        let mut replies = Vec::new();
+        while !replies.ends_with(b"$7\r\nthe-end\r\n") {
+            let mut some = [0; 10_000];
+            let len = stream.read(&mut some).expect("the server answers");
+            assert!(len > 0, "the server goes on");
+            replies.extend(&some[..len]);
+        }
+        let start = b"HOTKEYS STOP\r\nHOTKEYS START METRICS 2 CPU NET\r\nECHO more\r\n";
+        stream.write_all(start).expect("the server reads");
+        let mut some = [0; 100];
+        while !some.windows(4).any(|bytes| bytes == b"more") {
+            let len = stream.read(&mut some).expect("the server answers");
+            assert!(len > 0, "the server goes on");
+        }
+    }
+}

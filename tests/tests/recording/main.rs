@@ -66,6 +66,7 @@ fn a_mixed_load_of_several_clients_runs_again_byte_for_byte() {
     clients.into_iter().for_each(|client| client.join().expect("a client ends"));
     load::values_of_megabytes(&server);
     load::all_that_info_tells(&server);
+    load::all_that_is_measured(&server);
     assert_eq!(server.end(Signal::TERM), Some(0));
     let report = replay(&folder, 1);
     assert_same(&report);
@@ -329,7 +330,7 @@ fn what_is_recorded_is_not_allocated_for() {
             let now = Now { mono: Instant(round * 9), wall: UnixMicros(round * 9 + round % 2) };
             let conn = ConnId(round % 50 + 100);
             writer.step(now, &Input::Received { conn, bytes: &mut bytes }, 0);
-            writer.elapsed(Micros(2));
+            writer.elapsed(Micros(2), &[]);
             writer.taken(conn, Some(64), reply, 64);
             writer.step(now, &Input::Sent { conn, len: reply.len() }, 0);
         }
