@@ -91,8 +91,8 @@ impl Tracker {
         self.prefixes.iter().map(AsRef::as_ref)
     }
 
-    /// The first of its prefixes that some key has as well as `prefix`. No two of its own overlap but
-    /// for the empty one, so only the neighbours can.
+    /// The first of its prefixes that some key has as well as `prefix`. No two of its own overlap
+    /// but for the empty one, so only the neighbours can.
     pub(crate) fn overlapping(&self, prefix: &[u8]) -> Option<&[u8]> {
         if let Some(everything) = self.prefixes.get(&b""[..]) {
             return Some(everything);
