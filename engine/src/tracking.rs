@@ -12,6 +12,7 @@ mod message;
 mod prefixes;
 mod table;
 
+use core::ops::Bound;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::args::Words;
@@ -88,6 +89,21 @@ impl Tracker {
     /// Its prefixes, in order.
     pub fn prefixes(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         self.prefixes.iter().map(AsRef::as_ref)
+    }
+
+    /// The first of its prefixes that some key has as well as `prefix`. No two of its own overlap
+    /// but for the empty one, so only the neighbours can.
+    pub(crate) fn overlapping(&self, prefix: &[u8]) -> Option<&[u8]> {
+        if let Some(everything) = self.prefixes.get(&b""[..]) {
+            return Some(everything);
+        }
+        let before = (Bound::Unbounded, Bound::Included(prefix));
+        let behind = (Bound::Excluded(prefix), Bound::Unbounded);
+        let before = self.prefixes.range::<[u8], _>(before).next_back();
+        let before = before.filter(|other| prefix.starts_with(other));
+        let behind = self.prefixes.range::<[u8], _>(behind).next();
+        let behind = behind.filter(|other| other.starts_with(prefix));
+        before.or(behind).map(AsRef::as_ref)
     }
 
     fn wants_keys(&self) -> bool {
@@ -324,7 +340,7 @@ impl Tracking {
     /// Checks that clients, keys and prefixes know of each other; between steps.
     pub(crate) fn check_invariants(&self, sessions: &Sessions) {
         self.table.check_invariants();
-        self.prefixes.check_invariants(|conn| self.trackers[&conn].prefixes.clone());
+        self.prefixes.check_invariants(|conn, name| self.trackers[&conn].prefixes.contains(name));
         let named: usize = self.trackers.values().map(|tracker| tracker.prefixes.len()).sum();
         assert_eq!(named, self.prefixes.pairs(), "a client's prefixes list it");
         for (&conn, tracker) in &self.trackers {

@@ -15,6 +15,9 @@ use crate::value::number::parse_integer;
 const TRACKING: Command =
     Command { group: Group::Connection, flags: ANY_TIME, since: "6.0.0", ..Command::ROW };
 
+/// Prefixes of one command that are compared in pairs.
+const COMPARED_MAX: usize = 1024;
+
 /// The rows of this family.
 pub(super) const COMMANDS: &[Command] = &[
     Command {
@@ -146,13 +149,23 @@ impl<'a> Wanted<'a> {
     /// No two prefixes of a client may match the same key: it would be told twice.
     fn check_prefixes(&self, tracker: Option<&Tracker>) -> Result<(), Error> {
         let overlaps = |a: &[u8], b: &[u8]| a.starts_with(b) || b.starts_with(a);
-        for (index, &prefix) in self.prefixes.iter().enumerate() {
-            let mut existing = tracker.into_iter().flat_map(Tracker::prefixes);
-            let existing = existing.find(|other| overlaps(other, prefix));
-            let mut provided = self.prefixes[index + 1..].iter().copied();
+        let mut sorted = self.prefixes.clone();
+        sorted.sort_unstable();
+        // Where one is the beginning of another, it is the beginning of all in between.
+        let is_neat = !sorted.windows(2).any(|pair| overlaps(pair[0], pair[1]));
+        // Redis looks at every pair, which takes too long where there are many.
+        let is_slow = sorted.len() > COMPARED_MAX;
+        let prefixes = if is_slow { &sorted } else { &self.prefixes };
+        for (index, &prefix) in prefixes.iter().enumerate() {
+            let existing = tracker.and_then(|tracker| tracker.overlapping(prefix));
+            let others = if is_neat { &[] } else { &prefixes[index + 1..] };
+            let others = &others[..others.len().min(if is_slow { 1 } else { COMPARED_MAX })];
             let (other, what) = match existing {
                 Some(other) => (Some(other), "an existing"),
-                None => (provided.find(|other| overlaps(other, prefix)), "another provided"),
+                None => {
+                    let mut others = others.iter().copied();
+                    (others.find(|other| overlaps(other, prefix)), "another provided")
+                }
             };
             let Some(other) = other else { continue };
             let prefix = String::from_utf8_lossy(prefix);
@@ -171,6 +184,10 @@ fn tracking(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let conn = cx.session.id;
     if args.is(2, "ON") {
         let mode = wanted.check(cx.state.tracking.find(conn))?;
+        let has = cx.state.tracking.find(conn).map_or(0, |tracker| tracker.prefixes().len());
+        if has + wanted.prefixes.len() > cx.state.config.client_subscriptions_max {
+            return Err(Error::fixed("ERR too many prefixes for one client"));
+        }
         let everything: &[&[u8]] = &[b""];
         let prefixes = match &wanted.prefixes[..] {
             [] if mode.broadcast => everything,

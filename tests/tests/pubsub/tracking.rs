@@ -313,6 +313,42 @@ fn clients_are_listed_with_how_they_track() {
 }
 
 #[test]
+fn a_client_with_many_prefixes_is_checked_without_comparing_all_pairs() {
+    let config = Config { client_subscriptions_max: 60_000, ..Config::default() };
+    let mut server = Server::new(config, Seed(1));
+    let conn = server.connect();
+    let words = |from: usize, count: usize, more: &[&str]| -> Vec<String> {
+        let mut words: Vec<String> =
+            ["CLIENT", "TRACKING", "ON", "BCAST"].map(str::to_owned).to_vec();
+        let names = (from..from + count).map(|number| format!("{number:06}"));
+        for name in names.chain(more.iter().map(|&name| name.to_owned())) {
+            words.extend(["PREFIX".to_owned(), name]);
+        }
+        words
+    };
+    assert_eq!(server.call(conn, &words(0, 40_000, &[])), Value::simple("OK"));
+    let refusal = |other: &str, prefix: &str| {
+        Value::error(&format!(
+            "ERR Prefix '{prefix}' overlaps with {other}. Prefixes for a single client must not \
+             overlap."
+        ))
+    };
+    let existing = refusal("an existing prefix '000123'", "000123x");
+    assert_eq!(server.call(conn, &words(50_000, 10_000, &["000123x"])), existing);
+    let below = refusal("an existing prefix '012340'", "01234");
+    assert_eq!(server.call(conn, &words(0, 0, &["x", "01234"])), below);
+    let provided = refusal("another provided prefix '050001x'", "050001");
+    assert_eq!(server.call(conn, &words(50_000, 10_000, &["050001x"])), provided);
+    let few = refusal("another provided prefix 'a'", "ab");
+    assert_eq!(server.call(conn, &words(0, 0, &["ab", "b", "a"])), few);
+    let too_many = Value::error("ERR too many prefixes for one client");
+    assert_eq!(server.call(conn, &words(50_000, 20_001, &[])), too_many);
+    assert_eq!(server.call(conn, &words(50_000, 20_000, &[])), Value::simple("OK"));
+    server.line(conn, "SET 055555 v");
+    server.engine().check_invariants();
+}
+
+#[test]
 fn a_pipeline_gets_each_message_behind_the_reply_that_it_belongs_to() {
     let mut server = Server::default();
     let conn = tracker(&mut server, "");
