@@ -145,6 +145,12 @@ step_clients() {
     status=$?
     grep -E '^# (pass|fail)' "$log"
     add_counts "$log" "$status"
+    log="$log_dir/redis-rs.log"
+    CARGO_TARGET_DIR="$PWD/target/redis-rs" \
+        cargo test --locked --manifest-path tests/interop/redis-rs/Cargo.toml >"$log" 2>&1
+    status=$?
+    grep -aE '^test result: .* [1-9][0-9]* passed|FAILED' "$log"
+    add_counts "$log" "$status"
 }
 
 # Redis's own tests of its data types, from Debian's source package, against our server.

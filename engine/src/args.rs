@@ -109,6 +109,11 @@ impl Words {
         Args::new(&self.bytes, &self.spans)
     }
 
+    /// Bytes of all words.
+    pub fn len_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Heap bytes that they own.
     pub fn memory_bytes(&self) -> usize {
         self.bytes.capacity() + self.spans.capacity() * size_of::<Span>()

@@ -5,6 +5,7 @@
 
 mod clients;
 mod output;
+mod planted;
 mod script;
 mod serve;
 mod users;
@@ -117,6 +118,9 @@ impl Engine {
         let tracks = self.state.config.observation.latency_tracking;
         self.state.observer.begin_step(now.mono, &mut self.state.stats, tracks);
         (self.looks, self.served_bytes) = (0, 0);
+        if self.state.harm.is_some() {
+            self.mend(fx);
+        }
         if self.state.sessions.is_counting() {
             self.evict_clients(&input, fx);
         }
@@ -155,6 +159,7 @@ impl Engine {
             self.must_serve().then_some((self.now.mono, Timer::Serve)),
             self.must_evict().then_some((self.now.mono, Timer::Evict)),
             state.pause.map(|pause| (pause.until, Timer::Pause)),
+            state.torn_until().map(|at| (at, Timer::Serve)),
             state.waits.first_deadline().map(|at| (at, Timer::Wait)),
             wants_idle_check.then_some((self.next_idle_check, Timer::IdleClients)),
             self.output_check.map(|at| (at, Timer::OutputLimits)),
@@ -192,6 +197,11 @@ impl Engine {
     pub fn note_elapsed(&mut self, elapsed: Micros) {
         let stats = &mut self.state.stats;
         stats.longest_step = stats.longest_step.max(elapsed);
+        if let Some(running) = &mut self.state.running_script
+            && core::mem::take(&mut running.had_its_share)
+        {
+            running.pace.note(elapsed);
+        }
         let tracks = self.state.config.observation.latency_tracking;
         self.state.observer.end_step(elapsed, stats, tracks);
     }
@@ -225,7 +235,8 @@ impl Engine {
 
     /// An order-independent hash of the data.
     pub fn digest(&self) -> Digest {
-        digest(&self.state.keyspace)
+        let keys = digest(&self.state.keyspace);
+        Digest(keys.0.wrapping_add(self.state.libraries.digest()))
     }
 
     /// Checks every structure; for tests.

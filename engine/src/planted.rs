@@ -14,12 +14,28 @@ pub enum PlantedBug {
     StaleRead,
     /// Some acknowledged changes of a collection are not kept.
     LostChange,
+    /// Some transactions are left in the middle and ended later.
+    TornExec,
+    /// Some commands that only read answer what they answered before.
+    StaleReply,
+    /// Some messages reach nobody.
+    LostMessage,
+    /// Some messages come behind the next one.
+    LateMessage,
 }
 
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [Self; 4] =
-        [Self::ShortTtl, Self::LostInsert, Self::StaleRead, Self::LostChange];
+    pub const ALL: [Self; 8] = [
+        Self::ShortTtl,
+        Self::LostInsert,
+        Self::StaleRead,
+        Self::LostChange,
+        Self::TornExec,
+        Self::StaleReply,
+        Self::LostMessage,
+        Self::LateMessage,
+    ];
 
     /// A short name.
     pub fn name(self) -> &'static str {
@@ -28,6 +44,10 @@ impl PlantedBug {
             Self::LostInsert => "split",
             Self::StaleRead => "stale",
             Self::LostChange => "change",
+            Self::TornExec => "torn",
+            Self::StaleReply => "reply",
+            Self::LostMessage => "message",
+            Self::LateMessage => "late",
         }
     }
 

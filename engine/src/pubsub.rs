@@ -331,8 +331,17 @@ impl State {
     /// Sends `message` to all who have subscribed to `channel`, by its name or by a pattern. How
     /// many messages that were; a client may get several.
     pub fn publish(&mut self, channel: &[u8], message: &[u8]) -> usize {
-        let Self { pubsub, sessions, config, .. } = self;
-        pubsub.publish(sessions, &config.output_limits, channel, message)
+        let Self { pubsub, sessions, config, harm, .. } = self;
+        let limits = &config.output_limits;
+        let Some(harm) = harm else { return pubsub.publish(sessions, limits, channel, message) };
+        if !harm.lets_pass(channel, message) {
+            return 0;
+        }
+        let sent = pubsub.publish(sessions, limits, channel, message);
+        if let Some((channel, message)) = harm.held.take() {
+            pubsub.publish(sessions, limits, &channel, &message);
+        }
+        sent
     }
 
     /// Sends `message` to all who have subscribed to the shard channel `channel`. How many that

@@ -1,5 +1,7 @@
 //! Everything that a command may touch beside the client that runs it.
 
+mod harm;
+
 use std::sync::Arc;
 
 use crate::acl::{Acl, Catalogue};
@@ -13,11 +15,12 @@ use crate::observe::Observer;
 use crate::pubsub::PubSub;
 use crate::rates::{Counters, Rates};
 use crate::rng::{Rng, Seed};
-use crate::script::{Running, Scripts};
+use crate::script::{Libraries, Running, Scripts};
 use crate::session::{Blocked, Session, Sessions};
 use crate::time::{Instant, KeyClock, Micros, Now};
 use crate::tracking::Tracking;
 use crate::watch::Watches;
+pub(crate) use harm::{Harm, Torn};
 
 /// The state of one server, without the code that turns its crank.
 pub struct State {
@@ -67,6 +70,8 @@ pub struct State {
     pub hash_key: (u64, u64),
     /// The scripts that are known.
     pub scripts: Scripts,
+    /// The libraries of functions.
+    pub libraries: Libraries,
     /// The script that runs between two steps.
     pub(crate) running_script: Option<Box<Running>>,
     /// Clients that wait for its end.
@@ -75,6 +80,8 @@ pub struct State {
     pub pause: Option<Pause>,
     /// When a web request was last logged.
     pub(crate) last_web_request: Option<Instant>,
+    /// A planted bug at work.
+    pub(crate) harm: Option<Box<Harm>>,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: bool,
     /// DEBUG QUICKLIST-PACKED-THRESHOLD: a longer element of a list is alone in its node.
@@ -172,6 +179,7 @@ impl State {
         }
         let clock = KeyClock::new(config.ttl_clock, config.ttl_clock_slew_ppm, now);
         let mut keyspace = Keyspace::new(config.databases, Rng::new(seed, "keyspace"));
+        let harm = config.planted.map(Harm::new);
         if let Some(bug) = config.planted {
             keyspace.plant(bug);
         }
@@ -211,10 +219,12 @@ impl State {
             watches: Watches::default(),
             hash_key: (hash_keys.next_u64(), hash_keys.next_u64()),
             scripts: Scripts::default(),
+            libraries: Libraries::default(),
             running_script: None,
             held_by_script: Vec::new(),
             pause: None,
             last_web_request: None,
+            harm,
             active_expire: true,
             list_element_bytes: None,
             run_id: Rng::new(seed, "run id").hex40(),
@@ -285,6 +295,11 @@ impl State {
                 fx.push(Effect::Resume(conn));
             }
         }
+    }
+
+    /// Keys and clients that were evicted.
+    pub fn evicted(&self) -> (u64, u64) {
+        (self.eviction.keys, self.eviction.clients)
     }
 
     /// Bytes of all data and clients, as far as the engine accounts for them.

@@ -26,6 +26,8 @@ use table::Table;
 
 /// Keys that one step forgets because the limit was lowered.
 const FORGOTTEN_PER_STEP: usize = 512;
+/// What one of its prefixes costs in the books of the client and of all.
+const PREFIX_BYTES: usize = 4 * size_of::<Name>();
 /// What one tracking client costs beside its prefixes.
 const TRACKER_BYTES: usize = size_of::<ConnId>() + size_of::<Tracker>();
 
@@ -134,6 +136,12 @@ impl Tracking {
     /// How a client tracks, if it does.
     pub fn find(&self, conn: ConnId) -> Option<&Tracker> {
         self.trackers.get(&conn)
+    }
+
+    /// Bytes that a client's tracking takes, but for the names of its prefixes.
+    pub(crate) fn memory_bytes_of(&self, conn: ConnId) -> usize {
+        let tracker = self.trackers.get(&conn);
+        tracker.map_or(0, |tracker| TRACKER_BYTES + tracker.prefixes.len() * PREFIX_BYTES)
     }
 
     /// How many clients track.

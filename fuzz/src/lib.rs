@@ -3,10 +3,12 @@
 //! Invariant: a target panics only if the engine is wrong.
 
 mod acl;
+mod config;
 mod driver;
 mod hyperloglog;
 mod packed;
 mod restore;
+mod scripts;
 mod stream;
 
 use arbitrary::Arbitrary;
@@ -15,10 +17,12 @@ use orrery_engine::rng::Rng;
 use orrery_engine::{Input, Micros, Seed, UnixMicros};
 
 pub use acl::rules_are_survived;
+pub use config::configurations_are_survived;
 use driver::{Driver, START_US, encode};
 pub use hyperloglog::sketches_are_survived;
 pub use packed::packed_values_are_read;
 pub use restore::restored_values_behave;
+pub use scripts::{formats_are_survived, json_is_survived, packs_are_survived};
 pub use stream::streams_are_survived;
 
 /// One conversation and the places where its bytes are cut.

@@ -116,6 +116,9 @@ fn workloads(text: &str) -> Result<Workloads, String> {
     let mut list = Vec::new();
     for name in text.split(',') {
         match Workload::named(name) {
+            Some(workload) if Workload::ADDED.contains(&workload) => {
+                return Err(format!("{name} is for the simulated world"));
+            }
             Some(workload) => list.push(workload),
             None if name == "mix" => list.extend(MIX),
             None => return Err(format!("no workload {name:?}")),

@@ -13,6 +13,7 @@ mod connection;
 pub mod directives;
 mod log;
 mod mailbox;
+mod metrics;
 mod node;
 mod oom_score;
 pub mod open_files;
@@ -25,11 +26,11 @@ mod settings;
 mod tls;
 mod users_file;
 
-pub use log::Log;
+pub use log::{Log, LogFormat};
 pub use os::OsPlatform;
 pub use platform::{Endpoint, Platform};
 pub use serve::{Launch, Refusal, Server, serve};
-pub use settings::{RecordSettings, Settings};
+pub use settings::{RecordSettings, Service, Settings};
 
 /// The version that the server reports.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -59,17 +59,19 @@ fn prepare(sources: &Sources) -> Result<(Config, Settings), Box<dyn Error>> {
 }
 
 fn start(mut config: Config, settings: &Settings, sources: &Sources) -> ExitCode {
-    let log = Log::new(settings.log_level, settings.log_file.clone());
+    let log = Log::new(settings.log_level, settings.log_format, settings.log_file.clone());
     log.write(LogLevel::Warning, "oO0OoO0OoO0Oo Orrery is starting oO0OoO0OoO0Oo");
     let process = std::process::id();
-    log.write(
+    log.write_with(
         LogLevel::Warning,
         &format!("Orrery version={VERSION}, bits={}, pid={process}, just started", usize::BITS),
+        &[("version", VERSION.into()), ("bits", usize::BITS.into())],
     );
     match &sources.file {
         Some(path) => {
             let text = format!("Configuration loaded from {}", path.display());
-            log.write(LogLevel::Warning, &text);
+            let path = path.display().to_string();
+            log.write_with(LogLevel::Warning, &text, &[("config_file", path.into())]);
         }
         None if sources.lines.is_empty() && !sources.stdin => log.write(
             LogLevel::Warning,
@@ -82,7 +84,7 @@ fn start(mut config: Config, settings: &Settings, sources: &Sources) -> ExitCode
     let in_vain = daemonize.map(|_| "daemonize".to_owned());
     for name in config.unsupported().into_iter().chain(in_vain) {
         let text = format!("Warning: the parameter '{name}' is not supported and has no effect");
-        log.write(LogLevel::Warning, &text);
+        log.write_with(LogLevel::Warning, &text, &[("parameter", name.into())]);
     }
     open_files::make_room_for(&mut config, &log);
     rescue_recordings();
@@ -122,7 +124,14 @@ async fn live(log: Log, config: Config, settings: &Settings, sources: &Sources) 
     };
     let process = std::process::id();
     let mode = format!("Running mode=standalone, port={}.", settings.main_port());
-    log.write(LogLevel::Notice, &mode);
+    let mut listening = vec![("port", settings.port.into())];
+    if settings.metrics_port != 0 {
+        listening.push(("metrics_port", settings.metrics_port.into()));
+    }
+    if let Some(path) = &settings.unix_socket {
+        listening.push(("unixsocket", path.display().to_string().into()));
+    }
+    log.write_with(LogLevel::Notice, &mode, &listening);
     log.write(LogLevel::Notice, &format!("Port: {}, PID: {process}", settings.main_port()));
     let pid_file = settings.pid_file.as_deref();
     if let Some(path) = pid_file
@@ -137,6 +146,7 @@ async fn live(log: Log, config: Config, settings: &Settings, sources: &Sources) 
         // Somebody may have removed it by hand.
         drop(std::fs::remove_file(path));
     }
-    log.write(LogLevel::Warning, "Orrery is now ready to exit, bye bye...");
+    let farewell = "Orrery is now ready to exit, bye bye...";
+    log.write_with(LogLevel::Warning, farewell, &[("exit_code", exit_code.into())]);
     exit_code
 }

@@ -140,6 +140,7 @@ impl Platform for OsPlatform {
             settings.enter_directory()?;
         }
         self.log.set_level(settings.log_level);
+        self.log.set_format(settings.log_format);
         if names.iter().any(|name| name.starts_with("oom-score-adj"))
             && let Err(error) = self.oom_score.apply(settings.oom_score)
         {

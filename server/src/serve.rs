@@ -17,9 +17,9 @@ use tokio::task::{JoinHandle, spawn_local};
 use crate::node::{Node, NodeRef, Order};
 use crate::platform::{Endpoint, Platform, reason};
 use crate::recorder::Recorder;
-use crate::settings::{Place, Settings};
+use crate::settings::{Place, Service, Settings};
 use crate::tls::TlsContext;
-use crate::{VERSION, accept, clock, tls, users_file};
+use crate::{VERSION, accept, clock, metrics, tls, users_file};
 
 /// How long clients get to take their last replies when the server ends.
 const FAREWELL: Micros = Micros::from_millis(500);
@@ -40,8 +40,8 @@ pub enum Refusal {
     Endpoint {
         /// Which.
         endpoint: Endpoint,
-        /// Whether it was for TLS.
-        over_tls: bool,
+        /// What it was for.
+        service: Service,
         /// Why not.
         error: io::Error,
     },
@@ -58,8 +58,12 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Endpoint { endpoint: Endpoint::Tcp { port, .. }, over_tls, .. } => {
-                let kind = if *over_tls { "tls" } else { "tcp" };
+            Self::Endpoint { endpoint: Endpoint::Tcp { port, .. }, service, .. } => {
+                let kind = match service {
+                    Service::Plain => "tcp",
+                    Service::Tls => "tls",
+                    Service::Metrics => "metrics",
+                };
                 write!(f, "Failed listening on port {port} ({kind}), aborting.")
             }
             Self::Endpoint { endpoint: Endpoint::Unix { .. }, error, .. } => {
@@ -127,7 +131,7 @@ impl<P: Platform> Server<P> {
         node.borrow_mut().keepalive = settings.keepalive;
         let mut server = Self { node, platform, settings, listening: Vec::new() };
         let places = server.settings.places();
-        if places.is_empty() {
+        if places.iter().all(|place| place.service == Service::Metrics) {
             return Err(Refusal::Nowhere);
         }
         let uses_tls = server.settings.tls.port != 0;
@@ -307,7 +311,7 @@ impl<P: Platform> Server<P> {
     async fn listen(&mut self, places: Vec<Place>) -> Result<(), Refusal> {
         let mut bound = Vec::new();
         for place in places {
-            let Place { endpoint, over_tls, optional } = &place;
+            let Place { endpoint, service, optional } = &place;
             match self.platform.bind(endpoint).await {
                 Ok(listener) => bound.push((place, listener)),
                 Err(error) => {
@@ -321,14 +325,18 @@ impl<P: Platform> Server<P> {
                     }
                     let absent = error.kind() == io::ErrorKind::AddrNotAvailable && *optional;
                     if !absent && error.kind() != io::ErrorKind::Unsupported {
-                        let (endpoint, over_tls) = (endpoint.clone(), *over_tls);
-                        return Err(Refusal::Endpoint { endpoint, over_tls, error });
+                        let (endpoint, service) = (endpoint.clone(), *service);
+                        return Err(Refusal::Endpoint { endpoint, service, error });
                     }
                 }
             }
         }
         for (place, listener) in bound {
-            let task = accept::spawn(&self.node, listener, place.over_tls);
+            let task = match place.service {
+                Service::Plain => accept::spawn(&self.node, listener, false),
+                Service::Tls => accept::spawn(&self.node, listener, true),
+                Service::Metrics => metrics::spawn(&self.node, listener),
+            };
             self.listening.push((place, task));
         }
         Ok(())

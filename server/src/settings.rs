@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use orrery_engine::{Config, LogLevel};
 
+use crate::log::LogFormat;
 use crate::oom_score::OomScore;
 use crate::platform::{Endpoint, reason};
 use crate::tls::TlsSettings;
@@ -16,6 +17,10 @@ pub struct Settings {
     pub bind: Vec<String>,
     /// The TCP port; 0: none.
     pub port: u16,
+    /// Addresses for scrapers, in the form of `bind`.
+    pub metrics_bind: Vec<String>,
+    /// The port for scrapers; 0: none.
+    pub metrics_port: u16,
     /// TLS, its port among it.
     pub(crate) tls: TlsSettings,
     /// Where everything is recorded; `None`: nowhere.
@@ -30,6 +35,8 @@ pub struct Settings {
     pub keepalive: Option<Duration>,
     /// Lines below this level are not logged.
     pub log_level: LogLevel,
+    /// What a line of the log looks like.
+    pub log_format: LogFormat,
     /// Where the log goes; `None`: standard output.
     pub log_file: Option<PathBuf>,
     /// Where the process id is written.
@@ -50,6 +57,8 @@ impl Settings {
         Self {
             bind: text("bind").split_whitespace().map(str::to_owned).collect(),
             port: text("port").parse().unwrap_or(0),
+            metrics_bind: text("metrics-bind").split_whitespace().map(str::to_owned).collect(),
+            metrics_port: text("metrics-port").parse().unwrap_or(0),
             tls: TlsSettings::of(config),
             record: path("record-file").map(|path| RecordSettings {
                 path,
@@ -69,6 +78,7 @@ impl Settings {
                 "warning" => LogLevel::Warning,
                 _ => LogLevel::Notice,
             },
+            log_format: LogFormat::of(&text("log-format")),
             log_file: path("logfile"),
             pid_file: path("pidfile"),
             oom_score: OomScore::of(config),
@@ -92,20 +102,24 @@ impl Settings {
     /// Where to listen, in order.
     pub(crate) fn places(&self) -> Vec<Place> {
         let mut places = Vec::new();
-        for (port, over_tls) in [(self.port, false), (self.tls.port, true)] {
-            for address in self.bind.iter().filter(|_| port != 0) {
+        for (port, service, bind) in [
+            (self.port, Service::Plain, &self.bind),
+            (self.tls.port, Service::Tls, &self.bind),
+            (self.metrics_port, Service::Metrics, &self.metrics_bind),
+        ] {
+            for address in bind.iter().filter(|_| port != 0) {
                 let (host, optional) = match address.strip_prefix('-') {
                     Some(host) => (host.to_owned(), true),
                     None => (address.clone(), false),
                 };
                 let endpoint = Endpoint::Tcp { host, port, backlog: self.backlog };
-                places.push(Place { endpoint, over_tls, optional });
+                places.push(Place { endpoint, service, optional });
             }
         }
         if let Some(path) = &self.unix_socket {
             let (path, mode, backlog) = (path.clone(), self.unix_socket_mode, self.backlog);
             let endpoint = Endpoint::Unix { path, mode, backlog };
-            places.push(Place { endpoint, over_tls: false, optional: false });
+            places.push(Place { endpoint, service: Service::Plain, optional: false });
         }
         places
     }
@@ -122,13 +136,24 @@ pub struct RecordSettings {
     pub files_max: usize,
 }
 
+/// What is served at a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Clients.
+    Plain,
+    /// Clients over TLS.
+    Tls,
+    /// Scrapers of figures.
+    Metrics,
+}
+
 /// Where to listen, and for what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     /// Where.
     pub(crate) endpoint: Endpoint,
-    /// Clients speak TLS there.
-    pub(crate) over_tls: bool,
+    /// For whom.
+    pub(crate) service: Service,
     /// It is no error when the machine has no such address.
     pub(crate) optional: bool,
 }

@@ -9,12 +9,15 @@
 use std::collections::VecDeque;
 
 use crate::chance::{Chance, Draw, Key, Stream};
-use crate::journal::{Journal, NEVER_NS, Op, Seen};
+use crate::check::messages::Event;
+use crate::journal::{Heard, Journal, NEVER_NS, Op, Seen};
 use crate::setup::{Knobs, Setup};
-use crate::workload::{Ask, Id, KeyName, Known, Values, Workload, parse_reply};
+use crate::workload::{Ask, Id, KeyName, Known, Values, Workload, first_key, parse_reply};
 
 /// A bulk client that has written and read all its keys goes on this much slower.
 const BULK_REST: u64 = 16;
+/// Questions of the last round of a client that only listens.
+const LISTENER_ROUND: u16 = 3;
 /// A client remembers so many entries that it has not acknowledged.
 const HELD_MAX: usize = 64;
 /// So many bulk clients of one server have keys of their own; numbers of keys have sixteen bits.
@@ -30,6 +33,10 @@ pub(crate) struct Menu {
     pub(crate) servers: u16,
     /// Keys with a time to live, on each server.
     pub(crate) timed_keys: u16,
+    /// How long the faults last.
+    seconds: u64,
+    /// Clients from here on only listen to messages.
+    first_listener: u16,
     /// Whether the servers know SET IFEQ.
     pub(crate) has_ifeq: bool,
 }
@@ -43,6 +50,8 @@ impl Menu {
             values: Values::new(setup.chance()),
             workloads: workloads.filter(|&workload| workload != Workload::Bulk).collect(),
             servers: setup.servers as u16,
+            seconds: setup.seconds,
+            first_listener: first_listener(setup),
             has_ifeq: true,
         }
     }
@@ -67,6 +76,13 @@ impl Menu {
     }
 }
 
+/// A third of the clients listen, if there are messages and somebody is left to publish.
+fn first_listener(setup: &Setup) -> u16 {
+    let listens = setup.workloads.contains(&Workload::Messages) && setup.clients > 1;
+    let listeners = if listens { (setup.clients / 3).max(1) } else { 0 };
+    (setup.clients - listeners) as u16
+}
+
 /// An answer came to which there was no command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Nonsense;
@@ -88,6 +104,10 @@ pub(crate) struct Errands {
     thoughts: Key,
     connecting: Key,
     bulk: bool,
+    /// It only listens to messages.
+    listens: bool,
+    /// Whether it has asked for them over this connection.
+    has_subscribed: bool,
     /// The bulk client's next key; the next key of the last round of reads.
     next_key: u16,
     /// Where a bulk client's own range of keys begins: a write that is lost stays lost if nobody
@@ -118,6 +138,8 @@ impl Errands {
             thoughts: chance.key(Stream::Think, who),
             connecting: chance.key(Stream::Connect, who),
             bulk: bulk || menu.workloads.is_empty(),
+            listens: !bulk && index >= menu.first_listener,
+            has_subscribed: false,
             next_key: 0,
             first_key: range * menu.knobs.bulk_keys,
             rounds: 0,
@@ -131,6 +153,7 @@ impl Errands {
     pub(crate) fn choose_server(&mut self, menu: &Menu, closing: bool) {
         let mut draw = self.connecting.at(self.connects);
         self.connects += 1;
+        self.has_subscribed = false;
         let strays = !self.bulk && !closing && draw.chance(1, 4);
         let server = if strays { draw.below(u64::from(menu.servers)) as u16 } else { self.home };
         if server != self.server {
@@ -213,7 +236,22 @@ impl Errands {
         let left = round.saturating_sub(self.next_key);
         let count = if self.bulk { menu.knobs.pipeline.min(left).max(1) } else { 1 };
         for slot in 0..count {
-            let (key, ask) = self.next_command(menu, journal.next_value(), &mut draw, closing);
+            let (mut key, mut ask) =
+                self.next_command(menu, journal.next_value(), &mut draw, closing);
+            if key.workload == Workload::Transactions {
+                // Some use the lists of the second before.
+                let is_late = !closing && draw.chance(1, 4);
+                let at_ns = match (closing, is_late) {
+                    (true, _) => u64::MAX,
+                    (_, true) => now.0.saturating_sub(1_000_000_000),
+                    _ => now.0,
+                };
+                let first = first_key(at_ns, menu.seconds, menu.keys(key.workload));
+                key.index += first;
+                if let Ask::Transact(plan) = &mut ask {
+                    plan.first_key = first;
+                }
+            }
             self.open.push_back(journal.ops.len());
             ask.write(key, self.index, &menu.values, outbox);
             journal.ops.push(Op {
@@ -244,10 +282,26 @@ impl Errands {
         let mut taken = 0;
         while let Some((said, len)) = parse_reply(&inbox[taken..]) {
             taken += len;
-            let at = self.open.pop_front().ok_or(Nonsense)?;
+            if self.listens
+                && journal.hear(self.heard(now.0, Event::Subscribed), said, &menu.values)
+            {
+                continue;
+            }
+            let at = *self.open.front().ok_or(Nonsense)?;
+            if journal.ops[at].ask.goes_on(said) {
+                continue;
+            }
+            self.open.pop_front();
             let seen = journal.answer(at, said, &menu.values, now);
             let op = &journal.ops[at];
+            let call_ns = op.call_ns;
             match (op.ask, seen) {
+                (Ask::Subscribe { .. }, Seen::Done) => {
+                    journal.heard.push(self.heard(now.0, Event::Subscribed));
+                }
+                (Ask::Ping, Seen::Done) if self.listens => {
+                    journal.heard.push(self.heard(now.0, Event::Answered { call_ns }));
+                }
                 (_, Seen::Value(value)) => self.remember(op.key, value),
                 (Ask::ReadGroup { .. } | Ask::Claim { .. }, Seen::List(list)) => {
                     let entries = &journal.lists[list as usize];
@@ -260,7 +314,7 @@ impl Errands {
                 }
                 _ => {}
             }
-            if !self.bulk && is_last_round(op) {
+            if !self.bulk && is_last_round(&journal.ops[at]) {
                 self.next_key += 1;
             }
         }
@@ -272,6 +326,7 @@ impl Errands {
     fn keys(&self, menu: &Menu) -> u16 {
         match self.bulk {
             true => menu.keys(Workload::Bulk),
+            false if self.listens => LISTENER_ROUND,
             false => menu.workloads.iter().map(|&workload| menu.keys(workload)).sum(),
         }
     }
@@ -297,6 +352,9 @@ impl Errands {
             let ask = if reads { Ask::Get } else { Ask::Set { value } };
             return (KeyName { workload: Workload::Bulk, index }, ask);
         }
+        if self.listens {
+            return self.listen(menu);
+        }
         if closing {
             let key = menu.key_at(self.next_key);
             return (key, Ask::last(key.workload, self.index));
@@ -315,6 +373,19 @@ impl Errands {
             self.held.remove(at);
         }
         (key, ask)
+    }
+
+    /// What a client does that only listens: it subscribes, and asks whether the server is there.
+    fn listen(&mut self, menu: &Menu) -> (KeyName, Ask) {
+        let key = KeyName { workload: Workload::Messages, index: 0 };
+        let channels = menu.keys(Workload::Messages);
+        let is_first = !core::mem::replace(&mut self.has_subscribed, true);
+        (key, if is_first { Ask::Subscribe { channels } } else { Ask::Ping })
+    }
+
+    fn heard(&self, at_ns: u64, event: Event) -> Heard {
+        let Self { index: client, server, connects: connection, .. } = *self;
+        Heard { client, server, connection, at_ns, event }
     }
 
     fn last_seen(&self, key: KeyName) -> u64 {

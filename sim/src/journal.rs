@@ -3,7 +3,8 @@
 //! Invariant: an operation is written down before its command leaves, and an answer only when the
 //! client has read it.
 
-use crate::workload::{Ask, Id, KeyName, Said, Values, Workload, number};
+use crate::check::messages::Event;
+use crate::workload::{Ask, Id, KeyName, Said, Style, Values, Workload, number};
 
 /// The moment that never came.
 pub const NEVER_NS: u64 = u64::MAX;
@@ -58,6 +59,21 @@ pub struct Op {
     pub return_local_us: u64,
 }
 
+/// Something that a subscriber received.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard {
+    /// The subscriber.
+    pub client: u16,
+    /// From this server.
+    pub server: u16,
+    /// Over which of its connections.
+    pub connection: u64,
+    /// When.
+    pub at_ns: u64,
+    /// What.
+    pub event: Event,
+}
+
 /// All operations of a run, in the order of their calls.
 #[derive(Debug, Default)]
 pub struct Journal {
@@ -68,6 +84,8 @@ pub struct Journal {
     /// Values with their ids in a stream; zero is what a list's elements have for an id, and what
     /// an entry has for a value where only its id was told.
     pub lists: Vec<Vec<(Id, u64)>>,
+    /// What subscribers received, in its order.
+    pub heard: Vec<Heard>,
     /// How many were answered.
     pub answered: u64,
     /// How many have an unknown outcome.
@@ -94,6 +112,8 @@ impl Journal {
         let seen = match key.workload {
             Workload::Queues | Workload::Groups => self.collection_reply(ask, said, values),
             Workload::Fields => self.field_reply(ask, said, values),
+            Workload::Transactions => self.transaction_reply(ask, said, values),
+            Workload::Messages => self.message_reply(ask, said),
             workload => self.string_reply(workload, said, values),
         };
         self.answered += 1;
@@ -138,6 +158,53 @@ impl Journal {
             (Ask::Set { .. } | Ask::SetPx { .. }, Said::Integer(_), _) => self.odd(said),
             _ => self.string_reply(Workload::Fields, said, values),
         }
+    }
+
+    /// The reply of a transaction; nil: it was aborted.
+    fn transaction_reply(&mut self, ask: Ask, said: Said<'_>, values: &Values) -> Seen {
+        let Ask::Transact(plan) = ask else {
+            return self.collection_reply(ask, said, values);
+        };
+        match (plan.style, said) {
+            (Style::Aborted, Said::Error(_)) => Seen::Nil,
+            (Style::Aborted, _) => self.odd(said),
+            (_, Said::Error(text)) => Seen::Error(self.keep(text)),
+            _ => match plan.read(said, values, &mut self.scratch) {
+                Some(list) => self.list(list),
+                None => self.odd(said),
+            },
+        }
+    }
+
+    fn message_reply(&mut self, ask: Ask, said: Said<'_>) -> Seen {
+        let first = |said: Said<'_>| said.items()?.next()?.bulk().map(<[u8]>::to_vec);
+        match (ask, said) {
+            (Ask::Publish { .. }, Said::Integer(count)) => Seen::Integer(count),
+            (Ask::Ping, Said::Simple(b"PONG")) => Seen::Done,
+            (Ask::Ping, said) if first(said).is_some_and(|word| word == b"pong") => Seen::Done,
+            (Ask::Subscribe { .. }, said)
+                if first(said).is_some_and(|word| word == b"subscribe") =>
+            {
+                Seen::Done
+            }
+            (_, Said::Error(text)) => Seen::Error(self.keep(text)),
+            _ => self.odd(said),
+        }
+    }
+
+    /// Writes down what a subscriber received unasked; false: it is something else.
+    pub(crate) fn hear(&mut self, mut heard: Heard, said: Said<'_>, values: &Values) -> bool {
+        let Some(mut items) = said.items() else { return false };
+        let is_message = items.next().and_then(Said::bulk).is_some_and(|word| word == b"message");
+        let channel = is_message.then(|| items.next().and_then(Said::bulk)).flatten();
+        let text = items.next().and_then(Said::bulk);
+        let (Some(channel), Some(text)) = (channel, text) else { return false };
+        // What was never published is told apart by its number.
+        let channel = channel.get(1..).and_then(number).unwrap_or(-1);
+        let value = values.read(text, &mut self.scratch).unwrap_or(0);
+        heard.event = Event::Message { channel: channel as u16, value };
+        self.heard.push(heard);
+        true
     }
 
     fn collection_reply(&mut self, ask: Ask, said: Said<'_>, values: &Values) -> Seen {

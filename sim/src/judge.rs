@@ -5,11 +5,14 @@
 //! must be linearizable. Without them it is judged a second time: if it is not linearizable then,
 //! clients have seen the loss.
 //!
-//! Queues and streams with consumer groups are judged apart, by the rules of their own checkers; a
-//! field of a hash is a key like any other.
+//! Queues, streams with consumer groups, transactions and messages are judged apart, by the rules
+//! of their own checkers; a field of a hash is a key like any other.
 //!
 //! Invariant: what is judged is what clients knew; the world adds only the deaths, and how wrong
 //! the servers' clocks can have been.
+
+mod messages;
+mod transactions;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -92,10 +95,13 @@ fn judge_server(setup: &Setup, run: &Run, server: u16, ops: &[usize], explain: b
         ..Options::default()
     };
     let deaths: Vec<&Death> = run.deaths.iter().filter(|death| death.server == server).collect();
-    let not_kept = collections(&run.journal, ops, &deaths);
+    let not_kept = collections(&run.journal, ops, &deaths)
+        .and_then(|()| transactions::judge(&run.journal, ops, &deaths))
+        .and_then(|()| messages::judge(&run.journal, server, ops));
     let blind = Options { explain: false, ..options };
     let seen_loss = !deaths.is_empty()
-        && matches!(check(&history, &blind).verdict, Verdict::NotLinearizable(_));
+        && (matches!(check(&history, &blind).verdict, Verdict::NotLinearizable(_))
+            || transactions::judge(&run.journal, ops, &[]).is_err());
     let loss = match (deaths.is_empty(), seen_loss) {
         (true, _) => Loss::None,
         (false, true) => Loss::Seen,
@@ -126,7 +132,8 @@ fn judge_server(setup: &Setup, run: &Run, server: u16, ops: &[usize], explain: b
 /// Judges the queues and streams among the operations on one server.
 fn collections(journal: &Journal, places: &[usize], deaths: &[&Death]) -> Result<(), String> {
     let mut by_key: BTreeMap<KeyName, Vec<&Op>> = BTreeMap::new();
-    for op in places.iter().map(|&at| &journal.ops[at]).filter(|op| has_own_checker(op.key)) {
+    let one_key = |op: &&Op| matches!(op.key.workload, Workload::Queues | Workload::Groups);
+    for op in places.iter().map(|&at| &journal.ops[at]).filter(one_key) {
         by_key.entry(op.key).or_default().push(op);
     }
     let mut deaths: Vec<u64> = deaths.iter().map(|death| death.at_ns).collect();
@@ -156,7 +163,10 @@ fn collections(journal: &Journal, places: &[usize], deaths: &[&Death]) -> Result
 /// Whether operations on this key are judged by rules instead of a search.
 #[must_use]
 pub fn has_own_checker(key: KeyName) -> bool {
-    matches!(key.workload, Workload::Queues | Workload::Groups)
+    matches!(
+        key.workload,
+        Workload::Queues | Workload::Groups | Workload::Transactions | Workload::Messages
+    )
 }
 
 /// What an answer says that no server should have given.

@@ -147,6 +147,11 @@ impl Setup {
         if workloads.is_empty() {
             workloads.push(draw.pick(&all));
         }
+        for (place, added) in (1..).zip(Workload::ADDED) {
+            if Chance::new(seed).key(Stream::Swarm, place).at(0).chance(1, 3) {
+                workloads.push(added);
+            }
+        }
         // Swarm testing: each run leaves many faults out, so that the others meet a world that
         // still works. One run in eight has none.
         let share = draw.pick(&[0, 1, 2, 2, 3, 4, 6, 8]);

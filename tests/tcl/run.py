@@ -33,9 +33,9 @@ FILES = [
     "unit/type/list-3", "unit/type/set", "unit/type/zset", "unit/type/hash", "unit/type/stream",
     "unit/type/stream-cgroups", "unit/sort", "unit/expire", "unit/other", "unit/bitops",
     "unit/bitfield", "unit/geo", "unit/hyperloglog", "unit/pubsub", "unit/pubsubshard",
-    "unit/tls", "unit/auth", "unit/acl", "unit/acl-v2",
+    "unit/tls", "unit/auth", "unit/acl", "unit/acl-v2", "unit/tracking",
     "unit/maxmemory", "unit/client-eviction", "unit/obuf-limits", "unit/querybuf", "unit/limits",
-    "unit/replybufsize",
+    "unit/replybufsize", "unit/scripting", "unit/functions",
     "unit/introspection", "unit/introspection-2", "unit/info", "unit/latency-monitor",
     "unit/slowlog", "unit/networking", "unit/violations", "unit/oom-score-adj",
 ]

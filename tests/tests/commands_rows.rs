@@ -33,6 +33,12 @@ const CANNOT_SUCCEED: &[(&str, &str)] = &[
     ("evalsha", "no script is known"),
     ("evalsha_ro", "no script is known"),
     ("script|kill", "no script runs"),
+    ("fcall", "there is no library"),
+    ("fcall_ro", "there is no library"),
+    ("function|delete", "there is no library"),
+    ("function|kill", "no function runs"),
+    ("function|load", "no library is drawn"),
+    ("function|restore", "no payload is drawn"),
     ("script|show", "no script is known"),
 ];
 

@@ -310,6 +310,9 @@ const OTHER_ARGUMENTS: &[&str] = &[
     "zrevrank",
     // With NOVALUES.
     "hscan",
+    // With FORCE.
+    "flushall",
+    "flushdb",
     // With MAXAGE; Redis shows the filters as alternatives of one that may be repeated.
     "client|kill",
     // Redis shows ID as a block of one.

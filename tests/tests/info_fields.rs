@@ -23,7 +23,8 @@ const LEFT_OUT: [&str; 13] = [
 ];
 
 /// Fields that redis 7.0.15 does not have.
-const ADDED: [&str; 17] = [
+const ADDED: [&str; 18] = [
+    "orrery_unused_page_bytes",
     "watching_clients",
     "total_watched_keys",
     "expired_subkeys",

@@ -157,7 +157,7 @@ impl Pair {
             }
             Op::Free => self.keyspace.free_some(),
             Op::Flush => {
-                self.keyspace.flush(0);
+                self.keyspace.flush(0, true);
                 self.model[0].clear();
             }
             Op::Populate { from } => {

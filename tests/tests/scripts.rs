@@ -3,6 +3,9 @@
 #[path = "scripts/undo.rs"]
 mod undo;
 
+#[path = "scripts/functions.rs"]
+mod functions;
+
 use orrery_engine::{Config, Seed};
 use orrery_tests::real_redis::RealRedis;
 use orrery_tests::resp_value::{Value, encode};
@@ -10,7 +13,11 @@ use orrery_tests::server_in_process::Server;
 
 /// Scripts, apart by lines of dashes, whose replies must be those of Redis 7.0.15 in both
 /// protocols.
-const CASES: [&str; 2] = [include_str!("scripts/cases.txt"), include_str!("scripts/libraries.txt")];
+const CASES: [&str; 3] = [
+    include_str!("scripts/cases.txt"),
+    include_str!("scripts/libraries.txt"),
+    include_str!("scripts/patterns.txt"),
+];
 
 fn cases() -> impl Iterator<Item = &'static str> {
     let cases = CASES.iter().flat_map(|cases| cases.split("\n----\n"));

@@ -1,12 +1,13 @@
-//! Queues, consumer groups and fields with a time to live in the simulated world: nothing is wrong
-//! with the engine, everything is wrong with one that forgets changes, and what should happen
-//! happens.
+//! Queues, consumer groups, fields with a time to live, transactions and messages in the simulated
+//! world: nothing is wrong with the engine, everything is wrong with one that has a bug, and what
+//! should happen happens.
 
 use orrery_engine::planted::PlantedBug;
+use orrery_sim::check::messages::Event;
 use orrery_sim::journal::{Op, Seen};
 use orrery_sim::setup::Setup;
 use orrery_sim::trial::{Fault, Trial, trial};
-use orrery_sim::workload::{Ask, Workload};
+use orrery_sim::workload::{Ask, Style, Workload};
 use orrery_sim::world::Watch;
 
 const WORKLOADS: [Workload; 3] = [Workload::Queues, Workload::Groups, Workload::Fields];
@@ -100,4 +101,86 @@ fn fields_are_seen_to_expire() {
         .filter(|op| op.ask == Ask::Pttl && matches!(op.seen, Seen::Integer(ttl_ms) if ttl_ms > 0));
     let timed = timed.count();
     assert!(gone > 5 && timed > 5, "{gone} gone, {timed} with a time to live");
+}
+
+/// What is wrong with worlds of one workload whose servers have a bug, without faults.
+fn wrongs(workload: Workload, planted: PlantedBug, seeds: u64) -> Vec<String> {
+    let setups =
+        (1..=seeds).map(|seed| Setup { planted: Some(planted), ..world(workload, seed, true) });
+    let faults = setups.flat_map(|setup| run(&setup).faults);
+    let not_kept = faults.filter_map(|fault| match fault {
+        Fault::NotKept { why, .. } => Some(why),
+        _ => None,
+    });
+    not_kept.collect()
+}
+
+#[test]
+fn transactions_and_messages_are_as_they_should_be_whatever_the_faults_are() {
+    for workload in Workload::ADDED {
+        for seed in 1..=8 {
+            for calm in [true, false] {
+                let result = run(&world(workload, seed, calm));
+                let ours = |fault: &&Fault| !matches!(fault, Fault::NeverFired(_));
+                let faults: Vec<&Fault> = result.faults.iter().filter(ours).collect();
+                assert!(faults.is_empty(), "{workload:?} seed {seed}: {faults:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn transactions_append_read_abort_and_run_as_scripts() {
+    let style = |wanted: Style, seen: fn(&Seen) -> bool| {
+        count(Workload::Transactions, |_, op| match op.ask {
+            Ask::Transact(plan) => plan.style == wanted && seen(&op.seen),
+            _ => false,
+        })
+    };
+    let is_list = |seen: &Seen| matches!(seen, Seen::List(_));
+    let (exec, script) = (style(Style::Exec, is_list), style(Style::Script, is_list));
+    let aborted = style(Style::Aborted, |seen| *seen == Seen::Nil);
+    let looks = count(Workload::Transactions, |_, op| op.ask == Ask::Look);
+    let counts = [exec, script, aborted, looks];
+    assert!(counts.iter().all(|&count| count > 20), "{counts:?}");
+    // With deaths, clients see that their lists are gone.
+    let faults = vec![orrery_sim::fault::FaultKind::Kill];
+    let losses = (1..=4).filter(|&seed| {
+        let setup = Setup { faults: faults.clone(), ..world(Workload::Transactions, seed, true) };
+        run(&setup).loss() == orrery_sim::judge::Loss::Seen
+    });
+    assert!(losses.count() > 0);
+}
+
+#[test]
+fn transactions_that_are_not_atomic_lose_appends_or_read_stale_lists_are_found_and_explained() {
+    let bugs = [
+        (PlantedBug::TornExec, &["G-single", "G2", "G0", "G1c"][..]),
+        (PlantedBug::LostChange, &["G-single", "internal", "incompatible-order"][..]),
+        (PlantedBug::StaleReply, &["G-single", "internal", "G2"][..]),
+    ];
+    for (bug, names) in bugs {
+        let found = wrongs(Workload::Transactions, bug, 3);
+        let is_named = |why: &String| {
+            let mut lines = why.lines();
+            lines.any(|line| names.iter().any(|name| line.starts_with(name)))
+        };
+        assert!(!found.is_empty(), "{bug:?} is not found");
+        assert!(found.iter().any(is_named), "{bug:?}: {found:?}");
+        assert!(found.iter().all(|why| why.contains("not strictly serializable")), "{found:?}");
+    }
+}
+
+#[test]
+fn listeners_hear_messages_and_miss_those_that_are_lost_or_late() {
+    let result = run(&world(Workload::Messages, 1, true));
+    let heard = &result.outcome.journal.heard;
+    let messages = heard.iter().filter(|heard| matches!(heard.event, Event::Message { .. }));
+    let answers = heard.iter().filter(|heard| matches!(heard.event, Event::Answered { .. }));
+    let counts = [messages.count(), answers.count()];
+    assert!(counts.iter().all(|&count| count > 100), "{counts:?}");
+    let lost = wrongs(Workload::Messages, PlantedBug::LostMessage, 2);
+    assert!(lost.iter().any(|why| why.contains("is lost")), "{lost:?}");
+    let late = wrongs(Workload::Messages, PlantedBug::LateMessage, 2);
+    assert!(late.iter().any(|why| why.contains("came behind message")), "{late:?}");
 }

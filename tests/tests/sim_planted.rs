@@ -39,6 +39,7 @@ fn each_planted_bug_is_found_and_explained() {
             PlantedBug::LostInsert => "key \"b",
             PlantedBug::StaleRead => "key \"",
             PlantedBug::LostChange => "key ",
+            other => unreachable!("{other:?} is looked for where collections are"),
         };
         assert!(found.iter().any(|why| why.contains(key)), "{bug:?}: {found:?}");
     }

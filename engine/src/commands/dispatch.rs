@@ -5,10 +5,12 @@
 
 use super::Cx;
 use super::acl_gate::{NO_AUTH, Place};
+use super::measure;
+use super::memory_gate;
+use super::planted;
 use super::schema;
 use super::spec::Flags;
 use super::table::{Row, Table, Unknown, table};
-use super::{measure, memory_gate};
 use crate::args::{Args, Words};
 use crate::config::Access;
 use crate::effects::{Effect, LogLevel};
@@ -22,11 +24,6 @@ const QUOTED_BYTES_MAX: usize = 128;
 /// Web requests are logged at most once in this time.
 const WEB_REQUEST_LOG_INTERVAL: Micros = Micros::from_secs(60);
 
-/// A script has been running for a while.
-const BUSY: Error = Error::fixed(
-    "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
-);
-
 /// What became of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ran {
@@ -38,13 +35,19 @@ pub(crate) enum Ran {
 
 /// Runs the command that `args` spell. `cx.row` is set to its row before any gate looks at it.
 pub(crate) fn dispatch(cx: &mut Cx<'_>, args: Args<'_>) -> Ran {
-    let start = cx.reply.out.len();
+    let mut start = cx.reply.out.len();
     match table().find(args) {
         Err(unknown) => refuse_unknown(cx, unknown, args),
         Ok(row) => {
             cx.row = row;
             cx.session.last_command = row.full_name;
-            if let Err(error) = admit(cx, row, args) {
+            let admitted = admit(cx, row, args);
+            // What had to go for it is told before its reply.
+            if cx.state.tracking.has_deferred() {
+                cx.state.tell_deferred(cx.session, &mut cx.reply.out);
+                start = cx.reply.out.len();
+            }
+            if let Err(error) = admitted {
                 refuse(cx, row, &error);
             } else if cx.state.running_script.is_some() && !row.command.flags.has(Flags::ALLOW_BUSY)
             {
@@ -83,8 +86,9 @@ fn meet_script(cx: &mut Cx<'_>) -> Option<Ran> {
         cx.state.held_by_script.push(cx.session.id);
         return Some(Ran::Postponed);
     }
+    let busy = cx.state.running_script.as_ref()?.program.busy();
     let row = cx.row;
-    refuse(cx, row, &BUSY);
+    refuse(cx, row, &busy);
     None
 }
 
@@ -116,6 +120,9 @@ pub(crate) fn run(cx: &mut Cx<'_>, args: Args<'_>, start: usize) {
         cx.reply.error(&error);
         cx.state.count_error(&error.code());
         cx.state.stats.by_command[row.index].failed += 1;
+    }
+    if cx.state.harm.is_some() {
+        planted::spoil_reply(cx, args, start);
     }
     measure::end(cx, row, args, start, begun);
     if cx.state.tracking.is_active() {

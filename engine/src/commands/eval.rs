@@ -14,27 +14,33 @@ use crate::effects::{Effect, LogLevel};
 use crate::error::Error;
 use crate::keyspace::{Undo, Undone};
 use crate::resp::Reply;
-use crate::script::{Ask, Brought, Problem, Run, Running, ScriptId, Sha, Tell};
+use crate::script::{
+    Ask, Brought, Pace, Problem, Program, Promises, Run, Running, ScriptId, Sha, Stage, Tell,
+};
 use crate::session::Blocked;
 use crate::value::number::parse_integer;
 
-/// Pauses of a script in one step.
-const PAUSES_PER_STEP: u32 = 100;
+/// Units of work of a script that a command counts for, and bytes of it or of its reply that count
+/// for one more.
+const UNITS_PER_CALL: usize = 300;
+const CALL_BYTES_PER_UNIT: usize = 16;
 
-/// Bytes of values that a script may cause to be copied for every pause that it has reached, so
-/// that its writes can be undone: a fraction of what it takes itself.
-const COPIED_BYTES_PER_PAUSE: usize = 32 << 10;
+/// Bytes of values that a script may cause to be copied for every unit of its work, so that its
+/// writes can be undone: a fraction of what it takes itself.
+const COPIED_BYTES_PER_UNIT: usize = 3;
+/// Changes of a stopped script that one step undoes.
+const UNDONE_PER_STEP: usize = 1000;
 /// A reply's buffer that grew beyond this is given back instead of kept for the next script.
 const SPARE_BYTES_MAX: usize = 1 << 16;
 
 const RUNS: Flags =
     Flags::NOSCRIPT.and(Flags::STALE).and(Flags::SKIP_MONITOR).and(Flags::NO_MANDATORY_KEYS);
-const WRITES: Flags = RUNS.and(Flags::MAY_REPLICATE);
-const READS: Flags = RUNS.and(Flags::READONLY);
+pub(super) const WRITES: Flags = RUNS.and(Flags::MAY_REPLICATE);
+pub(super) const READS: Flags = RUNS.and(Flags::READONLY);
 const KEYS: Find = Find::KeyNum { first: 1, step: 1 };
-const ANY_KEYS: &[KeySpec] =
+pub(super) const ANY_KEYS: &[KeySpec] =
     &[KeySpec { flags: &["RW", "ACCESS", "UPDATE"], begin: Begin::Index(2), find: KEYS }];
-const READ_KEYS: &[KeySpec] =
+pub(super) const READ_KEYS: &[KeySpec] =
     &[KeySpec { flags: &["RO", "ACCESS"], begin: Begin::Index(2), find: KEYS }];
 
 const SCRIPT: Command = Command {
@@ -93,7 +99,7 @@ fn eval(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let keys = check_keys(args)?;
     let memory_bytes_max = cx.state.config.script_memory_bytes_max;
     let script = cx.state.scripts.load(args.at(1), Brought::ToRun, memory_bytes_max);
-    begin(cx, script.map_err(Error::text)?, keys, args)
+    begin_script(cx, script.map_err(Error::text)?, keys, args)
 }
 
 /// `EVALSHA sha1 numkeys [key ...] [arg ...]`
@@ -101,38 +107,75 @@ fn evalsha(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let keys = check_keys(args)?;
     let script = Sha::parse(args.at(1)).and_then(|sha| cx.state.scripts.find(sha));
     let script = script.ok_or(Error::fixed("NOSCRIPT No matching script. Please use EVAL."))?;
-    begin(cx, script, keys, args)
+    begin_script(cx, script, keys, args)
 }
 
 fn check_keys(args: Args<'_>) -> Result<usize, Error> {
     let keys = parse_integer(args.at(2)).ok_or(Error::NotAnInteger)?;
+    check_count(keys, args)
+}
+
+/// How many of the words behind the third are keys.
+pub(super) fn check_count(keys: i64, args: Args<'_>) -> Result<usize, Error> {
     if keys > (args.len() - 3) as i64 {
         return Err(Error::fixed("ERR Number of keys can't be greater than number of args"));
     }
     usize::try_from(keys).map_err(|_| Error::fixed("ERR Number of keys can't be negative"))
 }
 
+/// Whether a program that promises this may begin.
+pub(super) fn check(cx: &Cx<'_>, promises: Promises) -> Result<(), Error> {
+    let may_write = promises.given && !promises.no_writes;
+    if may_write && cx.row.command.flags.has(Flags::READONLY) {
+        return Err(Error::fixed(
+            "ERR Can not execute a script with write flag using *_ro command.",
+        ));
+    }
+    check_script(cx, promises)
+}
+
 /// Runs a script that is known: to its end, or to the end of the step.
-fn begin(cx: &mut Cx<'_>, script: ScriptId, keys: usize, args: Args<'_>) -> Result<(), Error> {
+fn begin_script(
+    cx: &mut Cx<'_>,
+    script: ScriptId,
+    keys: usize,
+    args: Args<'_>,
+) -> Result<(), Error> {
     let promises = cx.state.scripts.script(script).promises;
-    check_script(cx, promises)?;
+    check(cx, promises)?;
+    let mut stage = cx.state.scripts.take_stage(script).expect("no script runs inside another");
+    if let Some(run) = &mut stage.run {
+        run.script = script;
+    }
+    begin(cx, Program::Script(script), stage, promises, (keys, args))
+}
+
+/// Runs a program: to its end, or to the end of the step. Its words are the fourth and all behind,
+/// so many of them keys.
+pub(super) fn begin(
+    cx: &mut Cx<'_>,
+    program: Program,
+    mut stage: Box<Stage>,
+    promises: Promises,
+    (keys, args): (usize, Args<'_>),
+) -> Result<(), Error> {
     if cx.state.tracking.is_active() {
         cx.state.tracking.declare_keys(cx.session.id, args.from(3).take(keys));
     }
-    let mut stage = cx.state.scripts.take_stage(script).expect("no script runs inside another");
     stage.enter(cx.session);
     let mut run = stage.run.take().expect("no script runs");
-    run.script = script;
+    run.function = program.function().map(|called| called.id);
     run.words.clear();
     args.from(3).for_each(|word| run.words.push(word));
     run.keys = keys;
+    run.interval = Pace::default().interval();
     run.reply.out.clear();
     run.reply.protocol = cx.reply.protocol;
     run.error = None;
     let pending = Some(stage.fiber.tell(Tell::Run(run)));
     let mut running = Running {
         caller: cx.session.id,
-        script,
+        program,
         only_reads: promises.no_writes || cx.row.command.flags.has(Flags::READONLY),
         has_written: false,
         promises,
@@ -141,11 +184,13 @@ fn begin(cx: &mut Cx<'_>, script: ScriptId, keys: usize, args: Args<'_>) -> Resu
         stage,
         pending,
         ending: None,
+        pace: Pace::default(),
+        had_its_share: false,
         rest: None,
     };
     match go_on(cx, &mut running) {
         Some(result) => {
-            cx.state.scripts.put_back(running.stage);
+            cx.state.put_back_stage(&running.program, running.stage);
             result
         }
         None => {
@@ -156,14 +201,15 @@ fn begin(cx: &mut Cx<'_>, script: ScriptId, keys: usize, args: Args<'_>) -> Resu
     }
 }
 
-/// Ends the log of what a script has written. What one that was stopped has written is undone, and
-/// those who look at the keys are told.
-fn settle(cx: &mut Cx<'_>, running: &Running) {
+/// Ends the log of what a script has written. What one that was stopped has written is undone, a
+/// bounded part of it, and those who look at the keys are told. Returns whether that is all.
+fn settle(cx: &mut Cx<'_>, running: &Running) -> bool {
     if !running.is_stopped {
         cx.state.keyspace.end_undo();
-        return;
+        return true;
     }
-    for undone in cx.state.keyspace.roll_back() {
+    let (undone, is_all) = cx.state.keyspace.roll_back_some(UNDONE_PER_STEP);
+    for undone in undone {
         match undone {
             Undone::Key(db, key) => cx.state.key_touched(db, &key),
             Undone::Database(index) => {
@@ -173,15 +219,13 @@ fn settle(cx: &mut Cx<'_>, running: &Running) {
             }
         }
     }
+    is_all
 }
 
 /// Writes what a script ended with.
 fn end(cx: &mut Cx<'_>, running: &mut Running, mut run: Box<Run>) -> Result<(), Error> {
-    if running.has_written {
-        settle(cx, running);
-    }
     let result = match (run.error.take(), &*run.reply.out) {
-        (Some(problem), _) => Err(Error::text(shown(&problem, running.script, cx))),
+        (Some(problem), _) => Err(Error::text(shown(&problem, &running.program, cx))),
         // It returned an error.
         (None, [b'-', text @ .., b'\r', b'\n']) => {
             Err(Error::text(String::from_utf8_lossy(text).into_owned()))
@@ -199,55 +243,75 @@ fn end(cx: &mut Cx<'_>, running: &mut Running, mut run: Box<Run>) -> Result<(), 
 }
 
 /// The error with the script's name, and where in it the error came up.
-fn shown(problem: &Problem, script: ScriptId, cx: &Cx<'_>) -> String {
+fn shown(problem: &Problem, program: &Program, cx: &Cx<'_>) -> String {
     let text = String::from_utf8_lossy(&problem.text);
-    let sha = cx.state.scripts.script(script).sha;
+    let name = match program {
+        Program::Script(script) => cx.state.scripts.script(*script).sha.to_string(),
+        Program::Function(called) => called.name.clone(),
+    };
     match &problem.place {
-        Some((source, line)) => format!("{text} script: {sha}, on {source}:{line}."),
-        None => format!("{text} script: {sha}"),
+        Some((source, line)) => format!("{text} script: {name}, on {source}:{line}."),
+        None => format!("{text} script: {name}"),
     }
 }
 
 /// Does what a script asks for until it ends, or has had its share of this step.
 fn go_on(cx: &mut Cx<'_>, running: &mut Running) -> Option<Result<(), Error>> {
-    let mut pauses = 0;
+    let share = running.pace.units() as usize;
+    let mut spent = 0;
     let mut ask = running.pending.take().expect("the interpreter has asked something");
     loop {
+        let is_over = spent >= share;
         let tell = match ask {
-            Ask::Ended(run) => return Some(end(cx, running, run)),
+            Ask::Ended(run) => {
+                if running.has_written && !settle(cx, running) {
+                    return leave(running, Ask::Ended(run), false);
+                }
+                return Some(end(cx, running, run));
+            }
+            Ask::Call(_) if is_over => return leave(running, ask, true),
             Ask::Call(mut asked) => {
                 call(cx, running, asked.words.args(), &mut asked.reply);
+                spent += UNITS_PER_CALL + asked.bytes() / CALL_BYTES_PER_UNIT;
                 Tell::Replied(asked)
             }
             Ask::Permits(words) => permits(cx, running, words.args()),
             Ask::Log(level, text) => {
-                let level = [LogLevel::Debug, LogLevel::Verbose, LogLevel::Notice]
-                    .get(level as usize)
-                    .copied()
-                    .unwrap_or(LogLevel::Warning);
-                let text = String::from_utf8_lossy(&text).into_owned();
-                cx.fx.push(Effect::Log(level, text));
+                log(cx, level, &text);
                 Tell::GoOn
             }
-            Ask::Pause => {
-                pauses += 1;
-                if let Some(undo) = cx.state.keyspace.undo() {
-                    undo.grant(COPIED_BYTES_PER_PAUSE);
-                }
-                match running.ending.take() {
-                    Some(text) => Tell::End(text),
-                    None if pauses > PAUSES_PER_STEP => {
-                        running.pending = Some(Ask::Pause);
-                        return None;
-                    }
-                    None => Tell::GoOn,
-                }
+            Ask::Pause if is_over && running.ending.is_none() => {
+                return leave(running, ask, true);
             }
-            Ask::Job | Ask::Compiled(_) => unreachable!("a script runs"),
+            Ask::Pause => {
+                let interval = running.pace.interval();
+                spent += interval as usize;
+                if let Some(undo) = cx.state.keyspace.undo() {
+                    undo.grant(COPIED_BYTES_PER_UNIT * interval as usize);
+                }
+                running.ending.take().map_or(Tell::GoOnFor(interval), Tell::End)
+            }
+            Ask::Job | Ask::Compiled(_) | Ask::Loaded(_) => unreachable!("a script runs"),
         };
         running.is_stopped |= matches!(tell, Tell::End(_));
         ask = running.stage.fiber.tell(tell);
     }
+}
+
+/// A script will go on in a later step, with the answer to `ask`.
+fn leave<T>(running: &mut Running, ask: Ask, had_its_share: bool) -> Option<T> {
+    running.pending = Some(ask);
+    running.had_its_share = had_its_share;
+    None
+}
+
+/// Writes a line of a script to the log.
+pub(super) fn log(cx: &mut Cx<'_>, level: i64, text: &[u8]) {
+    let level = [LogLevel::Debug, LogLevel::Verbose, LogLevel::Notice]
+        .get(level as usize)
+        .copied()
+        .unwrap_or(LogLevel::Warning);
+    cx.fx.push(Effect::Log(level, String::from_utf8_lossy(text).into_owned()));
 }
 
 /// Runs a command for a script.

@@ -76,13 +76,14 @@ pub(super) fn memory(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.field("mem_clients_normal", usage.clients);
     lines.zeros(&["mem_cluster_links", "mem_aof_buffer"]);
     lines.known("mem_allocator", &state.facts.allocator);
+    lines.field("orrery_unused_page_bytes", state.keyspace.unused_bytes());
     lines.field("active_defrag_running", 0);
     let (pending, freed) = state.keyspace.lazy_free();
     lines.field("lazyfree_pending_objects", pending);
     lines.field("lazyfreed_objects", freed);
 }
 
-/// There are no functions yet.
+/// The interpreters' own memory is not counted.
 fn scripts(state: &State, lines: &mut Lines) {
     lines.zeros(&["used_memory_lua", "used_memory_vm_eval"]);
     lines.field("used_memory_lua_human", human(0));
@@ -90,11 +91,14 @@ fn scripts(state: &State, lines: &mut Lines) {
     let (scripts, script_bytes) = state.scripts.totals();
     lines.field("used_memory_scripts_eval", script_bytes);
     lines.field("number_of_cached_scripts", scripts);
-    lines.zeros(&["number_of_functions", "number_of_libraries"]);
+    let (libraries, functions, function_bytes) = state.libraries.totals();
+    lines.field("number_of_functions", functions);
+    lines.field("number_of_libraries", libraries);
     lines.zeros(&["used_memory_vm_functions", "used_memory_vm_total"]);
     lines.field("used_memory_vm_total_human", human(0));
-    lines.zeros(&["used_memory_functions", "used_memory_scripts"]);
-    lines.field("used_memory_scripts_human", human(0));
+    lines.field("used_memory_functions", function_bytes);
+    lines.field("used_memory_scripts", script_bytes + function_bytes);
+    lines.field("used_memory_scripts_human", human(script_bytes + function_bytes));
 }
 
 /// A size as INFO shows it to people: `967.21K`.

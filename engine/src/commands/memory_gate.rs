@@ -52,6 +52,11 @@ fn takes_memory(cx: &Cx<'_>) -> bool {
 pub(super) fn check_script(cx: &Cx<'_>, promises: Promises) -> Result<(), Error> {
     let may_take = promises.given && !promises.allow_oom && !promises.no_writes;
     if may_take && cx.state.eviction.is_full {
+        // Redis looks at what a script promises like at the flags of a command, but not when EXEC
+        // runs it.
+        if cx.may_block() {
+            return Err(OUT_OF_MEMORY);
+        }
         return Err(Error::fixed(
             "OOM allow-oom flag is not set on the script, can not run it when used memory > \
              'maxmemory'",

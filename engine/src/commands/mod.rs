@@ -31,6 +31,8 @@ pub(crate) mod dispatch;
 mod dump;
 pub(crate) mod eval;
 mod expire;
+mod fcall;
+mod function;
 pub mod generate;
 mod generic;
 mod geo;
@@ -62,6 +64,7 @@ mod memory_gate;
 mod monitor;
 mod monitor_line;
 mod object;
+pub(crate) mod planted;
 mod process;
 mod pubsub;
 mod pubsub_info;
@@ -157,6 +160,8 @@ const FAMILIES: &[&[Command]] = &[
     wait::COMMANDS,
     transaction::COMMANDS,
     eval::COMMANDS,
+    fcall::COMMANDS,
+    function::COMMANDS,
     script::COMMANDS,
     connection::COMMANDS,
     hello::COMMANDS,

@@ -5,7 +5,7 @@ use super::help::help;
 use super::spec::{Command, Flags, Group};
 use crate::args::Args;
 use crate::error::Error;
-use crate::script::{Brought, Sha};
+use crate::script::{Brought, Running, Sha};
 
 const SCRIPT: Command =
     Command { flags: Flags::NOSCRIPT, group: Group::Scripting, since: "2.6.0", ..Command::ROW };
@@ -127,8 +127,12 @@ fn flush(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// The running script ends at its next pause, and what it has written is undone.
 fn kill(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
+    end_running(cx, |running| running.program.function().is_none())
+}
+
+/// What runs ends at its next pause, and what it has written is undone.
+pub(super) fn end_running(cx: &mut Cx<'_>, is_meant: fn(&Running) -> bool) -> Result<(), Error> {
     let Some(running) = &mut cx.state.running_script else {
         return Err(Error::fixed("NOTBUSY No scripts in execution right now."));
     };
@@ -139,6 +143,9 @@ fn kill(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
              can either wait the script termination or kill the server in a hard way using the \
              SHUTDOWN NOSAVE command.",
         ));
+    }
+    if !is_meant(running) {
+        return Err(running.program.busy());
     }
     running.ending = Some("ERR Script killed by user with SCRIPT KILL.".to_owned());
     cx.reply.ok();

@@ -6,6 +6,7 @@
 use super::Cx;
 use super::acl_gate::Place;
 use super::dispatch::run;
+use super::planted;
 use super::spec::{Command, Flags, Group, all_keys};
 use super::table::table;
 use crate::args::Args;
@@ -99,6 +100,7 @@ fn exec(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
         cx.reply.null_array();
         return Ok(());
     }
+    let Some(transaction) = planted::tear(cx, transaction) else { return Ok(()) };
     let start = cx.reply.out.len();
     cx.reply.array(transaction.len());
     run_from(cx, transaction, 0, start);

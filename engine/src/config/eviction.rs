@@ -152,7 +152,7 @@ pub(super) const POLICY_NAMES: &[&str] = &{
 impl Policy {
     pub(super) fn of(value: &Value) -> Self {
         let found = POLICIES.iter().find(|(name, _)| *name == value.text());
-        found.map_or(Eviction::default().policy, |&(_, policy)| policy)
+        found.map_or_else(|| Eviction::default().policy, |&(_, policy)| policy)
     }
 
     /// Its name.

@@ -200,6 +200,7 @@ pub static PARAMETERS: &[Parameter] = &[
     Parameter::integer("loading-process-events-interval-bytes", 1024, INT_MAX, "2097152")
         .with(Flags::HIDDEN),
     Parameter::words("loadmodule", &REPEATED, "").with(Flags::DIRECTIVE),
+    Parameter::choice("log-format", &["text", "json"], "text").driver(),
     Parameter::text("logfile", "").immutable().driver(),
     Parameter::choice("loglevel", &["debug", "verbose", "notice", "warning"], "notice").driver(),
     Parameter::flag("lua-enable-deprecated-api", "no").immutable().with(Flags::HIDDEN),
@@ -229,6 +230,8 @@ pub static PARAMETERS: &[Parameter] = &[
         |c| Value::Integer(c.eviction.samples as i128),
         |c, v| c.eviction.samples = v.size(),
     ),
+    Parameter::words("metrics-bind", &BIND, "127.0.0.1 -::1").driver(),
+    Parameter::integer("metrics-port", 0, 65535, "0").driver(),
     Parameter::integer("min-replicas-max-lag", 0, INT_MAX, "10").alias("min-slaves-max-lag"),
     Parameter::integer("min-replicas-to-write", 0, INT_MAX, "0").alias("min-slaves-to-write"),
     Parameter::flag("no-appendfsync-on-rewrite", "no"),

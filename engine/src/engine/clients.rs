@@ -1,7 +1,8 @@
 //! Clients that together take more memory than they may, and keys that are still to be evicted.
 //!
-//! Invariant: when a command runs, clients were under their limit when its step began, or only those
-//! are left that must not be evicted. What a step writes may leave before it counts, as in Redis.
+//! Invariant: when a command runs, clients were under their limit when its step began, or only
+//! those are left that must not be evicted. What a step writes may leave before it counts, as in
+//! Redis.
 
 use super::Engine;
 use crate::effects::{Effect, Effects, LogLevel};

@@ -52,8 +52,8 @@ impl Engine {
         };
         cx.session.blocked = None;
         cx.state.note_script_end(running.since, cx.now);
-        let Running { stage, rest, .. } = *running;
-        cx.state.scripts.put_back(stage);
+        let Running { program, stage, rest, .. } = *running;
+        cx.state.put_back_stage(&program, stage);
         match (rest, result) {
             (Some(rest), result) => go_on(&mut cx, *rest, result, start),
             (None, Err(error)) => {

@@ -16,7 +16,7 @@ const MINUTES: u64 = 0xffff;
 
 /// The minute of key time, in 16 bits.
 pub(super) fn minute(now: UnixMillis) -> u32 {
-    (now.0 / 60_000 & MINUTES) as u32
+    ((now.0 / 60_000) & MINUTES) as u32
 }
 
 impl State {

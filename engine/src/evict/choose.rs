@@ -15,8 +15,8 @@ use crate::state::State;
 const SAMPLES_MAX: usize = 64;
 /// Lots that are drawn for each sample that is wanted.
 const TRIES_PER_SAMPLE: usize = 8;
-/// Keys that expire soon, of which the very next is looked for.
-const COMING_MAX: usize = 64;
+/// Keys with a TTL that are looked at where lots miss them.
+const VOLATILE_MAX: usize = 64;
 /// How often the pool is filled when all that it holds has become worse.
 const ROUNDS: usize = 3;
 /// Pieces of hash space that one search looks at.
@@ -117,32 +117,23 @@ impl State {
             }
             met
         };
-        if policy.order == Order::Ttl {
-            db.next_to_expire(COMING_MAX).for_each(|candidate| {
-                offer(candidate);
-            });
-        } else if policy.only_volatile {
-            let mut tries = 0;
-            while tries < wanted * TRIES_PER_SAMPLE {
-                tries += 1;
-                let lots = db.lots(rng.next_u64());
-                if lots.map(&mut offer).last().is_some_and(|met| met >= wanted) {
-                    break;
-                }
+        // Where only some may go, neighbours come together; but whoever caches by a policy that
+        // looks at nothing but TTLs does not want the very next to expire every time.
+        let in_groups = policy.only_volatile && policy.order != Order::Ttl;
+        let mut is_enough = false;
+        for _ in 0..wanted * TRIES_PER_SAMPLE {
+            let met = if in_groups {
+                db.lots(rng.next_u64()).map(&mut offer).last()
+            } else {
+                db.lot(rng.next_u64(), rng.next_u64()).map(&mut offer)
+            };
+            is_enough = met.is_some_and(|met| met >= wanted);
+            if is_enough {
+                break;
             }
-            if tries == wanted * TRIES_PER_SAMPLE {
-                let lots = db.lots_with_ttl(rng.next_u64(), COMING_MAX);
-                lots.for_each(|candidate| {
-                    offer(candidate);
-                });
-            }
-        } else {
-            for _ in 0..wanted * TRIES_PER_SAMPLE {
-                let lot = db.lot(rng.next_u64(), rng.next_u64());
-                if lot.map(&mut offer).is_some_and(|met| met >= wanted) {
-                    break;
-                }
-            }
+        }
+        if policy.only_volatile && !is_enough {
+            db.lots_with_ttl(rng.next_u64(), VOLATILE_MAX).map(&mut offer).for_each(drop);
         }
         self.eviction.pool = pool;
         self.eviction.rng = rng;
@@ -186,7 +177,7 @@ impl State {
         if !policy.only_volatile {
             return None;
         }
-        let lots = db.lots_with_ttl(rng.next_u64(), COMING_MAX);
+        let lots = db.lots_with_ttl(rng.next_u64(), VOLATILE_MAX);
         let found: Vec<Candidate<'_>> =
             lots.filter(|candidate| may_go(db, policy, candidate)).collect();
         let pick = rng.next_u64().checked_rem(found.len() as u64)?;

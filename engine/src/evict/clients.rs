@@ -18,9 +18,11 @@ fn class_of(bytes: usize) -> u32 {
 }
 
 impl State {
-    /// Bytes of a client: its session, its output that has not left, what it watches.
+    /// Bytes of a client: its session, its output that has not left, what it watches and tracks.
     pub(crate) fn client_bytes(&self, session: &Session) -> usize {
-        session.memory_bytes() + self.watches.memory_bytes_of(session.id)
+        session.memory_bytes()
+            + self.watches.memory_bytes_of(session.id)
+            + self.tracking.memory_bytes_of(session.id)
     }
 
     /// Bytes of all clients but the running one.

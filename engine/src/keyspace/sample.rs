@@ -47,12 +47,6 @@ impl Db {
         handles.into_iter().map(|handle| self.candidate(handle))
     }
 
-    /// Keys that expire next, at most `max`. None only if no key has a TTL.
-    pub fn next_to_expire(&self, max: usize) -> impl Iterator<Item = Candidate<'_>> {
-        let handles = self.wheel.coming(&self.arena, max);
-        handles.into_iter().map(|handle| self.candidate(handle))
-    }
-
     /// What is known of a key for its eviction.
     pub fn candidate_of(&self, key: &[u8]) -> Option<Candidate<'_>> {
         let found = self.find(key)?;

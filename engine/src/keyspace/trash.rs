@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use super::chunk::Chunk;
 use super::collections::Object;
 use super::db::Db;
+use super::undo::Change;
 
 /// Objects of a dropped database freed per step.
 const OBJECTS_PER_STEP: usize = 256;
@@ -17,6 +18,8 @@ pub(crate) struct Trash {
     objects: VecDeque<Object>,
     chunks: Vec<Chunk>,
     databases: VecDeque<Db>,
+    /// What scripts had changed, which stands.
+    changes: Vec<Vec<Change>>,
     /// How many objects have been freed since start (INFO lazyfreed_objects).
     pub(crate) freed: u64,
 }
@@ -34,8 +37,15 @@ impl Trash {
         self.databases.push_back(db);
     }
 
+    pub(super) fn push_changes(&mut self, changes: Vec<Change>) {
+        self.changes.push(changes);
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        self.objects.is_empty() && self.chunks.is_empty() && self.databases.is_empty()
+        self.objects.is_empty()
+            && self.chunks.is_empty()
+            && self.databases.is_empty()
+            && self.changes.is_empty()
     }
 
     /// How many objects wait to be freed (INFO lazyfree_pending_objects).
@@ -55,6 +65,14 @@ impl Trash {
         if let Some(chunk) = self.chunks.last_mut() {
             if chunk.give_back_some() {
                 self.chunks.pop();
+            }
+            return;
+        }
+        if let Some(mut changes) = self.changes.pop() {
+            let kept = changes.len().saturating_sub(OBJECTS_PER_STEP);
+            changes.drain(kept..).for_each(|change| change.free(self));
+            if kept > 0 {
+                self.changes.push(changes);
             }
             return;
         }

@@ -9,10 +9,13 @@ use std::collections::BTreeMap;
 
 use super::Keyspace;
 use super::db::{Db, Found, NewValue, Taken};
+use super::trash::Trash;
 use crate::time::UnixMillis;
 
 /// Bytes of values that may be copied before any more are granted.
 const GRANTED_BYTES: usize = 64 << 10;
+/// Changes that are freed in the step that ends the log.
+const FREED_AT_ONCE_MAX: usize = 256;
 /// What an entry of the log takes beside what it keeps.
 const CHANGE_BYTES: usize = size_of::<Change>() + 48;
 
@@ -30,7 +33,7 @@ pub(crate) struct Undo {
 }
 
 /// One change.
-enum Change {
+pub(super) enum Change {
     Key {
         index: usize,
         key: Box<[u8]>,
@@ -121,12 +124,14 @@ impl Keyspace {
         self.forget_changes(&mut undo);
     }
 
-    /// Ends noting changes and undoes them, unless one of them cannot be undone. Tells what has
-    /// its old value again, the last change first.
-    pub(crate) fn roll_back(&mut self) -> Vec<Undone> {
-        let Some(mut undo) = self.undo.take() else { return Vec::new() };
-        let mut undone = Vec::with_capacity(undo.changes.len());
-        while let Some(change) = undo.changes.pop() {
+    /// Undoes up to `max` changes, the last one first; with the first one the log ends. Nothing
+    /// must be changed before that. Tells what has its old value again, and whether the log has
+    /// ended. One that has lost something undoes nothing.
+    pub(crate) fn roll_back_some(&mut self, max: usize) -> (Vec<Undone>, bool) {
+        let Some(mut undo) = self.undo.take() else { return (Vec::new(), true) };
+        let mut undone = Vec::with_capacity(undo.changes.len().min(max));
+        for _ in 0..max {
+            let Some(change) = undo.changes.pop() else { return (undone, true) };
             match change {
                 Change::Key { index, key, before } => {
                     self.restore(index, &key, before);
@@ -145,7 +150,8 @@ impl Keyspace {
                 }
             }
         }
-        undone
+        self.undo = Some(undo);
+        (undone, false)
     }
 
     fn restore(&mut self, index: usize, key: &[u8], before: Option<(Taken, u32)>) {
@@ -289,18 +295,29 @@ impl Keyspace {
         }
     }
 
+    /// Frees what the log keeps: much of it in later steps.
     fn forget_changes(&mut self, undo: &mut Undo) {
-        undo.noted.clear();
-        for change in core::mem::take(&mut undo.changes) {
-            match change {
-                Change::Key { before: Some((taken, _)), .. } => {
-                    if let Some(object) = taken.into_big_object() {
-                        self.trash.push_object(object);
-                    }
+        undo.noted = BTreeMap::new();
+        let changes = core::mem::take(&mut undo.changes);
+        if changes.len() > FREED_AT_ONCE_MAX {
+            self.trash.push_changes(changes);
+        } else {
+            changes.into_iter().for_each(|change| change.free(&mut self.trash));
+        }
+    }
+}
+
+impl Change {
+    /// Frees what it keeps; what is big of that, in later steps.
+    pub(super) fn free(self, trash: &mut Trash) {
+        match self {
+            Self::Key { before: Some((taken, _)), .. } => {
+                if let Some(object) = taken.into_big_object() {
+                    trash.push_object(object);
                 }
-                Change::Flushed { before, .. } => self.throw_away_db(*before),
-                Change::Key { .. } | Change::Swapped(..) => {}
             }
+            Self::Flushed { before, .. } => trash.push_db(*before),
+            Self::Key { .. } | Self::Swapped(..) => {}
         }
     }
 }

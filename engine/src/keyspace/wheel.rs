@@ -157,25 +157,15 @@ impl Wheel {
         None
     }
 
-    /// The first entries of the bucket that comes next, at most `max`.
-    pub(crate) fn coming(&self, arena: &Arena, max: usize) -> Vec<Handle> {
+    /// The first entries of any bucket, which `pick` chooses, at most `max`. None only if the wheel
+    /// is empty.
+    pub(crate) fn any(&self, arena: &Arena, pick: u64, max: usize) -> Vec<Handle> {
         if self.len == 0 {
             return Vec::new();
         }
-        let mut found = self.list(arena, OVERDUE, max);
-        if found.is_empty()
-            && let Some((bucket, _)) = self.next_bucket()
-        {
-            found = self.list(arena, bucket, max);
-        }
-        found
-    }
-
-    /// The first entries of any bucket, which `pick` chooses, at most `max`.
-    pub(crate) fn any(&self, arena: &Arena, pick: u64, max: usize) -> Vec<Handle> {
         let filled: u32 = self.occupied.iter().map(|occupied| occupied.count_ones()).sum();
         let Some(mut left) = (pick as u32).checked_rem(filled) else {
-            return self.coming(arena, max);
+            return self.list(arena, OVERDUE, max);
         };
         for (level, &occupied) in self.occupied.iter().enumerate() {
             for digit in (0..BUCKETS).filter(|digit| occupied >> digit & 1 == 1) {

@@ -23,9 +23,20 @@ pub(super) fn throw_plain<T>(text: impl AsRef<[u8]>) -> mlua::Result<T> {
     Err(mlua::Error::external(Thrown(text.as_ref().to_vec())))
 }
 
+/// The level of the function that was called, as scripts see it: some of ours are called by the
+/// prelude.
+fn level(lua: &Lua) -> usize {
+    let is_prelude = |level: usize| {
+        let source =
+            lua.inspect_stack(level, |it| it.source().short_src.as_deref() == Some("prelude"));
+        source == Some(true)
+    };
+    (0..).find(|level| !is_prelude(level + 1)).unwrap_or(0)
+}
+
 /// An error that says where the running function was called, if a script called it.
 pub(super) fn throw<T>(lua: &Lua, text: impl AsRef<[u8]>) -> mlua::Result<T> {
-    let place = lua.inspect_stack(1, |caller| {
+    let place = lua.inspect_stack(level(lua) + 1, |caller| {
         let line = caller.current_line().filter(|&line| line > 0)?;
         let source = caller.source();
         Some(format!("{}:{line}: ", source.short_src.as_deref().unwrap_or("?")))
@@ -83,7 +94,7 @@ impl<'a> Arguments<'a> {
 
     /// The error that an argument is not what it must be.
     pub(super) fn bad<T>(&self, index: usize, why: impl AsRef<[u8]>) -> mlua::Result<T> {
-        let running = self.lua.inspect_stack(0, |running| {
+        let running = self.lua.inspect_stack(level(self.lua), |running| {
             let names = running.names();
             (names.name.map(|name| name.into_owned()), names.name_what == Some("method"))
         });

@@ -9,6 +9,7 @@ use corosensei::{Coroutine, CoroutineResult, Yielder};
 
 use super::interpreter;
 use super::known::ScriptId;
+use super::shelf::Registered;
 use crate::args::Words;
 use crate::resp::Reply;
 
@@ -25,6 +26,15 @@ pub(crate) enum Tell {
         /// The text.
         text: Vec<u8>,
     },
+    /// Load a library of functions.
+    Load {
+        /// The number of the library.
+        library: u32,
+        /// Its text, without the first line.
+        text: Vec<u8>,
+    },
+    /// Forget the library of this number.
+    Forget(u32),
     /// Run a script that was compiled.
     Run(Box<Run>),
     /// The reply to a command.
@@ -35,21 +45,36 @@ pub(crate) enum Tell {
     Refused(String),
     /// Go on.
     GoOn,
+    /// Go on, and pause again after so many instructions.
+    GoOnFor(u32),
     /// End the script with this error.
     End(String),
     /// Come to an end.
     Leave,
 }
 
-/// A run of a script.
+/// A function of a library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FunctionId {
+    /// The number of the library.
+    pub(crate) library: u32,
+    /// In the order in which the library has registered them.
+    pub(crate) index: u32,
+}
+
+/// A run of a script or a function.
 #[derive(Debug, Default)]
 pub(crate) struct Run {
     /// The number of the script.
     pub(crate) script: ScriptId,
+    /// The function that is run instead.
+    pub(crate) function: Option<FunctionId>,
     /// Its keys and its arguments, in one list.
     pub(crate) words: Words,
     /// How many of the words are keys.
     pub(crate) keys: usize,
+    /// Instructions up to the first pause.
+    pub(crate) interval: u32,
     /// The protocol of the client that gets the reply, and the reply.
     pub(crate) reply: Reply,
     /// What went wrong instead, and where in the script.
@@ -74,6 +99,13 @@ pub(crate) struct Call {
     pub(crate) reply: Reply,
 }
 
+impl Call {
+    /// Bytes of the command and of its reply.
+    pub(crate) fn bytes(&self) -> usize {
+        self.words.len_bytes() + self.reply.out.len()
+    }
+}
+
 /// What the interpreter asks.
 #[derive(Debug)]
 pub(crate) enum Ask {
@@ -81,6 +113,8 @@ pub(crate) enum Ask {
     Job,
     /// For something to do: a script was compiled, or could not be.
     Compiled(Result<(), String>),
+    /// For something to do: a library was loaded, or could not be.
+    Loaded(Result<Vec<Registered>, String>),
     /// For the reply to a command.
     Call(Box<Call>),
     /// Whether the script's user may run a command.
@@ -138,7 +172,9 @@ impl Drop for Fiber {
         while !self.coroutine.done() {
             match self.coroutine.resume(tell) {
                 CoroutineResult::Return(()) => return,
-                CoroutineResult::Yield(Ask::Job | Ask::Compiled(_) | Ask::Ended(_)) => {
+                CoroutineResult::Yield(
+                    Ask::Job | Ask::Compiled(_) | Ask::Loaded(_) | Ask::Ended(_),
+                ) => {
                     tell = Tell::Leave;
                 }
                 CoroutineResult::Yield(_) => tell = Tell::End("ERR the server ends".into()),

@@ -4,22 +4,26 @@
 //! the fiber's questions; no error leaves the interpreter but as a reply.
 
 use mlua::{
-    Function, HookTriggers, Lua, LuaOptions, MultiValue, Scope, StdLib, Table, Value, VmState,
+    Function, HookTriggers, Lua, LuaOptions, LuaString, MultiValue, Scope, StdLib, Table, Value,
+    VmState,
 };
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 
 use super::arguments::{Arguments, Thrown, throw};
 use super::convert::{from_lua, number_of, push_word, to_lua, word_of};
-use super::fiber::{Ask, Call, Line, Problem, Run, Tell};
+use super::fiber::{Ask, Call, FunctionId, Line, Problem, Run, Tell};
 use super::known::ScriptId;
 use super::memory::Memory;
+use super::pace::PAUSE_INTERVAL;
 use super::random::Random;
+use super::register::{Registration, Registrations, register};
 use super::sha::Sha;
+use super::shelf::Registered;
+use super::work::Work;
 use crate::args::Words;
 use crate::resp::Protocol;
 
-/// Instructions between two pauses of a script.
-const PAUSE_INTERVAL: u32 = 10_000;
 /// A reply's buffer that grew beyond this is given back instead of kept for the next command.
 const SPARE_BYTES_MAX: usize = 1 << 16;
 /// What the hook asks is in the registry under this name.
@@ -56,7 +60,7 @@ impl core::fmt::Display for Raised {
 
 impl core::error::Error for Raised {}
 
-fn raise<T>(text: impl Into<String>) -> mlua::Result<T> {
+pub(super) fn raise<T>(text: impl Into<String>) -> mlua::Result<T> {
     Err(mlua::Error::external(Raised(text.into())))
 }
 
@@ -72,6 +76,15 @@ struct State {
     call: Option<Box<Call>>,
 }
 
+/// What the prelude makes.
+struct Prelude {
+    compile: Function,
+    run: Function,
+    load: Function,
+    end_load: Function,
+    call: Function,
+}
+
 /// What the functions of `redis` work with.
 #[derive(Clone, Copy)]
 struct Api<'a> {
@@ -79,6 +92,11 @@ struct Api<'a> {
     line: &'a Line,
     state: &'a RefCell<State>,
     memory: &'a Memory,
+    /// Instructions between two pauses.
+    interval: &'a Cell<u32>,
+    /// Units of work that functions of ours have done since the last pause.
+    worked: &'a Cell<u32>,
+    registrations: &'a Registrations,
 }
 
 /// Runs an interpreter until it is told to leave.
@@ -87,13 +105,22 @@ pub(super) fn live(line: &Line, memory_bytes_max: usize) {
     let lua = Lua::new_with(libraries, LuaOptions::new()).expect("these libraries are safe");
     let state = RefCell::new(State::default());
     let memory = Memory::new(memory_bytes_max);
+    let registrations = Registrations::default();
+    let (interval, worked) = (&Cell::new(PAUSE_INTERVAL), &Cell::new(0));
     let lived = lua.scope(|scope| {
-        let api = Api { lua: &lua, line, state: &state, memory: &memory };
+        let (state, memory, registrations) = (&state, &memory, &registrations);
+        let api = Api { lua: &lua, line, state, memory, interval, worked, registrations };
         let raw = functions(scope, api)?;
         let prelude: Table = lua.load(PRELUDE).set_name("=prelude").call(raw)?;
-        let (run, compile) = (prelude.get("run")?, prelude.get("compile")?);
+        let prelude = Prelude {
+            compile: prelude.get("compile")?,
+            run: prelude.get("run")?,
+            load: prelude.get("load")?,
+            end_load: prelude.get("end_load")?,
+            call: prelude.get("call")?,
+        };
         set_hook(&lua, PAUSE_INTERVAL)?;
-        Interpreter { api, scripts: Vec::new(), run, compile }.work();
+        Interpreter { api, scripts: Vec::new(), libraries: BTreeMap::new(), prelude }.work();
         Ok(())
     });
     lived.expect("the prelude has no errors");
@@ -104,22 +131,16 @@ fn functions<'scope, 'env>(
     scope: &'scope Scope<'scope, 'env>,
     api: Api<'env>,
 ) -> mlua::Result<Table> {
-    let Api { lua, line, state, memory } = api;
+    let Api { lua, line, state, memory, registrations, .. } = api;
     let memory_bytes_max = memory.bytes_max();
     let raw = lua.create_table()?;
     raw.set("call", scope.create_function(move |_, args| api.call(&args))?)?;
     raw.set("pcall", scope.create_function(move |_, args| api.pcall(&args))?)?;
     raw.set("raised", scope.create_function(raised)?)?;
-    let pause = scope.create_function(|_, ()| {
-        let known = state.borrow().ending.clone();
-        if known.is_none()
-            && let Tell::End(text) = line.suspend(Ask::Pause)
-        {
-            state.borrow_mut().ending = Some(text);
-        }
-        Ok(state.borrow().ending.clone())
-    })?;
+    let pause = scope.create_function(move |_, ()| Ok(api.pause()))?;
     lua.set_named_registry_value(PAUSE, pause)?;
+    raw.set("work", scope.create_function(move |_, units: u32| api.work(units))?)?;
+    raw.set("room", scope.create_function(move |_, bytes: usize| api.room(bytes))?)?;
     raw.set("random", scope.create_function(|lua, args| random(lua, state, &args))?)?;
     raw.set(
         "seed",
@@ -137,10 +158,13 @@ fn functions<'scope, 'env>(
     )?;
     raw.set("set_repl", scope.create_function(|_, args: MultiValue| set_repl(&args))?)?;
     raw.set("acl_check_cmd", scope.create_function(|_, args: MultiValue| permits(line, &args))?)?;
+    let function = |lua: &Lua, args: MultiValue| register(lua, registrations, &args);
+    raw.set("register_function", scope.create_function(function)?)?;
     raw.set("place", scope.create_function(|lua, ()| Ok(place(lua)))?)?;
     raw.set("bit", super::bits::library(lua)?)?;
     raw.set("cjson", super::cjson::library(lua, memory_bytes_max)?)?;
     raw.set("cmsgpack", super::cmsgpack::library(lua, memory_bytes_max)?)?;
+    raw.set("strings", super::strings::library(lua, memory_bytes_max)?)?;
     raw.set("struct", super::structs::library(lua, memory_bytes_max)?)?;
     let constants = lua.create_table()?;
     for (name, value) in CONSTANTS {
@@ -158,24 +182,25 @@ fn functions<'scope, 'env>(
 fn set_hook(lua: &Lua, interval: u32) -> mlua::Result<()> {
     let triggers = HookTriggers::new().every_nth_instruction(interval);
     lua.set_global_hook(triggers, move |lua, _| {
-        look_from(lua, interval).map(|()| VmState::Continue)
+        look_after(lua, Some(interval)).map(|()| VmState::Continue)
     })
 }
 
 /// Has the server look at the script that runs; an error when the script must end.
 pub(super) fn look(lua: &Lua) -> mlua::Result<()> {
-    look_from(lua, PAUSE_INTERVAL)
+    look_after(lua, None)
 }
 
-fn look_from(lua: &Lua, interval: u32) -> mlua::Result<()> {
+/// `interval`: the present one, if it is known.
+fn look_after(lua: &Lua, interval: Option<u32>) -> mlua::Result<()> {
     let looked = lua
         .named_registry_value::<Function>(PAUSE)
-        .and_then(|pause| pause.call::<Option<String>>(()));
-    let next = if matches!(looked, Ok(None)) { PAUSE_INTERVAL } else { 1 };
-    if next != interval {
+        .and_then(|pause| pause.call::<(Option<String>, u32)>(()));
+    let next = if let Ok((None, next)) = looked { next } else { 1 };
+    if Some(next) != interval {
         set_hook(lua, next)?;
     }
-    match looked? {
+    match looked?.0 {
         None => Ok(()),
         Some(text) => Err(mlua::Error::runtime(text)),
     }
@@ -186,9 +211,9 @@ struct Interpreter<'a> {
     api: Api<'a>,
     /// The scripts that were compiled, by number.
     scripts: Vec<Option<Function>>,
-    /// The prelude's functions.
-    run: Function,
-    compile: Function,
+    /// The functions of libraries, by the library's number.
+    libraries: BTreeMap<u32, Vec<Function>>,
+    prelude: Prelude,
 }
 
 impl Interpreter<'_> {
@@ -197,6 +222,11 @@ impl Interpreter<'_> {
         loop {
             ask = match self.api.line.suspend(ask) {
                 Tell::Compile { id, text } => Ask::Compiled(self.compile(id, &text)),
+                Tell::Load { library, text } => Ask::Loaded(self.load(library, &text)),
+                Tell::Forget(library) => {
+                    self.libraries.remove(&library);
+                    Ask::Job
+                }
                 Tell::Run(mut run) => {
                     self.run(&mut run);
                     Ask::Ended(run)
@@ -211,7 +241,7 @@ impl Interpreter<'_> {
         let Api { lua, memory, .. } = self.api;
         let text = lua.create_string(text).map_err(|error| error.to_string())?;
         let compiled = memory.limited(lua, || {
-            self.compile.call::<(Option<Function>, Option<mlua::LuaString>)>(text)
+            self.prelude.compile.call::<(Option<Function>, Option<LuaString>)>(text)
         });
         let script = match compiled {
             Ok((Some(script), _)) => script,
@@ -229,20 +259,68 @@ impl Interpreter<'_> {
         Ok(())
     }
 
+    /// Runs a library's text, which registers its functions.
+    fn load(&mut self, library: u32, text: &[u8]) -> Result<Vec<Registered>, String> {
+        let Api { lua, state, memory, registrations, interval, .. } = self.api;
+        let text = lua.create_string(text).map_err(|error| error.to_string())?;
+        registrations.replace(Some(Vec::new()));
+        let loaded = memory.limited(lua, || self.prelude.load.call::<Option<LuaString>>(text));
+        let made = registrations.take().unwrap_or_default();
+        let ending = state.borrow_mut().ending.take();
+        if ending.is_some() {
+            set_hook(lua, interval.get()).expect("it was set before");
+        }
+        self.prelude.end_load.call::<()>(()).expect("it sets a field that is there");
+        memory.tidy(lua);
+        let failed = |text: &str| Err(format!("Error registering functions: ERR {text}"));
+        match (ending, loaded) {
+            (Some(text), _) => return failed(&text),
+            (None, Err(error)) => return failed(&error.to_string()),
+            (None, Ok(Some(problem))) => return Err(problem.to_string_lossy()),
+            (None, Ok(None)) => {}
+        }
+        let (mut functions, mut bodies) = (Vec::new(), Vec::new());
+        for (index, Registration { name, description, flags, body }) in (0..).zip(made) {
+            functions.push(Registered {
+                name,
+                description,
+                flags,
+                id: FunctionId { library, index },
+            });
+            bodies.push(body);
+        }
+        self.libraries.insert(library, bodies);
+        Ok(functions)
+    }
+
     fn run(&self, run: &mut Run) {
-        let Api { lua, state, memory, .. } = self.api;
+        let Api { lua, state, interval, .. } = self.api;
         let call = state.take().call;
         state.borrow_mut().call = call;
+        if interval.replace(run.interval) != run.interval {
+            set_hook(lua, run.interval).expect("it was set before");
+        }
         let result = self.try_run(run);
+        self.tidy();
         let ending = state.borrow_mut().ending.take();
-        memory.tidy(lua);
         if ending.is_some() {
-            set_hook(lua, PAUSE_INTERVAL).expect("it was set before");
+            set_hook(lua, interval.get()).expect("it was set before");
         }
         match (ending, result) {
             (None, Ok(())) => {}
             (Some(text), _) => run.fail(text.into_bytes()),
             (None, Err(error)) => run.fail(format!("ERR {error}").into_bytes()),
+        }
+    }
+
+    /// Collects what the script has left if that is much, with pauses. One cycle may have begun
+    /// before the end and miss some.
+    fn tidy(&self) {
+        let Api { lua, memory, .. } = self.api;
+        let mut cycles = 0;
+        while cycles < 2 && memory.is_crowded(lua) {
+            cycles += usize::from(memory.tidy_some(lua));
+            self.api.pause();
         }
     }
 
@@ -258,9 +336,15 @@ impl Interpreter<'_> {
             Ok(table)
         };
         let (keys, argv) = (list(0, run.keys)?, list(run.keys, words.len())?);
-        let script = self.scripts[run.script.0 as usize].as_ref().expect("it was compiled");
-        let (ok, value): (bool, Value) =
-            memory.limited(lua, || self.run.call((script, keys, argv)))?;
+        let (how, what) = match run.function {
+            None => (&self.prelude.run, self.scripts[run.script.0 as usize].as_ref()),
+            Some(FunctionId { library, index }) => {
+                let bodies = self.libraries.get(&library);
+                (&self.prelude.call, bodies.and_then(|bodies| bodies.get(index as usize)))
+            }
+        };
+        let what = what.expect("what is known was compiled or loaded");
+        let (ok, value): (bool, Value) = memory.limited(lua, || how.call((what, keys, argv)))?;
         if ok {
             let protocol = state.borrow().protocol;
             return from_lua(&value, &mut run.reply, protocol);
@@ -268,7 +352,7 @@ impl Interpreter<'_> {
         run.fail(error_text(&value));
         if let Value::Table(problem) = &value
             && let (Some(source), Some(line)) =
-                (problem.raw_get::<Option<mlua::LuaString>>("source")?, problem.raw_get("line")?)
+                (problem.raw_get::<Option<LuaString>>("source")?, problem.raw_get("line")?)
             && let Some(problem) = &mut run.error
         {
             problem.place = Some((source.to_string_lossy(), line));
@@ -314,6 +398,32 @@ fn place(lua: &Lua) -> (Option<String>, Option<usize>) {
 }
 
 impl Api<'_> {
+    /// Asks whether to go on: why not, and the instructions up to the next pause.
+    fn pause(&self) -> (Option<String>, u32) {
+        let known = self.state.borrow().ending.clone();
+        if known.is_none() {
+            match self.line.suspend(Ask::Pause) {
+                Tell::End(text) => self.state.borrow_mut().ending = Some(text),
+                Tell::GoOnFor(interval) => self.interval.set(interval),
+                _ => {}
+            }
+        }
+        (self.state.borrow().ending.clone(), self.interval.get())
+    }
+
+    /// Counts work of a function that Lua does not count.
+    fn work(&self, units: u32) -> mlua::Result<()> {
+        let worked = self.worked.get().saturating_add(units);
+        let is_due = worked >= self.interval.get();
+        self.worked.set(if is_due { 0 } else { worked });
+        if is_due { look(self.lua) } else { Ok(()) }
+    }
+
+    /// Whether there is memory for so many bytes more; an error if not.
+    fn room(&self, bytes: usize) -> mlua::Result<()> {
+        Work::new(self.lua, self.memory.bytes_max()).write(0, bytes)
+    }
+
     /// `redis.call`: the reply, or an error.
     fn call(&self, args: &MultiValue) -> mlua::Result<Value> {
         self.memory.suspended(self.lua, || match self.ask(args) {

@@ -7,6 +7,9 @@
 
 use mlua::Lua;
 
+/// Steps of the collector, each of some kilobytes, between two pauses.
+const STEPS_AT_ONCE: usize = 200;
+
 /// A limit that is put in force and suspended.
 #[derive(Debug)]
 pub(super) struct Memory {
@@ -40,11 +43,21 @@ impl Memory {
         result
     }
 
-    /// Lets nothing that a script left keep the next ones from running.
+    /// Whether so much is in use that what a script left could keep the next one from running.
+    pub(super) fn is_crowded(&self, lua: &Lua) -> bool {
+        lua.used_memory() > self.bytes_max / 2
+    }
+
+    /// Collects all of what scripts left.
     pub(super) fn tidy(&self, lua: &Lua) {
-        if lua.used_memory() > self.bytes_max / 2 {
+        if self.is_crowded(lua) {
             lua.gc_collect().expect("collectors of scripts raise nothing");
         }
+    }
+
+    /// Collects a bounded part of what scripts left; whether that ended a cycle.
+    pub(super) fn tidy_some(&self, lua: &Lua) -> bool {
+        (0..STEPS_AT_ONCE).any(|_| lua.gc_step().expect("collectors of scripts raise nothing"))
     }
 }
 

@@ -6,12 +6,14 @@ local raw = ...
 local error, getmetatable, ipairs = error, getmetatable, ipairs
 local loadstring, next, pairs, pcall, rawget = loadstring, next, pairs, pcall, rawget
 local rawset, setfenv, setmetatable, tostring = rawset, setfenv, setmetatable, tostring
-local type, xpcall, select = type, xpcall, select
+local tonumber, type, xpcall, select, unpack = tonumber, type, xpcall, select, unpack
 local concat, format, byte = table.concat, string.format, string.byte
 
 local READ_ONLY = "Attempt to modify a readonly table"
--- A longer pattern could use up the stack that matching runs on.
-local PATTERN_BYTES_MAX = 4096
+-- Longer tables are worked on in parts.
+local LONG = 200
+-- From here on it is asked whether there is memory for the text of a table.
+local ROOM = 1e6
 
 -- What is behind a read-only table. The table itself is empty, or it could be written to.
 local contents = setmetatable({}, { __mode = "k" })
@@ -41,9 +43,14 @@ setmetatable(globals, {
 
 for _, name in ipairs {
   "assert", "collectgarbage", "error", "gcinfo", "getmetatable", "ipairs", "rawequal", "select",
-  "tonumber", "type", "unpack",
+  "tonumber", "type",
 } do
   globals[name] = _G[name]
+end
+local unpack_range = raw.strings.unpack_range
+globals.unpack = function(...)
+  local from, to = unpack_range(...)
+  return unpack((...), from, to)
 end
 globals._G = world
 globals._VERSION = _VERSION
@@ -101,11 +108,11 @@ globals.tostring = function(...)
 end
 
 -- Compiled code that was tampered with could do anything.
-local function compile(text, name)
+local function compile(text, name, seen_by_it)
   if byte(text, 1) == 27 then return nil, "attempt to load a compiled chunk" end
   local made, problem = loadstring(text, name or text)
   if not made then return nil, problem end
-  return setfenv(made, world)
+  return setfenv(made, seen_by_it or world)
 end
 globals.loadstring = function(text, name)
   if type(text) ~= "string" then error("bad argument #1 to 'loadstring' (string expected)", 2) end
@@ -130,26 +137,118 @@ local function library(name, source)
 end
 
 local strings = library("string", string)
-for _, name in ipairs { "find", "match", "gmatch", "gfind", "gsub" } do
-  local search = strings[name]
-  strings[name] = function(text, pattern, ...)
-    if type(pattern) == "string" and #pattern > PATTERN_BYTES_MAX then
-      error("pattern is too long", 2)
+-- What could take for ever in C is our own.
+strings.find, strings.match, strings.rep = raw.strings.find, raw.strings.match, raw.strings.rep
+local next_match, gmatch_arguments = raw.strings.next_match, raw.strings.gmatch_arguments
+local gsub_text, gsub_arguments = raw.strings.gsub, raw.strings.gsub_arguments
+
+strings.gmatch = function(...)
+  local text, pattern = gmatch_arguments(...)
+  local offset = 0
+  local function found(first, last, ...)
+    if not first then
+      offset = #text + 1
+      return
     end
-    return search(text, pattern, ...)
+    offset = last > first and last or last + 1
+    return ...
   end
+  return function()
+    if offset > #text then return end
+    return found(next_match(text, pattern, offset, false))
+  end
+end
+strings.gfind = strings.gmatch
+
+strings.gsub = function(...)
+  local text, pattern, most, is_anchored = gsub_arguments(...)
+  local _, _, replacement = ...
+  local kind = type(replacement)
+  if kind ~= "function" and kind ~= "table" then
+    local made, count = gsub_text(text, pattern, replacement, most, is_anchored)
+    return made, count
+  end
+  local parts, count, offset = {}, 0, 0
+  local function replaced(first, last, ...)
+    if not first then return end
+    count = count + 1
+    local value
+    if kind == "table" then value = replacement[(...)] else value = replacement(...) end
+    if not value then
+      value = text:sub(first + 1, last)
+    elseif type(value) ~= "string" and type(value) ~= "number" then
+      error("invalid replacement value (a " .. type(value) .. ")", 3)
+    end
+    parts[#parts + 1] = text:sub(offset + 1, first) .. value
+    offset = last
+    if first == last then
+      parts[#parts + 1] = text:sub(last + 1, last + 1)
+      offset = last + 1
+    end
+    return true
+  end
+  while count < most and offset <= #text do
+    local more = replaced(next_match(text, pattern, offset, is_anchored))
+    if not more or is_anchored then break end
+  end
+  parts[#parts + 1] = text:sub(offset + 1)
+  return concat(parts), count
 end
 -- Methods of strings are looked up here.
 getmetatable("").__index = strings
 getmetatable("").__metatable = false
 
+-- What takes long inside of one instruction is told of.
+local function work_on(table)
+  if type(table) == "table" and #table > LONG then raw.work(#table) end
+end
+
 local tables = library("table", table)
-for _, name in ipairs { "insert", "remove", "sort", "setn" } do
+for _, name in ipairs { "insert", "remove", "setn" } do
   local change = tables[name]
   tables[name] = function(table, ...)
     check_writable(table)
+    work_on(table)
     return change(table, ...)
   end
+end
+
+local sort = tables.sort
+local function less(one, other) return one < other end
+tables.sort = function(table, compare, ...)
+  check_writable(table)
+  -- A comparison in Lua can be left and ended.
+  if compare == nil and type(table) == "table" and #table > LONG then compare = less end
+  if compare == nil then return sort(table) end
+  return sort(table, compare, ...)
+end
+
+-- Long ones in parts: each is the text of some elements and of the separators behind them.
+local function concat_long(table, separator, first, last)
+  local parts, bytes = {}, 0
+  for index = first, last do
+    local element = table[index]
+    local kind = type(element)
+    if kind ~= "string" and kind ~= "number" then
+      error("invalid value (" .. kind .. ") at index " .. index .. " in table for 'concat'", 3)
+    end
+    bytes = bytes + #tostring(element) + #separator
+    if bytes > ROOM then raw.room(2 * bytes) end
+  end
+  for from = first, last, LONG do
+    local to = from + LONG - 1
+    local tail = ""
+    if to >= last then to = last else tail = separator end
+    parts[#parts + 1] = concat(table, separator, from, to) .. tail
+  end
+  return concat(parts)
+end
+tables.concat = function(table, separator, first, last, ...)
+  if type(table) ~= "table" or #table <= LONG then
+    return concat(table, separator, first, last, ...)
+  end
+  first, last = tonumber(first) or 1, tonumber(last) or #table
+  return concat_long(table, separator and tostring(separator) or "", first, last)
 end
 
 for _, name in ipairs { "bit", "cjson", "cmsgpack", "struct" } do library(name, raw[name]) end
@@ -210,6 +309,26 @@ redis.debug = function() end
 globals.redis = read_only(redis)
 globals.server = globals.redis
 
+-- What libraries of functions see: while they are loaded only what is here, then all globals.
+local function nonexistent(_, name)
+  error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 2)
+end
+local loading_redis = setmetatable({ register_function = raw.register_function, log = raw.log }, {
+  __index = nonexistent,
+})
+for name, value in pairs(raw.constants) do
+  if name:sub(1, 5) ~= "REPL_" then loading_redis[name] = value end
+end
+local loading = setmetatable({ redis = read_only(loading_redis) }, { __index = nonexistent })
+loading.server = loading.redis
+local library_view = {
+  __index = globals,
+  __newindex = function() error(READ_ONLY, 2) end,
+  __metatable = false,
+}
+local library_world = setmetatable({}, library_view)
+contents[library_world] = globals
+
 -- What the interpreter calls.
 local api = {}
 
@@ -219,6 +338,33 @@ local function handler(problem)
   local source, line = raw.place()
   return { err = rawget(problem, "err"), source = source, line = line }
 end
+
+-- Runs the text of a library, which registers its functions; the error if there is one.
+function api.load(text)
+  local body, problem = compile(text, "@user_function", library_world)
+  if not body then return "Error compiling function: " .. problem end
+  library_view.__index = loading
+  local ok, raised = pcall(body)
+  if ok then return nil end
+  raised = seen(raised)
+  if type(raised) == "table" then
+    raised = tostring(rawget(raised, "err"))
+  else
+    raised = "ERR " .. tostring(raised)
+  end
+  return "Error registering functions: " .. raised
+end
+
+-- From here on functions see all globals, however the loading has ended.
+function api.end_load()
+  library_view.__index = globals
+end
+
+-- Runs a function, as `api.run` runs a script.
+function api.call(body, keys, argv)
+  return xpcall(function() return body(keys, argv) end, handler)
+end
+
 
 -- Runs a script: whether it came to its end and its value; or the error and its place.
 function api.run(script, keys, argv)

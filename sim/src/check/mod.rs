@@ -16,10 +16,12 @@ use crate::history::History;
 
 mod bits;
 mod clock_error;
+pub mod elle;
 mod explain;
 pub mod groups;
 mod judge;
 mod lookahead;
+pub mod messages;
 mod partition;
 mod plan;
 pub mod queues;

@@ -27,7 +27,8 @@ Examples:
   orrery-sim run --seed 7 --print-plan > plan.json; orrery-sim run --seed 7 --plan plan.json
   orrery-sim run --seed 7 --planted stale
 
-Workloads: plain, registers, counters, ttl, bulk.
+Workloads: plain, registers, counters, ttl, queues, groups, fields, bulk, transactions,
+messages.
 Faults: kill, power-loss, pause, client-pause, vm-freeze, clock-step, clock-drift, clock-slew,
 clock-strobe, partition-one-way, partition-halves, partition-ring, partition-bridge, isolate,
 isolate-primary, half-open, reset, latency, loss, slow.
@@ -64,7 +65,7 @@ pub(super) struct Arguments {
     /// Which clock keys expire by.
     #[arg(long, value_enum, default_value_t = ClockArgument::Monotonic)]
     ttl_clock: ClockArgument,
-    /// Give the servers a bug: ttl, split, stale or change.
+    /// Give the servers a bug: ttl, split, stale, change, torn, reply, message, late.
     #[arg(long, value_name = "BUG", value_parser = planted)]
     planted: Option<PlantedBug>,
     /// Carry out the faults in this file instead of drawing them.
@@ -126,8 +127,9 @@ fn faults(text: &str) -> Result<Faults, String> {
 }
 
 pub(super) fn planted(text: &str) -> Result<PlantedBug, String> {
-    PlantedBug::named(text)
-        .ok_or_else(|| format!("no planted bug {text:?}: ttl, split, stale or change"))
+    PlantedBug::named(text).ok_or_else(|| {
+        format!("no planted bug {text:?}: ttl, split, stale, change, torn, reply, message, late")
+    })
 }
 
 /// Runs the subcommand.

@@ -47,7 +47,8 @@ pub(super) struct Arguments {
     /// seed instead of drawing worlds.
     #[arg(long)]
     default_mix: bool,
-    /// Give the servers a bug (ttl, split, stale or change) and stop when it is found.
+    /// Give the servers a bug (ttl, split, stale, change, torn, reply, message, late) and stop when
+    /// it is found.
     #[arg(long, value_name = "BUG", value_parser = planted)]
     planted: Option<PlantedBug>,
     /// Print one JSON object.

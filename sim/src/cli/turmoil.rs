@@ -56,7 +56,7 @@ pub(super) struct Arguments {
     /// What happens to them; kinds or groups, several with commas.
     #[arg(long, value_name = "NAMES", value_parser = faults, default_value = "all")]
     faults: Faults,
-    /// Give the servers a bug: ttl, split, stale or change.
+    /// Give the servers a bug: ttl, split, stale, change, torn, reply, message, late.
     #[arg(long, value_name = "BUG", value_parser = planted)]
     planted: Option<PlantedBug>,
     /// Run twice and compare the histories.
@@ -77,6 +77,9 @@ pub(super) struct Arguments {
 struct Faults(Vec<FaultKind>);
 
 fn workload(name: &str) -> Result<Workload, String> {
+    if Workload::ADDED.iter().any(|workload| workload.name() == name) {
+        return Err(format!("{name} is for the simulated world"));
+    }
     Workload::named(name).ok_or_else(|| format!("no workload {name:?}"))
 }
 

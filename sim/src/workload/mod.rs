@@ -4,10 +4,13 @@
 //! tells exactly which write it saw.
 
 mod replies;
+mod transaction;
 mod values;
 mod words;
 
 pub(crate) use replies::{Said, number, parse_reply};
+pub use transaction::{Plan, Style};
+pub(crate) use transaction::{READ, first_key};
 pub use values::Values;
 
 use crate::chance::Draw;
@@ -39,6 +42,10 @@ pub enum Workload {
     Fields,
     /// Many keys, written and read back in pipelines, so that tables grow.
     Bulk,
+    /// Transactions that append to lists and read them.
+    Transactions,
+    /// Messages that some publish and others have subscribed to.
+    Messages,
 }
 
 impl Workload {
@@ -52,8 +59,10 @@ impl Workload {
         Self::Fields,
         Self::Bulk,
     ];
+    /// What the swarm adds to some runs. It is drawn by itself, so that a seed means what it meant.
+    pub const ADDED: [Self; 2] = [Self::Transactions, Self::Messages];
     /// All there are.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Plain,
         Self::Registers,
         Self::Counters,
@@ -62,6 +71,8 @@ impl Workload {
         Self::Groups,
         Self::Fields,
         Self::Bulk,
+        Self::Transactions,
+        Self::Messages,
     ];
 
     /// The name on the command line.
@@ -76,6 +87,8 @@ impl Workload {
             Self::Groups => "groups",
             Self::Fields => "fields",
             Self::Bulk => "bulk",
+            Self::Transactions => "transactions",
+            Self::Messages => "messages",
         }
     }
 
@@ -97,6 +110,8 @@ impl Workload {
             Self::Groups => {
                 &["XADD", "XGROUP", "XREADGROUP", "XACK", "XAUTOCLAIM", "XPENDING", "XRANGE"]
             }
+            Self::Messages => &["PUBLISH", "SUBSCRIBE", "PING"],
+            Self::Transactions => &["MULTI", "EXEC", "RPUSH", "LRANGE", "EVAL"],
             Self::Fields => &["HGET", "HSET", "HSETEX", "HPTTL", "HPEXPIRE"],
         }
     }
@@ -111,6 +126,8 @@ impl Workload {
             Self::Groups => b'g',
             Self::Fields => b'f',
             Self::Bulk => b'b',
+            Self::Transactions => b'x',
+            Self::Messages => b'm',
         }
     }
 }
@@ -181,6 +198,14 @@ pub enum Ask {
     Pending,
     /// XRANGE of everything.
     Range,
+    /// Several RPUSH and LRANGE as one.
+    Transact(Plan),
+    /// PUBLISH.
+    Publish { value: u64 },
+    /// SUBSCRIBE to the first channels.
+    Subscribe { channels: u16 },
+    /// PING.
+    Ping,
 }
 
 /// What a client knows about a key from what it saw there.
@@ -241,6 +266,22 @@ impl Ask {
                     Self::ReadGroup { count: draw.between(1, 4), block_ms }
                 }
             },
+            Workload::Messages => Self::Publish { value },
+            Workload::Transactions => {
+                let style = match die {
+                    0..60 => Style::Exec,
+                    60..65 => Style::Aborted,
+                    _ => Style::Script,
+                };
+                let first_key = 0;
+                Self::Transact(Plan {
+                    value,
+                    bits: draw.bits(),
+                    first_key,
+                    keys: knobs.keys,
+                    style,
+                })
+            }
             Workload::Ttl | Workload::Fields => match die {
                 0..35 => Self::Get,
                 35..68 => Self::SetPx { value, ttl_ms: ttl_ms(draw) },
@@ -255,9 +296,10 @@ impl Ask {
     #[must_use]
     pub fn last(workload: Workload, client: u16) -> Self {
         match workload {
-            Workload::Queues => Self::Look,
+            Workload::Queues | Workload::Transactions => Self::Look,
             Workload::Groups if client.is_multiple_of(2) => Self::Range,
             Workload::Groups => Self::Pending,
+            Workload::Messages => Self::Ping,
             _ => Self::Get,
         }
     }

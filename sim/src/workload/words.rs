@@ -17,6 +17,9 @@ impl Ask {
         if key.workload == Workload::Fields {
             return self.write_of_field(key, values, out);
         }
+        if let Self::Transact(plan) = self {
+            return plan.write(values, out);
+        }
         let words = Words { key, values, out };
         match self {
             Self::Get => words.send(b"*2\r\n$3\r\nGET\r\n", None, None, b""),
@@ -46,7 +49,7 @@ impl Ask {
         }
     }
 
-    /// Commands on lists and streams.
+    /// Commands on lists, streams and channels.
     fn write_of_collection(self, key: KeyName, client: u16, values: &Values, out: &mut Vec<u8>) {
         use Word::{Consumer, Id, Key, Number, Seconds, Text, Value};
         let mut send = |words: &[Word]| write_words(words, key, client, values, out);
@@ -80,6 +83,12 @@ impl Ask {
                 send(&[&head[..], &[Text("-"), Text("+"), Text(MANY)]].concat());
             }
             Self::Range => send(&[Text("XRANGE"), Key, Text("-"), Text("+")]),
+            Self::Publish { value } => send(&[Text("PUBLISH"), Key, Value(value)]),
+            Self::Subscribe { channels } => {
+                let names = (0..channels).map(Word::Channel);
+                send(&[Text("SUBSCRIBE")].into_iter().chain(names).collect::<Vec<_>>());
+            }
+            Self::Ping => send(&[Text("PING")]),
             other => unreachable!("{other:?} is a command on strings"),
         }
     }
@@ -114,6 +123,7 @@ enum Word {
     Hash,
     Field,
     Consumer,
+    Channel(u16),
     Value(u64),
     Number(u64),
     /// Milliseconds, as seconds with a fraction.
@@ -132,6 +142,7 @@ fn write_words(words: &[Word], key: KeyName, client: u16, values: &Values, out: 
             Word::Hash => {
                 KeyName { index: key.index / FIELDS_PER_HASH, ..key }.write(out);
             }
+            Word::Channel(index) => KeyName { index, ..key }.write(out),
             Word::Field => push_number(out, u64::from(key.index % FIELDS_PER_HASH)),
             Word::Consumer => {
                 out.push(b'c');
@@ -185,7 +196,7 @@ impl Words<'_> {
 
 /// Appends a bulk string; nearly all are short enough for the length to be put in afterwards.
 #[inline]
-fn bulk(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+pub(super) fn bulk(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.extend_from_slice(b"$00\r\n");
     let body = out.len();

@@ -25,16 +25,19 @@ fn the_biggest_go_first_and_no_more_than_must() {
     for &conn in &big {
         send_part(&mut server, conn, 3_000_000);
     }
-    server.check(conn, "CONFIG SET maxmemory-clients 12mb", "OK");
+    server.check(conn, "CONFIG SET maxmemory-clients 4000000", "OK");
+    server.check(conn, "PING", "PONG");
     let closed = |server: &Server, conns: &[ConnId]| {
         conns.iter().filter(|&&conn| server.is_closed(conn)).count()
     };
     assert_eq!((closed(&server, &small), closed(&server, &big)), (0, 2));
-    server.check(conn, "CONFIG SET maxmemory-clients 6mb", "OK");
+    server.check(conn, "CONFIG SET maxmemory-clients 3950000", "OK");
+    server.check(conn, "PING", "PONG");
     assert_eq!((closed(&server, &small), closed(&server, &big)), (0, 2));
-    server.check(conn, "CONFIG SET maxmemory-clients 2mb", "OK");
-    assert_eq!((closed(&server, &small), closed(&server, &big)), (3, 3));
-    assert_eq!(info(&mut server, conn, "evicted_clients"), 6);
+    server.check(conn, "CONFIG SET maxmemory-clients 500kb", "OK");
+    server.check(conn, "PING", "PONG");
+    assert_eq!((closed(&server, &small), closed(&server, &big)), (2, 3));
+    assert_eq!(info(&mut server, conn, "evicted_clients"), 5);
     server.engine().check_invariants();
 }
 
@@ -49,6 +52,7 @@ fn who_said_no_evict_stays_until_it_says_otherwise() {
     assert!(!server.is_closed(spared));
     // Somebody who is small goes, and it does not help.
     let other = server.connect();
+    server.check(conn, "PING", "PONG");
     assert!(server.is_closed(other));
     assert!(!server.is_closed(spared) && !server.is_closed(conn));
     server.check(conn, "PING", "PONG");
@@ -61,8 +65,10 @@ fn a_share_of_maxmemory_is_a_limit_only_with_maxmemory() {
     send_part(&mut server, other, 2_000_000);
     assert!(!server.is_closed(other));
     server.check(conn, "CONFIG SET maxmemory 100mb", "OK");
+    server.check(conn, "PING", "PONG");
     assert!(!server.is_closed(other), "5 MB are enough");
     server.check(conn, "CONFIG SET maxmemory 10mb", "OK");
+    server.check(conn, "PING", "PONG");
     assert!(server.is_closed(other));
 }
 

@@ -9,11 +9,11 @@ A: SET k v; RPUSH l a b; CONFIG SET maxmemory 1
 A: SET a b; GET k; APPEND k x; DEL nosuch; INCR n; LPUSH l c; RPOP l; EXPIRE k 100; RENAME k k2
 A: SETRANGE k2 0 x; COPY k2 k3; MSET a b c d; SADD s x; HSET h f v; ZADD z 1 a; XADD x * f v
 A: PFADD p a; GETEX k2; GETDEL k2; OBJECT ENCODING l; EXISTS l; DBSIZE; SET; SET a b c; GET
-A: PUBLISH c m; SUBSCRIBE c; SET a b; UNSUBSCRIBE c; SORT l STORE m; SORT l; RESTORE q 0 xxx
+A: PUBLISH c m; SORT l STORE m; SORT l; RESTORE q 0 xxx
 A: CONFIG SET maxmemory 0; SET a b; DBSIZE
 
 A: SET k v; CONFIG SET maxmemory 1; MULTI; SET a b; GET k; EXEC; GET k
-A: MULTI; GET k; EXEC; MULTI; DISCARD; MULTI; MULTI; EXEC; CONFIG SET maxmemory 0
+A: MULTI; GET k; EXEC; MULTI; DISCARD; MULTI; FLUSHDB; EXEC; CONFIG SET maxmemory 0
 A: MULTI; SET a b; GET k; EXEC
 
 A: MULTI; SET a b; GET k
@@ -46,6 +46,11 @@ A: EVAL "#!lua flags=allow-oom\nreturn redis.call('set','a','b')" 0
 A: EVAL_RO "return redis.call('get','k2')" 0
 A: CONFIG SET maxmemory 0; EVAL "#!lua\nreturn redis.call('set','a','b')" 0
 
+A: MULTI; GET k; EVAL "return 1" 0; EVAL "#!lua flags=allow-oom\nreturn 1" 0
+B: CONFIG SET maxmemory 1
+A: EXEC
+B: CONFIG SET maxmemory 0
+
 A: SET k v; SET l w; CONFIG SET maxmemory-policy allkeys-lru maxmemory 1
 ~ 20
 A: SET x y; DBSIZE; MULTI; SET x y; EXEC
@@ -56,7 +61,7 @@ A: SET k v; SET l w EX 1000; CONFIG SET maxmemory-policy volatile-ttl maxmemory 
 A: SET x y; DBSIZE; GET k; GET l; CONFIG SET maxmemory 0 maxmemory-policy noeviction
 
 A: SET k 1; OBJECT FREQ k; OBJECT IDLETIME k; OBJECT REFCOUNT k; OBJECT FREQ none
-A: CONFIG SET maxmemory-policy allkeys-lfu; SET k 1; OBJECT FREQ k; OBJECT IDLETIME k
+A: CONFIG SET maxmemory-policy allkeys-lfu; SET n 1; OBJECT FREQ n; OBJECT IDLETIME n
 A: OBJECT IDLETIME none; OBJECT FREQ none; OBJECT REFCOUNT k; CONFIG SET maxmemory 1gb; SET k 1
 A: OBJECT REFCOUNT k; CONFIG SET maxmemory-policy volatile-random; SET k 1; OBJECT REFCOUNT k
 A: CONFIG SET maxmemory 0 maxmemory-policy noeviction

@@ -72,6 +72,39 @@ pub(crate) fn values_of_megabytes(server: &Server) {
     crate::process::expect(&mut stream, &replies);
 }
 
+/// Far more keys than fit into four megabytes, used unevenly.
+pub(crate) fn more_than_fits(server: &Server) {
+    let mut stream = server.connect();
+    let value = vec![b'x'; 20_000];
+    for round in 0..800 {
+        let key = format!("big:{}", round * 7 % 400);
+        talk(&mut stream, &command(&[b"SET", key.as_bytes(), &value]), b"+OK\r\n");
+        let read = format!("big:{}", round % 20);
+        stream.write_all(&command(&[b"GET", read.as_bytes()])).expect("the server reads");
+        bulk_or_nothing(&mut stream);
+    }
+    stream.write_all(b"INFO stats\r\n").expect("the server reads");
+    let info = bulk(&mut stream);
+    let line = info.lines().find(|line| line.starts_with("evicted_keys:")).expect("it is told");
+    let evicted: u64 = line["evicted_keys:".len()..].parse().expect("a number");
+    assert!(evicted > 200, "{evicted}");
+}
+
+/// Reads a reply of GET.
+fn bulk_or_nothing(stream: &mut TcpStream) {
+    let mut header = Vec::new();
+    let mut byte = [0];
+    while !header.ends_with(b"\r\n") {
+        stream.read_exact(&mut byte).expect("the server replies");
+        header.push(byte[0]);
+    }
+    if header != b"$-1\r\n" {
+        let len: usize =
+            str::from_utf8(&header[1..header.len() - 2]).unwrap().parse().expect("a length");
+        stream.read_exact(&mut vec![0; len + 2]).expect("the server replies");
+    }
+}
+
 /// What depends on clocks, figures of the process, memory and the order of everything.
 pub(crate) fn all_that_info_tells(server: &Server) {
     let mut stream = server.connect();

@@ -77,6 +77,26 @@ fn a_mixed_load_of_several_clients_runs_again_byte_for_byte() {
 }
 
 #[test]
+fn evictions_run_again_byte_for_byte() {
+    let folder = Folder::new();
+    let mut limits = vec!["--maxmemory", "4mb", "--maxmemory-policy", "allkeys-lfu"];
+    limits.extend(["--maxmemory-clients", "1mb", "--notify-keyspace-events", "KEA"]);
+    let mut server = recorded(&folder, &limits);
+    let clients: Vec<_> = (0..3)
+        .map(|seed| {
+            let port = server.port;
+            std::thread::spawn(move || load::client(port, seed, 150))
+        })
+        .collect();
+    clients.into_iter().for_each(|client| client.join().expect("a client ends"));
+    load::more_than_fits(&server);
+    assert_eq!(server.end(Signal::TERM), Some(0));
+    let report = replay(&folder, 1);
+    assert_same(&report);
+    assert!(report.digest_compared);
+}
+
+#[test]
 fn a_killed_server_leaves_what_it_did_until_a_moment_before() {
     let folder = Folder::new();
     let mut server = recorded(&folder, &[]);

@@ -1,6 +1,8 @@
 //! The `orrery-server` program as users meet it: a process, its log, its exit code, its sockets.
 
 mod life;
+mod log;
+mod metrics;
 mod process;
 mod settings;
 mod traffic;

@@ -11,6 +11,7 @@
 
 mod element;
 mod envelope;
+mod functions;
 mod intset;
 pub mod listpack;
 mod load;
@@ -26,6 +27,7 @@ mod zipmap;
 
 pub use element::Element;
 pub use envelope::{Dialect, is_readable, open, seal};
+pub use functions::{load_libraries, save_libraries};
 pub use load::{kind, load};
 pub use save::{HashField, Saver, Target};
 pub use save_stream::StreamSaver;

@@ -1,0 +1,1 @@
+//! Scenarios of applications that use redis-rs; all of this crate is tests.
