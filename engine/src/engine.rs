@@ -488,7 +488,7 @@ impl Engine {
         // What the driver does first it can do, whatever else was changed with it.
         let listens = |name: &&&str| ["bind", "port", "tls-port"].contains(*name);
         let listening = change.names.iter().find(listens).filter(|_| why.contains("listen"));
-        let name = listening.or(change.names.first()).copied().unwrap_or_default();
+        let name = listening.or_else(|| change.names.first()).copied().unwrap_or_default();
         Some(format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}"))
     }
 
