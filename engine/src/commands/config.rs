@@ -138,6 +138,7 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         Refusal::Value { name, why } => refused(&name, &why),
     })?;
     warn_of_ignored(cx, &next);
+    warn_of_limit(cx, &next);
     let mut names = next.changed_for(Actor::Driver, &cx.state.config);
     let given: Vec<&str> = pairs.iter().map(|&(name, _)| name).collect();
     names.extend(next.volatile_for(Actor::Driver, &given));
@@ -171,6 +172,23 @@ pub(super) fn wait_for_driver(cx: &mut Cx<'_>) {
         cx.session.blocked = Some(Blocked::Driver);
     } else {
         cx.reply.ok();
+    }
+}
+
+/// Nor must a limit that is below what is in use.
+fn warn_of_limit(cx: &mut Cx<'_>, next: &Config) {
+    let limit = next.eviction.bytes_max;
+    if limit == 0 || limit == cx.state.config.eviction.bytes_max {
+        return;
+    }
+    let used = cx.state.memory_used();
+    if limit < used as u64 {
+        let policy = next.eviction.policy.name();
+        let text = format!(
+            "CONFIG SET: maxmemory is now {limit} bytes while {used} are in use: by the policy \
+             {policy} keys are evicted, or commands that need memory are refused"
+        );
+        cx.fx.push(Effect::Log(LogLevel::Warning, text));
     }
 }
 

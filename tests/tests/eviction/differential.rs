@@ -61,7 +61,7 @@ A: SET k v; SET l w EX 1000; CONFIG SET maxmemory-policy volatile-ttl maxmemory 
 A: SET x y; DBSIZE; GET k; GET l; CONFIG SET maxmemory 0 maxmemory-policy noeviction
 
 A: SET k 1; OBJECT FREQ k; OBJECT IDLETIME k; OBJECT REFCOUNT k; OBJECT FREQ none
-A: CONFIG SET maxmemory-policy allkeys-lfu; SET n 1; OBJECT FREQ n; OBJECT IDLETIME n
+A: CONFIG SET maxmemory-policy allkeys-lfu; SET n abc; OBJECT FREQ n; OBJECT IDLETIME n
 A: OBJECT IDLETIME none; OBJECT FREQ none; OBJECT REFCOUNT k; CONFIG SET maxmemory 1gb; SET k 1
 A: OBJECT REFCOUNT k; CONFIG SET maxmemory-policy volatile-random; SET k 1; OBJECT REFCOUNT k
 A: CONFIG SET maxmemory 0 maxmemory-policy noeviction
@@ -70,7 +70,7 @@ A: MEMORY USAGE none; MEMORY USAGE none SAMPLES; MEMORY USAGE none SAMPLES x
 A: MEMORY USAGE none SAMPLES -1; MEMORY USAGE none FOO 1; MEMORY USAGE; MEMORY FOO; MEMORY PURGE
 A: MEMORY STATS x; MEMORY; FLUSHALL FOO; FLUSHDB SYNC ASYNC; CLIENT NO-EVICT MAYBE
 A: CLIENT NO-EVICT ON; CLIENT NO-EVICT OFF; CONFIG SET maxmemory-eviction-tenacity 101
-A: CONFIG SET maxmemory-samples 0; CONFIG SET lfu-decay-time -1; CONFIG GET maxmemory*
+A: CONFIG SET maxmemory-samples 0; CONFIG SET lfu-decay-time -1; CONFIG GET maxmemory-policy
 "##;
 
 #[test]
