@@ -485,7 +485,10 @@ impl Engine {
         let mut config = self.state.config.clone();
         config.take_back(&change.before, &change.after);
         self.state.configure(config);
-        let name = change.names.first().copied().unwrap_or_default();
+        // What the driver does first it can do, whatever else was changed with it.
+        let listens = |name: &&&str| ["bind", "port", "tls-port"].contains(*name);
+        let listening = change.names.iter().find(listens).filter(|_| why.contains("listen"));
+        let name = listening.or(change.names.first()).copied().unwrap_or_default();
         Some(format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}"))
     }
 

@@ -84,6 +84,8 @@ pub struct State {
     pub(crate) harm: Option<Box<Harm>>,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: bool,
+    /// DEBUG SET-DISABLE-DENY-SCRIPTS.
+    pub(crate) scripts_may_debug: bool,
     /// DEBUG QUICKLIST-PACKED-THRESHOLD: a longer element of a list is alone in its node.
     pub list_element_bytes: Option<usize>,
     /// This server's run id: forty hexadecimal digits.
@@ -226,6 +228,7 @@ impl State {
             last_web_request: None,
             harm,
             active_expire: true,
+            scripts_may_debug: false,
             list_element_bytes: None,
             run_id: Rng::new(seed, "run id").hex40(),
             started: now,

@@ -17,15 +17,16 @@ pub fn configurations_are_survived(data: &[u8]) {
     let mut config = Config::default();
     let mut file = String::new();
     for line in &lines[..end] {
-        let before = config.recorded();
-        if take(&mut config, line).is_none() {
-            assert_eq!(config.recorded(), before, "a wrong line has changed something: {line:?}");
+        let mut next = config.clone();
+        if take(&mut next, line).is_none() {
+            let (next, config) = (next.recorded(), config.recorded());
+            assert_eq!(next, config, "a wrong line has changed something: {line:?}");
             break;
         }
+        config = next;
         file.push_str(line);
         file.push('\n');
     }
-    reads_as_it_is(&config, &file);
     for line in lines.iter().skip(end + 1) {
         let Some(words) = words(line) else { continue };
         let mut words = words.iter().map(String::as_str);
@@ -38,9 +39,9 @@ pub fn configurations_are_survived(data: &[u8]) {
         back.take_back(&config, &after);
         assert_eq!(back.recorded(), config.recorded(), "taken back: {pairs:?}");
         pairs.iter().for_each(|(name, _)| may_be_set_again(&after, name));
-        reads_as_it_is(&after, &file);
         config = after;
     }
+    reads_as_it_is(&config, &file);
 }
 
 /// Takes a line as the server does; `None`: it is wrong. Files that are included are not followed.

@@ -270,7 +270,12 @@ impl<P: Platform> Server<P> {
         if self.move_to(settings).await.is_err() {
             // What was said of them is taken back.
             drop(self.platform.apply(&self.settings, names));
-            return Err("Unable to listen on this port. Check server logs.".to_owned());
+            let has_port = names.iter().any(|name| ["port", "tls-port"].contains(name));
+            return Err(if names.contains(&"bind") && !has_port {
+                "Failed to bind to specified addresses, check server logs.".to_owned()
+            } else {
+                "Unable to listen on this port. Check server logs.".to_owned()
+            });
         }
         let mut node = self.node.borrow_mut();
         node.keepalive = self.settings.keepalive;

@@ -139,8 +139,8 @@ fn command_info_is_that_of_redis_for_every_shared_command() {
 }
 
 /// Commands whose flags a later Redis changed: WAIT, BZPOPMIN and BZPOPMAX became `blocking`
-/// instead of `noscript`, PFCOUNT, PUBLISH, EVAL and EVALSHA also `may_replicate`, SUBSCRIBE also
-/// `denyoom`.
+/// instead of `noscript`, PFCOUNT, PUBLISH, EVAL, EVALSHA and FCALL also `may_replicate`, SUBSCRIBE
+/// also `denyoom`.
 const CHANGED_FLAGS: &[&str] = &[
     "blmove",
     "blpop",
@@ -150,6 +150,7 @@ const CHANGED_FLAGS: &[&str] = &[
     "bzpopmin",
     "eval",
     "evalsha",
+    "fcall",
     "pfcount",
     "psubscribe",
     "publish",

@@ -19,6 +19,9 @@ const CASES: [&str; 3] = [
     include_str!("scripts/patterns.txt"),
 ];
 
+/// Steps that no case takes.
+const STEPS_MAX: usize = 10_000;
+
 fn cases() -> impl Iterator<Item = &'static str> {
     let cases = CASES.iter().flat_map(|cases| cases.split("\n----\n"));
     cases.map(|case| case.trim_matches('\n')).filter(|case| !case.is_empty())
@@ -40,7 +43,14 @@ fn scripts_reply_as_with_redis() {
             let words = ["EVAL", case, "2", "k1", "k2", "a1", "a2"];
             theirs.send(&encode(&words));
             let expected = theirs.read_raw().escape_ascii().to_string();
-            let got = server.send(ours, &encode(&words)).escape_ascii().to_string();
+            let mut got = server.send(ours, &encode(&words));
+            for _ in 0..STEPS_MAX {
+                if got.is_empty() {
+                    server.tick();
+                    got = server.output(ours);
+                }
+            }
+            let got = got.escape_ascii().to_string();
             if got != expected {
                 differences
                     .push(format!("RESP{protocol} {case}\n  ours  {got}\n  redis {expected}"));
@@ -374,4 +384,49 @@ fn a_client_that_wants_no_replies_gets_none_from_a_long_script_in_a_transaction(
     assert_eq!(server.output(conn), b"");
     server.check(conn, "CLIENT REPLY ON", "OK");
     server.check(conn, "GET n", "\"2\"");
+}
+
+#[test]
+fn scripts_can_call_the_api_by_valkeys_name() {
+    let mut server = Server::default();
+    let script = "redis.call('SET', 'k', 1) local seen = {server.call('GET', 'k')} \
+                  for name in pairs(redis) do if server[name] == nil then return name end end \
+                  for _, name in ipairs{'SERVER_NAME', 'SERVER_VERSION', 'SERVER_VERSION_NUM'} do \
+                    seen[#seen + 1] = type(server[name]) \
+                  end \
+                  seen[#seen + 1] = tostring(pcall(function() server.x = 1 end)) return seen";
+    let shown = eval(&mut server, script).to_string();
+    let expected = "1) \"1\"\n2) \"string\"\n3) \"string\"\n4) \"number\"\n5) \"false\"";
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn patterns_that_backtrack_for_long_can_be_stopped() {
+    for script in [
+        "return string.find(('a'):rep(4000), ('a?'):rep(2000) .. 'b')",
+        "return ('a'):rep(5000):match(('.-'):rep(20) .. 'b')",
+        "return pcall(string.gsub, ('a'):rep(5000), ('a*'):rep(20) .. 'b', 'x')",
+        "for x in ('a'):rep(5000):gmatch(('a*'):rep(20) .. 'b') do end",
+        "while true do pcall(string.find, ('a'):rep(4000), ('a?'):rep(2000) .. 'b') end",
+        "local t = {} for i = 1, 30 do t = {t, t} end return cjson.encode(t)",
+        "local t = {} for i = 1, 15 do t = {t, t, t, t} end return cmsgpack.pack(t)",
+    ] {
+        let mut server = Server::default();
+        let (conn, other) = (server.connect(), server.connect());
+        let output = server.send(conn, &encode(&["EVAL", script, "0"]));
+        if !output.is_empty() {
+            // Its result is too large.
+            let text = String::from_utf8_lossy(&output).into_owned();
+            assert!(text.contains("not enough memory"), "{script}: {text}");
+            continue;
+        }
+        assert_eq!(server.send(other, b"SCRIPT KILL\r\n"), b"+OK\r\n");
+        server.tick();
+        let text = String::from_utf8_lossy(&server.output(conn)).into_owned();
+        assert!(
+            text.starts_with("-ERR Script killed by user with SCRIPT KILL"),
+            "{script}: {text}"
+        );
+        assert_eq!(eval(&mut server, "return 1").to_string(), "(integer) 1");
+    }
 }

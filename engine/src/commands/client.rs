@@ -5,6 +5,7 @@
 use super::Cx;
 use super::help::help;
 use super::spec::{Command, Flags, Group};
+use super::table::table;
 use crate::args::Args;
 use crate::block::Ending;
 use crate::error::Error;
@@ -273,8 +274,13 @@ fn unblock(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     }
     let id = parse_integer(args.at(2)).ok_or(Error::NotAnInteger)?;
     let ending = if args.is(3, "ERROR") { Ending::Error } else { Ending::TimedOut };
-    let ended =
-        u64::try_from(id).is_ok_and(|id| cx.state.unblock(ConnId(id), ending, cx.now.mono, cx.fx));
+    let conn = u64::try_from(id).ok().map(ConnId);
+    let waits_with = conn.and_then(|conn| cx.state.sessions.find(conn)).map(|it| it.last_command);
+    let ended = conn.is_some_and(|conn| cx.state.unblock(conn, ending, cx.now.mono, cx.fx));
+    let row = waits_with.and_then(|name| table().find_full(name.as_bytes()));
+    if let Some(row) = row.filter(|_| ended && ending == Ending::Error) {
+        cx.state.stats.by_command[row.index].failed += 1;
+    }
     cx.reply.integer(i64::from(ended));
     Ok(())
 }

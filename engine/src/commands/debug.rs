@@ -161,6 +161,13 @@ const TOOLS: &[Tool] = &[
         run: set_active_expire,
     },
     Tool {
+        name: "SET-DISABLE-DENY-SCRIPTS",
+        syntax: "<0|1>",
+        words: 3..=3,
+        what: "Say whether scripts may call DEBUG PROTOCOL and DEBUG SLEEP.",
+        run: set_scripts_may_debug,
+    },
+    Tool {
         name: "SLEEP",
         syntax: "<seconds>",
         words: 3..=3,
@@ -347,6 +354,12 @@ fn set_list_threshold(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
 
 fn set_active_expire(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     cx.state.active_expire = parse_integer(args.at(2)).is_some_and(|number| number != 0);
+    cx.reply.ok();
+    Ok(())
+}
+
+fn set_scripts_may_debug(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    cx.state.scripts_may_debug = parse_integer(args.at(2)).is_some_and(|number| number != 0);
     cx.reply.ok();
     Ok(())
 }

@@ -84,6 +84,8 @@ struct Options<'a> {
     descending: bool,
     alpha: bool,
     store: Option<&'a [u8]>,
+    /// A script gets the elements.
+    is_for_script: bool,
 }
 
 impl<'a> Options<'a> {
@@ -148,8 +150,11 @@ impl<'a> Options<'a> {
         let order = |by| Order { by, alpha: self.alpha, descending: self.descending };
         match self.is_constant {
             false => Some(order(self.by)),
-            // What is stored must not depend on the order in which a set happens to lie.
-            true if is_set && self.store.is_some() => Some(Order { alpha: true, ..order(None) }),
+            // What is stored must not depend on the order in which a set happens to lie, nor what
+            // a script does.
+            true if is_set && (self.store.is_some() || self.is_for_script) => {
+                Some(Order { alpha: true, ..order(None) })
+            }
             true => None,
         }
     }
@@ -221,7 +226,8 @@ fn len(value: Value<'_>) -> Result<usize, Error> {
 
 /// `SORT key ...`, `SORT_RO key ...`
 fn sort(cx: &mut Cx<'_>, args: Args<'_>, may_store: bool) -> Result<(), Error> {
-    let options = Options::parse(args, may_store, cx.may_read_every_key(args))?;
+    let mut options = Options::parse(args, may_store, cx.may_read_every_key(args))?;
+    options.is_for_script = cx.session.is_script;
     let found = cx.find_read(args.at(1));
     if let Some(key) = options.store {
         return store(cx, key, found, &options);

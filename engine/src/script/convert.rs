@@ -107,19 +107,18 @@ fn write_table(
         return Ok(());
     }
     if let Value::Table(map) = table.raw_get("map")? {
-        let pairs: Vec<(Value, Value)> = map.pairs().collect::<mlua::Result<_>>()?;
-        reply.map(pairs.len());
-        for (key, value) in &pairs {
-            write(key, reply, protocol, depth)?;
-            write(value, reply, protocol, depth)?;
+        reply.map(map.pairs::<Value, Value>().count());
+        for pair in map.pairs::<Value, Value>() {
+            let (key, value) = pair?;
+            write(&key, reply, protocol, depth)?;
+            write(&value, reply, protocol, depth)?;
         }
         return Ok(());
     }
     if let Value::Table(set) = table.raw_get("set")? {
-        let pairs: Vec<(Value, Value)> = set.pairs().collect::<mlua::Result<_>>()?;
-        reply.set(pairs.len());
-        for (member, _) in &pairs {
-            write(member, reply, protocol, depth)?;
+        reply.set(set.pairs::<Value, Value>().count());
+        for pair in set.pairs::<Value, Value>() {
+            write(&pair?.0, reply, protocol, depth)?;
         }
         return Ok(());
     }
@@ -141,23 +140,21 @@ fn write_table(
     write_array(table, reply, protocol, depth)
 }
 
-/// An array ends before its first nil.
+/// An array ends before its first nil. Elements are looked at twice: only some thousand can be held
+/// at the same time.
 fn write_array(
     table: &Table,
     reply: &mut Reply,
     protocol: Protocol,
     depth: usize,
 ) -> mlua::Result<()> {
-    let mut elements = Vec::new();
-    for index in 1.. {
-        match table.raw_get(index)? {
-            Value::Nil => break,
-            value => elements.push(value),
-        }
+    let mut len = 0;
+    while !table.raw_get::<Value>(len + 1)?.is_nil() {
+        len += 1;
     }
-    reply.array(elements.len());
-    for element in &elements {
-        write(element, reply, protocol, depth)?;
+    reply.array(len);
+    for index in 1..=len {
+        write(&table.raw_get(index)?, reply, protocol, depth)?;
     }
     Ok(())
 }
@@ -197,6 +194,13 @@ impl<'a> Reader<'a> {
             },
             b'%' => self.map(number(line) as usize),
             b'~' => self.set(number(line) as usize),
+            b'|' => {
+                // Attributes are about the reply behind them.
+                for _ in 0..2 * number(line) {
+                    self.value()?;
+                }
+                self.value()
+            }
             b'_' => Ok(Value::Nil),
             b'#' => Ok(Value::Boolean(line == b"t")),
             b',' => {

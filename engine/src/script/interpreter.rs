@@ -48,6 +48,12 @@ const CONSTANTS: [(&str, i64); 9] = [
 ];
 const WRONG_NUMBER: &str = "ERR wrong number of arguments";
 
+/// The version of this server as Redis has its own in one number: a byte for each part.
+fn server_version_number() -> u32 {
+    let parts = env!("CARGO_PKG_VERSION").split('.');
+    parts.fold(0, |number, part| number << 8 | part.parse::<u32>().unwrap_or_default())
+}
+
 /// An error that a function of `redis` raises: what `err` of its table is.
 #[derive(Debug)]
 struct Raised(String);
@@ -173,6 +179,11 @@ fn functions<'scope, 'env>(
     constants.set("REDIS_VERSION", REDIS_VERSION)?;
     constants.set("REDIS_VERSION_NUM", REDIS_VERSION_NUMBER)?;
     raw.set("constants", constants)?;
+    let server_constants = lua.create_table()?;
+    server_constants.set("SERVER_NAME", "orrery")?;
+    server_constants.set("SERVER_VERSION", env!("CARGO_PKG_VERSION"))?;
+    server_constants.set("SERVER_VERSION_NUM", server_version_number())?;
+    raw.set("server_constants", server_constants)?;
     Ok(raw)
 }
 

@@ -21,6 +21,8 @@ mod pattern;
 mod promises;
 mod random;
 mod register;
+#[cfg(test)]
+mod round_trips;
 mod running;
 mod sha;
 mod shelf;

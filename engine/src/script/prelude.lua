@@ -18,11 +18,18 @@ local ROOM = 1e6
 -- What is behind a read-only table. The table itself is empty, or it could be written to.
 local contents = setmetatable({}, { __mode = "k" })
 
+-- What scripts get for the metatables of others.
+local locked = setmetatable({}, {
+  __newindex = function() error(READ_ONLY, 2) end,
+  __metatable = false,
+})
+contents[locked] = {}
+
 local function read_only(table)
   local proxy = setmetatable({}, {
     __index = table,
     __newindex = function() error(READ_ONLY, 2) end,
-    __metatable = false,
+    __metatable = locked,
   })
   contents[proxy] = table
   return proxy
@@ -47,10 +54,10 @@ for _, name in ipairs {
 } do
   globals[name] = _G[name]
 end
-local unpack_range = raw.strings.unpack_range
+local check_unpack = raw.strings.check_unpack
 globals.unpack = function(...)
-  local from, to = unpack_range(...)
-  return unpack((...), from, to)
+  check_unpack(...)
+  return unpack(...)
 end
 globals._G = world
 globals._VERSION = _VERSION
@@ -196,7 +203,7 @@ strings.gsub = function(...)
 end
 -- Methods of strings are looked up here.
 getmetatable("").__index = strings
-getmetatable("").__metatable = false
+getmetatable("").__metatable = locked
 
 -- What takes long inside of one instruction is told of.
 local function work_on(table)
@@ -307,7 +314,11 @@ redis.replicate_commands = function() return true end
 redis.breakpoint = function() return false end
 redis.debug = function() end
 globals.redis = read_only(redis)
-globals.server = globals.redis
+-- The same under the name that Valkey gives it, with what only that has.
+local server = {}
+for name, value in pairs(redis) do server[name] = value end
+for name, value in pairs(raw.server_constants) do server[name] = value end
+globals.server = read_only(server)
 
 -- What libraries of functions see: while they are loaded only what is here, then all globals.
 local function nonexistent(_, name)
@@ -319,12 +330,17 @@ local loading_redis = setmetatable({ register_function = raw.register_function, 
 for name, value in pairs(raw.constants) do
   if name:sub(1, 5) ~= "REPL_" then loading_redis[name] = value end
 end
-local loading = setmetatable({ redis = read_only(loading_redis) }, { __index = nonexistent })
-loading.server = loading.redis
+local loading_server = setmetatable({}, { __index = nonexistent })
+for name, value in pairs(loading_redis) do loading_server[name] = value end
+for name, value in pairs(raw.server_constants) do loading_server[name] = value end
+local loading = setmetatable({
+  redis = read_only(loading_redis),
+  server = read_only(loading_server),
+}, { __index = nonexistent })
 local library_view = {
   __index = globals,
   __newindex = function() error(READ_ONLY, 2) end,
-  __metatable = false,
+  __metatable = locked,
 }
 local library_world = setmetatable({}, library_view)
 contents[library_world] = globals

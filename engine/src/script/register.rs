@@ -21,8 +21,8 @@ pub(super) struct Registration {
 /// What the library has registered so far; nothing: none is loaded.
 pub(super) type Registrations = RefCell<Option<Vec<Registration>>>;
 
-const BAD_NAME: &str = "Library names can only contain letters, numbers, or underscores(_) and must \
-                        be at least one character long";
+const BAD_NAME: &str = "Library names can only contain letters, numbers, or underscores(_) and \
+                        must be at least one character long";
 
 /// Whether this may be the name of a library or a function.
 pub(super) fn is_name(text: &[u8]) -> bool {

@@ -25,7 +25,7 @@ pub(super) fn library(lua: &Lua, memory_bytes_max: usize) -> mlua::Result<Table>
         ("gsub_arguments", gsub_arguments),
         ("gsub", gsub),
         ("rep", rep),
-        ("unpack_range", unpack_range),
+        ("check_unpack", check_unpack),
     ];
     let strings = lua.create_table()?;
     for (name, function) in functions {
@@ -228,9 +228,9 @@ fn add_replacement(
     Ok(())
 }
 
-/// The arguments of `unpack`, but the list: from which index to which. The original takes numbers
-/// that overflow for small ones, and writes behind the end of its stack.
-fn unpack_range(args: &Arguments<'_>, _: usize) -> mlua::Result<MultiValue> {
+/// Checks the arguments of `unpack`: the original takes numbers that overflow for small ones, and
+/// writes behind the end of its stack.
+fn check_unpack(args: &Arguments<'_>, _: usize) -> mlua::Result<MultiValue> {
     let Some(Value::Table(list)) = args.value(1) else {
         let got = type_name(args.value(1));
         return args.bad(1, format!("table expected, got {got}"));
@@ -240,10 +240,11 @@ fn unpack_range(args: &Arguments<'_>, _: usize) -> mlua::Result<MultiValue> {
         true => i32::try_from(list.raw_len()).unwrap_or(i32::MAX),
         false => args.integer(3)? as i32,
     };
-    if i64::from(to) - i64::from(from) >= STACK_SLOTS_MAX as i64 {
+    let count = i64::from(to) - i64::from(from) + 1;
+    if count > 0 && count + args.len() as i64 > STACK_SLOTS_MAX as i64 {
         return throw(args.lua, "too many results to unpack");
     }
-    Ok([from, to].map(|index| Value::Integer(index.into())).into_iter().collect())
+    Ok(MultiValue::new())
 }
 
 /// `string.rep(text, count)`

@@ -96,6 +96,10 @@ fn hang(server: &mut Server, conn: ConnId, commands: &[String]) {
     let mut words = vec!["EVAL", WRITE_AND_HANG, "0"];
     words.extend(commands.iter().map(String::as_str));
     assert_eq!(server.send(conn, &encode(&words)), b"", "it has not ended");
+    // By then it has written everything.
+    for _ in 0..50 {
+        server.tick();
+    }
 }
 
 fn kill(server: &mut Server, killer: ConnId) -> String {
