@@ -22,8 +22,9 @@ const POLICIES: [&str; 10] = [
     "volatile-ttl",
 ];
 const OOM: &str = "(error) OOM command not allowed when used memory > 'maxmemory'.";
-/// What a command may add beside its value: a segment of the index, a page of queued words.
-const SLACK_BYTES: usize = 16 << 10;
+/// What a command may add beside its value: a segment of the index, and what is counted only when
+/// somebody looks (users, channels, logs).
+const SLACK_BYTES: usize = 64 << 10;
 
 #[derive(Clone, Debug)]
 enum Op {
