@@ -307,7 +307,16 @@ impl State {
 
     /// Bytes of all data and clients, as far as the engine accounts for them.
     pub fn memory_used(&self) -> usize {
-        self.keyspace.memory_bytes() + self.clients_bytes() + self.other_bytes()
+        self.keyspace.memory_bytes()
+            + self.clients_bytes()
+            + self.other_bytes()
+            + self.memory_not_counted()
+    }
+
+    /// Bytes that do not count for `maxmemory`: the durations of commands, some kilobytes for each
+    /// command that is ever used. No key should go for them.
+    pub fn memory_not_counted(&self) -> usize {
+        self.observer.durations.memory_bytes()
     }
 
     /// Bytes of what is neither data nor a client.

@@ -302,7 +302,7 @@ fn command_stats(cx: &mut Cx<'_>, lines: &mut Lines) {
 fn latency_stats(cx: &mut Cx<'_>, lines: &mut Lines) {
     let percentiles = &cx.state.config.observation.percentiles;
     for row in table().rows() {
-        let Some(histogram) = &cx.state.observer.histograms[row.index] else { continue };
+        let Some(histogram) = cx.state.observer.durations.of(row.index) else { continue };
         let values: Vec<String> = percentiles
             .iter()
             .map(|percentile| {

@@ -181,9 +181,9 @@ fn histogram(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         wanted.push(row);
         wanted.extend(row.subcommands.iter().map(|&index| &rows[index]));
     }
-    let histograms = &cx.state.observer.histograms;
+    let durations = &cx.state.observer.durations;
     let found: Vec<(&Row, &Histogram)> =
-        wanted.into_iter().filter_map(|row| Some((row, histograms[row.index].as_ref()?))).collect();
+        wanted.into_iter().filter_map(|row| Some((row, durations.of(row.index)?))).collect();
     cx.reply.map(found.len());
     for (row, histogram) in found {
         cx.reply.text(row.full_name);

@@ -136,7 +136,7 @@ fn end_measured(
         stats.by_command[row.index].micros += duration.0;
         if tracks && !is_waiting {
             let nanos = duration.0.saturating_mul(1000);
-            observer.histograms[row.index].get_or_insert_default().add(nanos);
+            observer.durations.add(row.index, nanos);
         }
     } else if !is_waiting && !cx.session.is_script {
         timing.untimed.push(row.index);
@@ -236,10 +236,10 @@ impl State {
         let duration = now.mono.since(since);
         self.stats.by_command[row].micros += duration.0;
         let settings = &self.config.observation;
-        let Observer { histograms, slow, .. } = &mut self.observer;
+        let Observer { durations, slow, .. } = &mut self.observer;
         if settings.latency_tracking {
             let nanos = duration.0.saturating_mul(1000);
-            histograms[row].get_or_insert_default().add(nanos);
+            durations.add(row, nanos);
         }
         let threshold = u64::try_from(settings.slow.threshold);
         if threshold.is_ok_and(|threshold| duration.0 >= threshold) {

@@ -130,7 +130,7 @@ impl<'a> Options<'a> {
             Some(_) if args.is(index, "BLOCK") && cx.session.is_script => {
                 let name = String::from_utf8_lossy(args.at(0));
                 let problem = "command is not allowed with BLOCK option from scripts";
-                return Err(Error::text(format!("ERR {name} {problem}")));
+                Err(Error::text(format!("ERR {name} {problem}")))
             }
             Some(word) if args.is(index, "BLOCK") => {
                 self.block = Some(until_after_millis(cx, word)?);

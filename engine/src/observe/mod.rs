@@ -5,6 +5,7 @@
 //! is quick and small costs a few comparisons.
 
 mod command_log;
+mod durations;
 mod histogram;
 mod hot_keys;
 mod latency;
@@ -18,6 +19,7 @@ use crate::rng::{Rng, Seed};
 use crate::state::State;
 
 pub(crate) use command_log::{CommandLog, Entry};
+pub(crate) use durations::Durations;
 pub(crate) use histogram::Histogram;
 pub(crate) use hot_keys::{HotKeys, Session as HotKeysSession, Wanted as HotKeysWanted};
 pub(crate) use latency::Series;
@@ -48,7 +50,7 @@ pub struct Observer {
     /// What took long.
     pub(crate) latency: LatencyEvents,
     /// Durations of each command that ran, in the order of the table.
-    pub(crate) histograms: Vec<Option<Histogram>>,
+    pub(crate) durations: Durations,
     /// Keys that are used much, or large.
     pub(crate) hot_keys: HotKeys,
     pub(crate) timing: Timing,
@@ -70,8 +72,6 @@ fn bytes(threshold: i64) -> usize {
 impl Observer {
     /// Nothing was observed of `commands` commands.
     pub(crate) fn new(commands: usize, config: &Config, seed: Seed) -> Self {
-        let mut histograms = Vec::new();
-        histograms.resize_with(commands, || None);
         let hot_keys = HotKeys::new(Rng::new(seed, "hot keys"), config.observation.hot_keys_sample);
         let mut observer = Self {
             monitors: Vec::new(),
@@ -79,7 +79,7 @@ impl Observer {
             large_requests: CommandLog::default(),
             large_replies: CommandLog::default(),
             latency: LatencyEvents::default(),
-            histograms,
+            durations: Durations::new(commands),
             hot_keys,
             timing: Timing::default(),
             script: None,
@@ -109,15 +109,14 @@ impl Observer {
 
     /// Forgets the durations of commands (CONFIG RESETSTAT).
     pub(crate) fn forget_durations(&mut self) {
-        self.histograms.iter_mut().for_each(|histogram| *histogram = None);
+        self.durations.clear();
     }
 
-    /// Heap bytes.
+    /// Heap bytes, but for those of the durations.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let histograms = self.histograms.iter().flatten().count() * Histogram::BYTES;
         let logs = [&self.slow, &self.large_requests, &self.large_replies];
         let logs: usize = logs.iter().map(|log| log.memory_bytes()).sum();
-        histograms + logs + self.latency.memory_bytes() + self.hot_keys.memory_bytes()
+        logs + self.latency.memory_bytes() + self.hot_keys.memory_bytes()
     }
 }
 

@@ -66,7 +66,7 @@ impl Observer {
         for (place, &row) in rows.iter().enumerate() {
             stats.by_command[row].micros += each + u64::from((place as u64) < left_over);
             if tracks {
-                self.histograms[row].get_or_insert_default().add(nanos);
+                self.durations.add(row, nanos);
             }
         }
         self.timing.untimed.truncate(first);

@@ -15,8 +15,8 @@ enum Tree {
     Flag(bool),
     Number(f64),
     Text(Vec<u8>),
-    List(Vec<Tree>),
-    Entries(BTreeMap<Vec<u8>, Tree>),
+    List(Vec<Self>),
+    Entries(BTreeMap<Vec<u8>, Self>),
 }
 
 fn tree() -> impl Strategy<Value = Tree> {
@@ -111,7 +111,7 @@ proptest! {
             trees.iter().map(|tree| to_lua(&lua, tree).expect("there is memory")).collect();
         let text: mlua::LuaString = function(&library, "pack").call(values).expect("they fit");
         let read: MultiValue = function(&library, "unpack").call(&text).expect("it is whole");
-        prop_assert_eq!(read.iter().map(from_lua).collect::<Vec<_>>(), trees.clone());
+        prop_assert_eq!(&read.iter().map(from_lua).collect::<Vec<_>>(), &trees);
         // One after the other too.
         let one = function(&library, "unpack_one");
         let mut offset = 0;

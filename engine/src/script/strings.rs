@@ -143,7 +143,7 @@ fn gsub_arguments(args: &Arguments<'_>, _: usize) -> mlua::Result<MultiValue> {
     }
     let anchored = pattern.as_bytes().strip_prefix(b"^").map(<[u8]>::to_vec);
     let is_anchored = anchored.is_some();
-    let pattern = anchored.map_or(Ok(pattern.clone()), |rest| args.lua.create_string(rest))?;
+    let pattern = anchored.map_or(Ok(pattern), |rest| args.lua.create_string(rest))?;
     Ok(MultiValue::from_iter([
         Value::String(text),
         Value::String(pattern),

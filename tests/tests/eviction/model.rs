@@ -115,7 +115,8 @@ impl Run {
     }
 
     fn used(&self) -> usize {
-        self.server.engine().state().memory_used()
+        let state = self.server.engine().state();
+        state.memory_used() - state.memory_not_counted()
     }
 
     /// A command that may take memory.

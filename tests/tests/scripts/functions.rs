@@ -271,7 +271,7 @@ fn dumps_go_both_ways() {
         pair.tell(&["FUNCTION", "STATS"]);
         pair.tell(&["FCALL", "json", "1", "k", "v"]);
     }
-    let mut damaged = ours.clone();
+    let mut damaged = ours;
     damaged[5] ^= 1;
     let shown = String::from_utf8_lossy(&damaged).into_owned();
     pair.tell(&["FUNCTION", "RESTORE", &shown]);
