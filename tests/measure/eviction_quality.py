@@ -8,9 +8,9 @@ counted after a warm-up, for each policy, next to that of a perfect cache that h
 As servers account for memory differently, the limit is set for each so that the same number of keys
 fits: it is measured by filling the server before the run.
 
-    tests/eviction_quality.py                            a release build and redis-server
-    tests/eviction_quality.py --server PATH --json FILE  another build; figures as JSON too
-    tests/eviction_quality.py --keys 200000 --requests 1000000 --policies allkeys-lru
+    tests/measure/eviction_quality.py                            a release build and redis-server
+    tests/measure/eviction_quality.py --server PATH --json FILE  another build; figures as JSON too
+    tests/measure/eviction_quality.py --keys 200000 --requests 1000000 --policies allkeys-lru
 
 The clock that both look at is real time in seconds, so requests are spread over --seconds.
 """
@@ -28,7 +28,7 @@ import sys
 import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 POLICIES = ["allkeys-random", "allkeys-lru", "allkeys-lfu", "volatile-lru", "volatile-lfu",
             "volatile-random", "volatile-ttl"]
 # Requests that are sent before their replies are read.
