@@ -307,15 +307,12 @@ impl State {
 
     /// Bytes of all data and clients, as far as the engine accounts for them.
     pub fn memory_used(&self) -> usize {
-        self.keyspace.memory_bytes()
-            + self.clients_bytes()
-            + self.other_bytes()
-            + self.memory_not_counted()
+        self.keyspace.memory_bytes() + self.clients_bytes() + self.other_bytes()
     }
 
-    /// Bytes that do not count for `maxmemory`: the durations of commands, some kilobytes for each
-    /// command that is ever used. No key should go for them.
-    pub fn memory_not_counted(&self) -> usize {
+    /// Bytes of the durations of commands, some kilobytes for each command that is ever used. They
+    /// do not count as used: no key should go for them.
+    pub fn durations_bytes(&self) -> usize {
         self.observer.durations.memory_bytes()
     }
 

@@ -23,8 +23,9 @@ const LEFT_OUT: [&str; 13] = [
 ];
 
 /// Fields that redis 7.0.15 does not have.
-const ADDED: [&str; 18] = [
+const ADDED: [&str; 19] = [
     "orrery_unused_page_bytes",
+    "orrery_durations_bytes",
     "watching_clients",
     "total_watched_keys",
     "expired_subkeys",

@@ -71,8 +71,8 @@ pub(super) fn memory(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.field("mem_fragmentation_ratio", format_args!("{ratio:.2}"));
     let beyond = if resident == 0 { 0 } else { resident as i64 - usage.used as i64 };
     lines.field("mem_fragmentation_bytes", beyond);
-    lines.field("mem_not_counted_for_evict", state.memory_not_counted());
-    lines.zeros(&["mem_replication_backlog"]);
+    lines.zeros(&["mem_not_counted_for_evict", "mem_replication_backlog"]);
+    lines.field("orrery_durations_bytes", state.durations_bytes());
     lines.zeros(&["mem_total_replication_buffers", "mem_clients_slaves"]);
     lines.field("mem_clients_normal", usage.clients);
     lines.zeros(&["mem_cluster_links", "mem_aof_buffer"]);

@@ -75,7 +75,6 @@ pub(super) fn raise<T>(text: impl Into<String>) -> mlua::Result<T> {
 struct State {
     /// The protocol in which commands reply to the script (`redis.setresp`).
     protocol: Protocol,
-    random: Random,
     /// The error with which the script was ended from outside.
     ending: Option<String>,
     /// The last command and its reply, to be used again; its buffers outlive the run.
@@ -98,6 +97,8 @@ struct Api<'a> {
     line: &'a Line,
     state: &'a RefCell<State>,
     memory: &'a Memory,
+    /// Random numbers go on from script to script, as in Redis 7.
+    random: &'a Cell<Random>,
     /// Instructions between two pauses.
     interval: &'a Cell<u32>,
     /// Units of work that functions of ours have done since the last pause.
@@ -113,9 +114,10 @@ pub(super) fn live(line: &Line, memory_bytes_max: usize) {
     let memory = Memory::new(memory_bytes_max);
     let registrations = Registrations::default();
     let (interval, worked) = (&Cell::new(PAUSE_INTERVAL), &Cell::new(0));
+    let random = &Cell::new(Random::default());
     let lived = lua.scope(|scope| {
         let (state, memory, registrations) = (&state, &memory, &registrations);
-        let api = Api { lua: &lua, line, state, memory, interval, worked, registrations };
+        let api = Api { lua: &lua, line, state, memory, random, interval, worked, registrations };
         let raw = functions(scope, api)?;
         let prelude: Table = lua.load(PRELUDE).set_name("=prelude").call(raw)?;
         let prelude = Prelude {
@@ -137,7 +139,7 @@ fn functions<'scope, 'env>(
     scope: &'scope Scope<'scope, 'env>,
     api: Api<'env>,
 ) -> mlua::Result<Table> {
-    let Api { lua, line, state, memory, registrations, .. } = api;
+    let Api { lua, line, state, memory, registrations, random: generator, .. } = api;
     let memory_bytes_max = memory.bytes_max();
     let raw = lua.create_table()?;
     raw.set("call", scope.create_function(move |_, args| api.call(&args))?)?;
@@ -147,11 +149,11 @@ fn functions<'scope, 'env>(
     lua.set_named_registry_value(PAUSE, pause)?;
     raw.set("work", scope.create_function(move |_, units: u32| api.work(units))?)?;
     raw.set("room", scope.create_function(move |_, bytes: usize| api.room(bytes))?)?;
-    raw.set("random", scope.create_function(|lua, args| random(lua, state, &args))?)?;
+    raw.set("random", scope.create_function(|lua, args| random(lua, generator, &args))?)?;
     raw.set(
         "seed",
         scope.create_function(|_, seed: f64| {
-            state.borrow_mut().random = Random::new(seed as i64 as u32);
+            generator.set(Random::new(seed as i64 as u32));
             Ok(())
         })?,
     )?;
@@ -490,8 +492,10 @@ impl Api<'_> {
 }
 
 /// `math.random`: as in C, but for the numbers.
-fn random(lua: &Lua, state: &RefCell<State>, args: &MultiValue) -> mlua::Result<f64> {
-    let drawn = state.borrow_mut().random.next();
+fn random(lua: &Lua, generator: &Cell<Random>, args: &MultiValue) -> mlua::Result<f64> {
+    let mut random = generator.get();
+    let drawn = random.next();
+    generator.set(random);
     let args = Arguments::new(lua, args);
     let bound = |index| args.integer(index).map(|bound| f64::from(bound as i32));
     let (from, to) = match args.len() {

@@ -1,4 +1,5 @@
-//! Random numbers of scripts: those of `lrand48`, from the same start in every run, as in Redis.
+//! Random numbers of scripts: those of `lrand48`, from the same start in every interpreter, as in
+//! Redis.
 
 /// A generator.
 #[derive(Clone, Copy, Debug)]

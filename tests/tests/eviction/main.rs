@@ -34,7 +34,7 @@ fn info(server: &mut Server, conn: ConnId, field: &str) -> u64 {
 /// Sets the limit so many bytes above what is in use.
 fn limit_above(server: &mut Server, conn: ConnId, more: usize) -> usize {
     let state = server.engine().state();
-    let limit = state.memory_used() - state.memory_not_counted() + more;
+    let limit = state.memory_used() + more;
     server.check(conn, &format!("CONFIG SET maxmemory {limit}"), "OK");
     limit
 }

@@ -115,8 +115,7 @@ impl Run {
     }
 
     fn used(&self) -> usize {
-        let state = self.server.engine().state();
-        state.memory_used() - state.memory_not_counted()
+        self.server.engine().state().memory_used()
     }
 
     /// A command that may take memory.
