@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
+use orrery_engine::Micros;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::task::yield_now;
 
@@ -29,6 +30,8 @@ const DIRECT_BYTES: usize = 16 << 10;
 /// A word is given room for at once up to this length; a longer one gets as much as has arrived of
 /// it, so that a client cannot make the server reserve what it never sends.
 const RESERVED_BYTES_MAX: usize = 1 << 20;
+/// After a step that took so long, waking the peer is no longer what costs most.
+const LONG_STEP: Micros = Micros(10);
 /// Steps of one turn.
 const STEPS_PER_TURN: usize = 4;
 
@@ -128,6 +131,9 @@ impl<P: Platform> Connection<P> {
             } else {
                 match ready!(self.read(node, cx)) {
                     Ok(0) => self.ending = true,
+                    // Others have their turn before this one writes, so that replies leave in
+                    // a row: a peer that sleeps is woken once, not by each of its connections.
+                    Ok(_) if node.last_step() >= LONG_STEP => return Poll::Ready(Turn::Yield),
                     Ok(_) => {}
                     Err(_) => return Poll::Ready(Turn::Over),
                 }

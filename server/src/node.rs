@@ -79,6 +79,8 @@ pub(crate) struct Node<P> {
     last_conn: ConnId,
     /// The sample of the last step.
     now: Now,
+    /// How long the last step took.
+    elapsed: Micros,
     /// When the clock task wakes by itself.
     armed: Instant,
     stalled_until: Option<Instant>,
@@ -108,6 +110,7 @@ impl<P: Platform> Node<P> {
             mailboxes: BTreeMap::new(),
             last_conn: ConnId(0),
             now,
+            elapsed: Micros(0),
             armed: Instant(0),
             stalled_until: None,
             next_vitals: now.mono,
@@ -150,6 +153,7 @@ impl<P: Platform> Node<P> {
         self.engine.step(self.now, input, &mut self.effects);
         let elapsed = self.platform.mono().since(self.now.mono);
         self.engine.note_elapsed(elapsed);
+        self.elapsed = elapsed;
         if let Some(recorder) = &self.recorder {
             recorder.borrow_mut().elapsed(elapsed, self.effects.stopwatch.readings());
         }
@@ -248,6 +252,12 @@ impl<P: Platform> Node<P> {
         if !self.effects.is_empty() {
             self.carry_out(None);
         }
+    }
+
+    /// How long the last step took.
+    #[inline]
+    pub(crate) fn last_step(&self) -> Micros {
+        self.elapsed
     }
 
     /// Until when steps must wait, if they must.

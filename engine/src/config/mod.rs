@@ -117,7 +117,7 @@ impl Default for Config {
             protected_configs: Access::No,
             ttl_clock: TtlClock::Monotonic,
             ttl_clock_slew_ppm: 500,
-            script_memory_bytes_max: 256 << 20,
+            script_memory_bytes_max: 128 << 20,
             script_undo_bytes_max: 256 << 20,
             busy_reply_threshold_ms: 5000,
             step_commands_max: 512,

@@ -204,7 +204,7 @@ pub static PARAMETERS: &[Parameter] = &[
     Parameter::text("logfile", "").immutable().driver(),
     Parameter::choice("loglevel", &["debug", "verbose", "notice", "warning"], "notice").driver(),
     Parameter::flag("lua-enable-deprecated-api", "no").immutable().with(Flags::HIDDEN),
-    Parameter::memory("lua-memory-max", 1 << 20, SIZE_MAX, "268435456").immutable().field(
+    Parameter::memory("lua-memory-max", 1 << 20, SIZE_MAX, "134217728").immutable().field(
         |c| Value::Integer(c.script_memory_bytes_max as i128),
         |c, v| c.script_memory_bytes_max = v.size(),
     ),
