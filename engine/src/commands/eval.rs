@@ -255,8 +255,9 @@ fn shown(problem: &Problem, program: &Program, cx: &Cx<'_>) -> String {
     }
 }
 
-/// Does what a script asks for until it ends, or has had its share of this step.
-fn go_on(cx: &mut Cx<'_>, running: &mut Running) -> Option<Result<(), Error>> {
+/// Does what a script asks for until it ends, or has had its share of this step. The context is
+/// that of its caller or, if that has gone, of nobody.
+pub(crate) fn go_on(cx: &mut Cx<'_>, running: &mut Running) -> Option<Result<(), Error>> {
     let share = running.pace.units() as usize;
     let mut spent = 0;
     let mut ask = running.pending.take().expect("the interpreter has asked something");
@@ -379,10 +380,4 @@ fn permits(cx: &Cx<'_>, running: &Running, args: Args<'_>) -> Tell {
         Ok(row) => Tell::Permitted(cx.state.may_run(&running.stage.session, row, args)),
         Err(_) => Tell::Refused("ERR Invalid command passed to redis.acl_check_cmd()".to_owned()),
     }
-}
-
-/// Goes on with the script that an earlier step left, with a context of its caller or, if that has
-/// gone, of nobody. Returns whether it has ended.
-pub(crate) fn resume(cx: &mut Cx<'_>, running: &mut Running) -> Option<Result<(), Error>> {
-    go_on(cx, running)
 }

@@ -4,7 +4,7 @@
 
 use super::Engine;
 use crate::commands::Cx;
-use crate::commands::eval::resume;
+use crate::commands::eval;
 use crate::commands::table::table;
 use crate::commands::transaction::go_on;
 use crate::effects::{Effect, Effects};
@@ -39,7 +39,7 @@ impl Engine {
             retry: false,
             may_block: true,
         };
-        let Some(result) = resume(&mut cx, &mut running) else {
+        let Some(result) = eval::go_on(&mut cx, &mut running) else {
             session.outbox = reply.out;
             if is_there {
                 self.state.sessions.put_back(session);

@@ -225,11 +225,8 @@ impl Keyspace {
     ) -> Found {
         let key = self.databases[index].key(found).to_vec();
         self.remove_noted(index, found);
-        let now = self.now;
-        let db = self.db_mut(index);
-        db.sync_wheel(now);
-        db.insert(&key, value, deadline, access);
-        db.find(&key).expect("it was just added")
+        self.add(index, &key, value, deadline, access);
+        self.databases[index].find(&key).expect("it was just added")
     }
 
     /// Sets a key; what it held is kept if the log wants it.
@@ -246,13 +243,7 @@ impl Keyspace {
             Some(found) => {
                 self.replace_noted(index, found, value, deadline, access);
             }
-            None => {
-                self.note_new(index, key);
-                let now = self.now;
-                let db = self.db_mut(index);
-                db.sync_wheel(now);
-                db.insert(key, value, deadline, access);
-            }
+            None => self.add(index, key, value, deadline, access),
         }
     }
 
