@@ -174,7 +174,10 @@ impl FileSink {
         if self.waiting_bytes.fetch_add(len, Ordering::Relaxed) + len > WAITING_BYTES_MAX {
             return Err("the disk is too slow".to_owned());
         }
-        self.to.send(message).map_err(|_| "the thread that writes has ended".to_owned())
+        self.to.send(message).map_err(|_| {
+            let ended = || "the thread that writes has ended".to_owned();
+            self.failure.get().cloned().unwrap_or_else(ended)
+        })
     }
 }
 
@@ -225,6 +228,8 @@ impl DiskWriter {
                         .files
                         .write(&block)
                         .and_then(|()| self.files.file.sync_all().map_err(|error| reason(&error)));
+                    // Whoever hears that it is done must find the way closed.
+                    drop(self.messages);
                     let _ = self.done.send(result);
                     return;
                 }
@@ -290,7 +295,7 @@ mod tests {
         assert!(sink.put(Vec::new()).is_err(), "it has ended");
         let mut full = FileSink::create(&settings(folder.path(), 1), 8).unwrap();
         let refused = (0..10_000).find_map(|_| {
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(1));
             full.put(vec![0; 900]).err()
         });
         assert!(refused.unwrap().contains("full"));
