@@ -170,12 +170,15 @@ class Odd:
 
 
 def processed(port):
-    """How many commands the server has run."""
+    """How many commands the server has run; asks again while a script keeps it busy."""
     with socket.create_connection(("127.0.0.1", port), timeout=60) as stream:
-        stream.sendall(frame("INFO", "stats"))
-        text = b""
-        while b"total_commands_processed:" not in text or not text.endswith(b"\r\n"):
-            text += stream.recv(1 << 16)
+        text = b"-BUSY\r\n"
+        while text.startswith(b"-BUSY"):
+            time.sleep(0.05)
+            stream.sendall(frame("INFO", "stats"))
+            text = stream.recv(1 << 16)
+            while not text.endswith(b"\r\n"):
+                text += stream.recv(1 << 16)
     return int(text.split(b"total_commands_processed:")[1].split(b"\r\n")[0])
 
 
