@@ -70,6 +70,7 @@ mod pubsub;
 mod pubsub_info;
 mod raw_string;
 mod redact;
+mod replication;
 mod scan;
 mod scan_collection;
 pub mod schema;
@@ -184,6 +185,7 @@ const FAMILIES: &[&[Command]] = &[
     monitor::COMMANDS,
     object::COMMANDS,
     process::COMMANDS,
+    replication::COMMANDS,
     slowlog::COMMANDS,
     command::COMMANDS,
     command_docs::COMMANDS,
