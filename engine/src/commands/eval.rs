@@ -317,9 +317,11 @@ pub(super) fn log(cx: &mut Cx<'_>, level: i64, text: &[u8]) {
 
 /// Runs a command for a script.
 fn call(cx: &mut Cx<'_>, running: &mut Running, args: Args<'_>, reply: &mut Reply) {
+    cx.state.note_script_command(true);
     if let Err(error) = try_call(cx, running, args, reply) {
         reply.error(&error);
     }
+    cx.state.note_script_command(false);
 }
 
 /// The error is that of a command that was not run.
