@@ -26,6 +26,8 @@ pub type Id = (u64, u64);
 /// The longest time that a command asks to wait; some wait longer than their clients.
 const BLOCK_MOST_MS: u64 = 1_500;
 
+/// The longest of the times to live that are meant to end while clients keep copies.
+const TTL_SHORT_MS: u64 = 300;
 /// Turns of the loop of a script that ends, at most.
 const TURNS_MAX: u64 = 300_000;
 
@@ -320,9 +322,11 @@ impl Ask {
                 _ => Self::SlowSet { value, turns: 0 },
             },
             Workload::Caches => match die {
-                0..30 => Self::Get,
-                30..60 => Self::Set { value },
-                60..80 => Self::SetPx { value, ttl_ms: ttl_ms(draw) },
+                0..20 => Self::Get,
+                20..40 => Self::Set { value },
+                // Mostly so short that they end before anybody writes again.
+                40..75 => Self::SetPx { value, ttl_ms: draw.between(1, TTL_SHORT_MS) },
+                75..80 => Self::SetPx { value, ttl_ms: ttl_ms(draw) },
                 80..85 => Self::SetNx { value },
                 85..90 => Self::Pexpire { ttl_ms: ttl_ms(draw) },
                 90..95 => Self::GetDel,
