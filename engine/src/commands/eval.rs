@@ -361,6 +361,7 @@ pub(super) fn log(cx: &mut Cx<'_>, level: i64, text: &[u8]) {
 /// Runs a command for a script. One that is not run is counted as refused, whether or not the
 /// script goes on.
 fn call(cx: &mut Cx<'_>, running: &mut Running, args: Args<'_>, reply: &mut Reply) {
+    cx.state.note_script_command(true);
     if let Err(error) = try_call(cx, running, args, reply) {
         reply.error(&error);
         cx.state.count_error(&error.code());
@@ -368,6 +369,7 @@ fn call(cx: &mut Cx<'_>, running: &mut Running, args: Args<'_>, reply: &mut Repl
             cx.state.stats.by_command[row.index].rejected += 1;
         }
     }
+    cx.state.note_script_command(false);
 }
 
 /// The error is that of a command that was not run.
