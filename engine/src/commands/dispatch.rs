@@ -10,7 +10,7 @@ use super::memory_gate;
 use super::planted;
 use super::schema;
 use super::spec::Flags;
-use super::table::{Row, Unknown, table};
+use super::table::{Row, Unknown};
 use crate::args::{Args, Words};
 use crate::config::Access;
 use crate::effects::{Effect, LogLevel};

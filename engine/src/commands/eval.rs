@@ -365,7 +365,7 @@ fn call(cx: &mut Cx<'_>, running: &mut Running, args: Args<'_>, reply: &mut Repl
     if let Err(error) = try_call(cx, running, args, reply) {
         reply.error(&error);
         cx.state.count_error(&error.code());
-        if let Ok(row) = table().find(args) {
+        if let Ok(row) = cx.state.command(args) {
             cx.state.stats.by_command[row.index].rejected += 1;
         }
     }
