@@ -205,6 +205,13 @@ impl Engine {
         self.state.observer.end_step(elapsed, stats, tracks);
     }
 
+    /// Units of work that the last step gave to a script which goes on, if it did: where time is
+    /// made up, it is to take some.
+    pub fn script_units(&self) -> Option<u32> {
+        let running = self.state.running_script.as_ref().filter(|running| running.had_its_share);
+        running.map(|running| running.pace.units())
+    }
+
     /// How many more bytes of the word that `conn` is sending are known to come, when `received`
     /// bytes lie in its input: a driver can make room for them at once.
     pub fn bytes_wanted(&self, conn: ConnId, received: usize) -> usize {
@@ -531,7 +538,7 @@ impl Engine {
         let state = &mut self.state;
         let mut expired = 0;
         let (waits, watches) = (&mut state.waits, &mut state.watches);
-        let tracking = &mut state.tracking;
+        let (tracking, harm) = (&mut state.tracking, &mut state.harm);
         let wants_names = state.config.notify_events.speaks_of_fields();
         let mut audience = Audience {
             config: &state.config,
@@ -542,7 +549,8 @@ impl Engine {
             expired += 1;
             waits.touch(db, key);
             watches.touch(db, key);
-            if tracking.is_active() {
+            let tells = harm.as_mut().is_none_or(|harm| harm.tells_of_expiry());
+            if tracking.is_active() && tells {
                 let limits = &audience.config.output_limits;
                 tracking.touch(key, None, audience.sessions, limits);
             }

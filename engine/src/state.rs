@@ -11,6 +11,7 @@ use crate::effects::{Effect, Effects};
 use crate::evict::Eviction;
 use crate::input::{ConnId, Facts, Vitals};
 use crate::keyspace::Keyspace;
+use crate::names::CommandNames;
 use crate::observe::Observer;
 use crate::pubsub::PubSub;
 use crate::rates::{Counters, Rates};
@@ -30,6 +31,8 @@ pub struct State {
     pub keyspace: Keyspace,
     /// The users.
     pub acl: Acl,
+    /// What `rename-command` has made of the commands' names.
+    pub(crate) names: CommandNames,
     /// Derives key time.
     pub clock: KeyClock,
     /// All clients but the one whose command is running.
@@ -179,6 +182,8 @@ impl State {
     /// An empty server that runs the commands of `catalogue`.
     pub fn new(config: Config, seed: Seed, now: Now, catalogue: Arc<Catalogue>) -> Self {
         let commands = catalogue.len();
+        // What cannot be obeyed is refused by whoever reads the configuration.
+        let names = CommandNames::new(&config.renamed_commands, &catalogue).unwrap_or_default();
         let mut acl = Acl::new(catalogue, &config.requirepass, seed);
         if config.has_users() {
             acl.shut();
@@ -205,6 +210,7 @@ impl State {
             config,
             keyspace,
             acl,
+            names,
             clock,
             sessions,
             stats,
@@ -265,7 +271,9 @@ impl State {
 
     #[inline]
     fn tell_watchers(&mut self, db: usize, key: &[u8], event: &'static str) {
-        self.watches.touch(db, key);
+        if self.harm.as_ref().is_none_or(|harm| !harm.hides_change()) {
+            self.watches.touch(db, key);
+        }
         self.waits.touch(db, key);
         if self.tracking.is_active() {
             self.track_change(key, event);

@@ -4,6 +4,7 @@
 //! take as long as the data is big.
 
 use super::Cx;
+use super::config::write_file;
 use super::debug_digest::{dataset_digest, value_digest};
 use super::debug_protocol::protocol;
 use super::debug_reload::reload;
@@ -59,6 +60,13 @@ const TOOLS: &[Tool] = &[
         words: 2..=2,
         what: "Begin a new history for replicas.",
         run: change_replication_id,
+    },
+    Tool {
+        name: "CONFIG-REWRITE-FORCE-ALL",
+        syntax: "",
+        words: 2..=2,
+        what: "Write every parameter into the configuration file, also what is at its default.",
+        run: rewrite_config,
     },
     Tool {
         name: "DIGEST",
@@ -203,6 +211,10 @@ fn change_replication_id(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
     cx.state.replication_id = cx.state.rng.hex40();
     cx.reply.ok();
     Ok(())
+}
+
+fn rewrite_config(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
+    write_file(cx, true)
 }
 
 fn digest(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {

@@ -11,7 +11,7 @@ use super::monitor_line;
 use super::planted;
 use super::schema;
 use super::spec::Flags;
-use super::table::{Row, Table, Unknown, table};
+use super::table::{Row, Unknown};
 use crate::args::{Args, Words};
 use crate::config::Access;
 use crate::effects::{Effect, LogLevel};
@@ -40,7 +40,7 @@ pub(crate) enum Ran {
 /// Runs the command that `args` spell. `cx.row` is set to its row before any gate looks at it.
 pub(crate) fn dispatch(cx: &mut Cx<'_>, args: Args<'_>) -> Ran {
     let mut start = cx.reply.out.len();
-    match table().find(args) {
+    match cx.state.command(args) {
         Err(unknown) => refuse_unknown(cx, unknown, args),
         Ok(row) => {
             cx.row = row;
@@ -310,7 +310,7 @@ fn refuse_unknown(cx: &mut Cx<'_>, unknown: Unknown, args: Args<'_>) {
     }
     cx.session.last_command = "";
     refuse_transaction(cx);
-    cx.reply.error_bytes(&unknown_command(table(), unknown, args));
+    cx.reply.error_bytes(&unknown_command(unknown, args));
     cx.state.count_error("ERR");
 }
 
@@ -335,7 +335,7 @@ fn hang_up_on_web_request(cx: &mut Cx<'_>) {
 }
 
 /// The error's text. It quotes the client's bytes as they are.
-fn unknown_command(table: &Table, unknown: Unknown, args: Args<'_>) -> Vec<u8> {
+fn unknown_command(unknown: Unknown, args: Args<'_>) -> Vec<u8> {
     let mut text = Vec::new();
     match unknown {
         Unknown::Command => {
@@ -353,11 +353,12 @@ fn unknown_command(table: &Table, unknown: Unknown, args: Args<'_>) -> Vec<u8> {
                 text.extend_from_slice(b"' ");
             }
         }
-        Unknown::Subcommand { container } => {
+        Unknown::Subcommand => {
             text.extend_from_slice(b"ERR unknown subcommand '");
             text.extend_from_slice(cut(args.at(1), QUOTED_BYTES_MAX));
-            let name = table.rows()[container].command.name;
-            text.extend_from_slice(format!("'. Try {name} HELP.").as_bytes());
+            text.extend_from_slice(b"'. Try ");
+            text.extend_from_slice(&args.at(0).to_ascii_uppercase());
+            text.extend_from_slice(b" HELP.");
         }
     }
     text

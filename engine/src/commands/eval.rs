@@ -8,7 +8,6 @@ use super::acl_gate::Place;
 use super::dispatch::{NO_REPLICAS, run as run_command};
 use super::memory_gate::{OUT_OF_MEMORY, check_script, refuses_call};
 use super::spec::{Begin, Command, Find, Flags, Group, KeySpec};
-use super::table::table;
 use crate::args::Args;
 use crate::effects::{Effect, LogLevel};
 use crate::error::Error;
@@ -362,13 +361,15 @@ pub(super) fn log(cx: &mut Cx<'_>, level: i64, text: &[u8]) {
 /// Runs a command for a script. One that is not run is counted as refused, whether or not the
 /// script goes on.
 fn call(cx: &mut Cx<'_>, running: &mut Running, args: Args<'_>, reply: &mut Reply) {
+    cx.state.note_script_command(true);
     if let Err(error) = try_call(cx, running, args, reply) {
         reply.error(&error);
         cx.state.count_error(&error.code());
-        if let Ok(row) = table().find(args) {
+        if let Ok(row) = cx.state.command(args) {
             cx.state.stats.by_command[row.index].rejected += 1;
         }
     }
+    cx.state.note_script_command(false);
 }
 
 /// The error is that of a command that was not run.
@@ -379,7 +380,7 @@ fn try_call(
     reply: &mut Reply,
 ) -> Result<(), Error> {
     let refused = |text| Err(Error::fixed(text));
-    let Ok(row) = table().find(args) else {
+    let Ok(row) = cx.state.command(args) else {
         return refused("ERR Unknown Redis command called from script");
     };
     let flags = row.command.flags;
@@ -428,7 +429,7 @@ fn try_call(
 
 /// Whether the script's user may run a command.
 fn permits(cx: &Cx<'_>, running: &Running, args: Args<'_>) -> Tell {
-    match table().find(args) {
+    match cx.state.command(args) {
         Ok(row) => Tell::Permitted(cx.state.may_run(&running.stage.session, row, args)),
         Err(_) => Tell::Refused("ERR Invalid command passed to redis.acl_check_cmd()".to_owned()),
     }

@@ -244,6 +244,8 @@ pub enum Group {
     Geo,
     /// Publishing and subscribing.
     PubSub,
+    /// The nodes of a cluster.
+    Cluster,
     /// Connections.
     Connection,
     /// Several commands as one.
@@ -269,6 +271,7 @@ impl Group {
             Self::HyperLogLog => "hyperloglog",
             Self::Geo => "geo",
             Self::PubSub => "pubsub",
+            Self::Cluster => "cluster",
             Self::Connection => "connection",
             Self::Transactions => "transactions",
             Self::Scripting => "scripting",
@@ -293,7 +296,7 @@ impl Group {
             Self::Transactions => Some("transaction"),
             Self::Scripting => Some("scripting"),
             // Its category goes by the flag.
-            Self::PubSub | Self::Server => None,
+            Self::PubSub | Self::Cluster | Self::Server => None,
         }
     }
 }

@@ -44,6 +44,7 @@ impl Engine {
             session.outbox = reply.out;
             if is_there {
                 self.state.sessions.put_back(session);
+                self.state.count_client(running.caller);
             }
             self.state.running_script = Some(running);
             if self.busy_from().is_some_and(|from| from <= self.now.mono) {
