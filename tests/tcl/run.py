@@ -36,7 +36,7 @@ FILES = [
     "unit/tls", "unit/auth", "unit/acl", "unit/acl-v2", "unit/tracking",
     "unit/maxmemory", "unit/client-eviction", "unit/obuf-limits", "unit/querybuf", "unit/limits",
     "unit/replybufsize", "unit/scripting", "unit/functions",
-    "unit/introspection", "unit/introspection-2", "unit/info", "unit/latency-monitor",
+    "unit/multi", "unit/introspection", "unit/introspection-2", "unit/info", "unit/latency-monitor",
     "unit/slowlog", "unit/networking", "unit/violations", "unit/oom-score-adj",
 ]
 # Files whose tests need servers of their own, each with its configuration; all others are run

@@ -348,6 +348,9 @@ const OTHER_ARGUMENTS: &[&str] = &[
     // With polygons.
     "geosearch",
     "geosearchstore",
+    // NO is the token, ONE its argument.
+    "replicaof",
+    "slaveof",
     // Redis 7.0 does not document them.
     "pfdebug",
     "debug",

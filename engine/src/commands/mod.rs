@@ -72,6 +72,7 @@ mod pubsub;
 mod pubsub_info;
 mod raw_string;
 mod redact;
+mod replication;
 mod scan;
 mod scan_collection;
 pub mod schema;
@@ -187,6 +188,7 @@ const FAMILIES: &[&[Command]] = &[
     monitor::COMMANDS,
     object::COMMANDS,
     process::COMMANDS,
+    replication::COMMANDS,
     slowlog::COMMANDS,
     command::COMMANDS,
     command_docs::COMMANDS,

@@ -89,6 +89,8 @@ pub struct Config {
     pub tracking_table_max_keys: usize,
     /// Most keys that one step expires.
     pub step_expirations_max: usize,
+    /// Replicas without which nothing is written.
+    pub replicas: Replicas,
     /// How values are stored.
     pub encodings: Encodings,
     /// What is measured and logged.
@@ -97,6 +99,29 @@ pub struct Config {
     pub kept: Kept,
     /// A bug for tests to find. Not a parameter: no configuration file or command can set it.
     pub planted: Option<PlantedBug>,
+}
+
+/// Replicas that a master must have for a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replicas {
+    /// So many.
+    pub count_min: u64,
+    /// One that was last heard of longer ago does not count; 0: the rule is off.
+    pub lag_secs_max: u64,
+}
+
+impl Default for Replicas {
+    fn default() -> Self {
+        Self { count_min: 0, lag_secs_max: 10 }
+    }
+}
+
+impl Replicas {
+    /// Whether there must be one.
+    #[inline]
+    pub fn needs_some(&self) -> bool {
+        self.count_min > 0 && self.lag_secs_max > 0
+    }
 }
 
 impl Default for Config {
@@ -129,6 +154,7 @@ impl Default for Config {
             step_commands_max: 512,
             tracking_table_max_keys: 1_000_000,
             step_expirations_max: 512,
+            replicas: Replicas::default(),
             encodings: Encodings::default(),
             observation: Observation::default(),
             kept: Kept::default(),

@@ -236,8 +236,16 @@ pub static PARAMETERS: &[Parameter] = &[
     Parameter::words("metrics-bind", &BIND, "127.0.0.1 -::1").driver(),
     Parameter::flag("metrics-key-names", "no").driver(),
     Parameter::integer("metrics-port", 0, 65535, "0").driver(),
-    Parameter::integer("min-replicas-max-lag", 0, INT_MAX, "10").alias("min-slaves-max-lag"),
-    Parameter::integer("min-replicas-to-write", 0, INT_MAX, "0").alias("min-slaves-to-write"),
+    Parameter::integer("min-replicas-max-lag", 0, INT_MAX, "10").alias("min-slaves-max-lag").field(
+        |c| Value::Integer(c.replicas.lag_secs_max.into()),
+        |c, v| c.replicas.lag_secs_max = v.unsigned(),
+    ),
+    Parameter::integer("min-replicas-to-write", 0, INT_MAX, "0")
+        .alias("min-slaves-to-write")
+        .field(
+            |c| Value::Integer(c.replicas.count_min.into()),
+            |c, v| c.replicas.count_min = v.unsigned(),
+        ),
     Parameter::flag("no-appendfsync-on-rewrite", "no"),
     Parameter::special("notify-keyspace-events", &EVENTS, "")
         .field(|c| Value::Text(c.notify_events.spell()), |c, v| c.notify_events = event_classes(v)),
