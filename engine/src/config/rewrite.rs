@@ -25,7 +25,7 @@ impl Config {
     pub fn rewritten(&self, old: &str, extent: Extent) -> String {
         let said = said_by(old);
         // Whose defaults hold may be said elsewhere; it is a line of the file like others, too.
-        let said_here = Config { defaults: self.defaults, ..said.clone() };
+        let said_here = Self { defaults: self.defaults, ..said.clone() };
         let holds = |parameter: &Parameter| {
             let said = if parameter.name == "defaults" { &said } else { &said_here };
             said.read(parameter) == self.read(parameter)
