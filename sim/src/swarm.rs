@@ -90,7 +90,7 @@ pub struct Totals {
     pub recalls: u64,
     /// By kind of fault: how often it struck, and in how many runs.
     pub fired: [(u64, u64); FaultKind::ALL.len()],
-    /// Runs in which a server died.
+    /// Runs in which a server died that had data.
     pub runs_with_deaths: u64,
     /// Runs in which clients saw that data was gone.
     pub runs_with_seen_loss: u64,
@@ -286,7 +286,7 @@ fn add(totals: &mut Totals, result: &crate::trial::Trial) {
         sum.0 += u64::from(fired);
         sum.1 += u64::from(fired > 0);
     }
-    totals.runs_with_deaths += u64::from(!outcome.deaths.is_empty());
+    totals.runs_with_deaths += u64::from(outcome.deaths.iter().any(|death| death.keys > 0));
     totals.runs_with_seen_loss += u64::from(result.loss() == Loss::Seen);
     let unknown = result.faults.iter().any(|fault| matches!(fault, Fault::Unknown { .. }));
     totals.unknown_verdicts += u64::from(unknown);
