@@ -4,6 +4,7 @@
 
 use super::Engine;
 use crate::commands::Cx;
+use crate::commands::dispatch::fail;
 use crate::commands::eval;
 use crate::commands::table::table;
 use crate::commands::transaction::go_on;
@@ -53,14 +54,11 @@ impl Engine {
         };
         cx.session.blocked = None;
         cx.state.note_script_end(running.since, cx.now);
-        let Running { program, stage, rest, .. } = *running;
+        let Running { program, stage, rest, row, .. } = *running;
         cx.state.put_back_stage(&program, stage);
         match (rest, result) {
-            (Some(rest), result) => go_on(&mut cx, *rest, result, start),
-            (None, Err(error)) => {
-                cx.reply.error(&error);
-                cx.state.count_error(&error.code());
-            }
+            (Some(rest), result) => go_on(&mut cx, *rest, (row, result), start),
+            (None, Err(error)) => fail(&mut cx, row, &error),
             (None, Ok(())) => {}
         }
         // A transaction may have come to its next script.
