@@ -7,6 +7,7 @@
 //! Invariant: all tasks of a server run on one thread; nobody holds the node across an `await`.
 
 mod accept;
+pub mod check_rdb;
 mod clock;
 pub mod config_file;
 mod connection;

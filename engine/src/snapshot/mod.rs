@@ -3,9 +3,11 @@
 //! Invariant: what [`save`] writes, [`load`] reads as the same value, and so do the servers that
 //! the target names.
 
+mod inspect;
 mod load;
 mod save;
 mod stream;
 
+pub use inspect::{Inspector, Note, Tally};
 pub(crate) use load::{Loaded, Setting, load};
 pub(crate) use save::save;

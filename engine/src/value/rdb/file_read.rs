@@ -27,12 +27,12 @@ pub struct Head {
 
 /// Takes what is read.
 pub trait Receive {
-    /// What the server that wrote said of itself.
-    fn aux(&mut self, name: &[u8], value: &[u8]) -> Result<(), Corrupt>;
+    /// What the server that wrote said of itself, at this place of the file.
+    fn aux(&mut self, offset: u64, name: &[u8], value: &[u8]) -> Result<(), Corrupt>;
     /// The text of a library of functions.
     fn library(&mut self, text: &[u8]) -> Result<(), Corrupt>;
-    /// The keys that follow are of this database.
-    fn database(&mut self, index: u64) -> Result<(), Corrupt>;
+    /// The keys that follow this place of the file are of this database.
+    fn database(&mut self, offset: u64, index: u64) -> Result<(), Corrupt>;
     /// How many keys the database has, and how many of them expire.
     fn sizes(&mut self, keys: u64, deadlines: u64) -> Result<(), Corrupt>;
     /// A key and its value with whatever is behind it: gives how long it is there, or [`SHORT`], as
@@ -173,14 +173,14 @@ impl FileReader {
         receiver: &mut impl Receive,
     ) -> Result<ControlFlow<()>, Wrong> {
         match opcode {
-            opcodes::DATABASE => receiver.database(reader.length()?)?,
+            opcodes::DATABASE => receiver.database(self.offset, reader.length()?)?,
             opcodes::SIZES => {
                 let (keys, deadlines) = (reader.length()?, reader.length()?);
                 receiver.sizes(keys, deadlines)?;
             }
             opcodes::AUX => {
                 let (name, value) = (reader.blob()?, reader.blob()?);
-                receiver.aux(&name, &value)?;
+                receiver.aux(self.offset, &name, &value)?;
             }
             opcodes::LIBRARY | opcodes::EARLY_LIBRARY => {
                 // Which of its parts is short is of no interest here.
@@ -238,8 +238,7 @@ fn module(what: &str, id: u64) -> Wrong {
 
 /// The nine letters of a module's type that its number stands for.
 fn module_name(id: u64) -> String {
-    const LETTERS: &[u8; 64] =
-        b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     (0..9).rev().map(|place| LETTERS[(id >> (10 + 6 * place)) as usize % 64] as char).collect()
 }
 

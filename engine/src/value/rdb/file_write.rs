@@ -129,7 +129,7 @@ mod tests {
     }
 
     impl Receive for Lines {
-        fn aux(&mut self, name: &[u8], value: &[u8]) -> Result<(), Corrupt> {
+        fn aux(&mut self, _: u64, name: &[u8], value: &[u8]) -> Result<(), Corrupt> {
             self.add(format!("aux {} {}", name.escape_ascii(), value.escape_ascii()))
         }
 
@@ -137,7 +137,7 @@ mod tests {
             self.add(format!("library {}", text.escape_ascii()))
         }
 
-        fn database(&mut self, index: u64) -> Result<(), Corrupt> {
+        fn database(&mut self, _: u64, index: u64) -> Result<(), Corrupt> {
             self.add(format!("db {index}"))
         }
 

@@ -1,8 +1,8 @@
 //! Libraries of functions as RDB has them since Redis 7.0: an opcode and the text, for each.
 
+use super::opcodes::{EARLY_LIBRARY, LIBRARY};
 use super::reader::Reader;
 use super::writer::Writer;
-use super::opcodes::{EARLY_LIBRARY, LIBRARY};
 use super::{Element, seal};
 
 /// The version that first had the opcode: whatever reads it reads this.

@@ -56,7 +56,8 @@ mod tests {
         assert_eq!(&header(80), b"VALKEY080");
         assert_eq!(read(header(80)), Ok((Dialect::Valkey, 80)));
         assert_eq!(read(*b"REDIS0001"), Ok((Dialect::Redis, 1)));
-        for bad in [b"REDIS0000", b"REDIS0015", b"REDIS0080", b"VALKEY011", b"REDIS+001", b"RADIS0011"]
+        for bad in
+            [b"REDIS0000", b"REDIS0015", b"REDIS0080", b"VALKEY011", b"REDIS+001", b"RADIS0011"]
         {
             assert!(read(*bad).is_err(), "{}", bad.escape_ascii());
         }

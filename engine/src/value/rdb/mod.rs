@@ -61,6 +61,20 @@ pub enum Kind {
     Stream,
 }
 
+impl Kind {
+    /// The type's name, as TYPE gives it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::List => "list",
+            Self::Set => "set",
+            Self::Hash => "hash",
+            Self::Zset => "zset",
+            Self::Stream => "stream",
+        }
+    }
+}
+
 /// The bytes of a value.
 #[derive(Clone, Copy, Debug)]
 pub struct Value<'a> {
