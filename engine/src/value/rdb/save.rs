@@ -1,6 +1,7 @@
 //! Writing values: each in the packing that fits how it is held, in the newest form that the
 //! readers in mind understand.
 
+use super::envelope::{REDIS_VERSION_MAX, VALKEY_VERSION};
 use super::listpack::Builder;
 use super::writer::Writer;
 use super::{Element, intset, seal, types};
@@ -25,6 +26,14 @@ impl Target {
         match self {
             Self::Redis70 => 10,
             Self::Redis72 | Self::Valkey9 => 11,
+        }
+    }
+
+    /// The newest version that anything needs.
+    pub fn version_max(self) -> u16 {
+        match self {
+            Self::Redis70 | Self::Redis72 => REDIS_VERSION_MAX,
+            Self::Valkey9 => VALKEY_VERSION,
         }
     }
 }
