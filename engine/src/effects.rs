@@ -28,6 +28,8 @@ pub enum Effect {
         conn: ConnId,
         /// The directives that may differ from the file, as (name, value words) in order.
         parameters: Vec<(String, String)>,
+        /// Whether the file is to name every parameter, not only what was changed.
+        everything: bool,
     },
     /// Read the file of users (`aclfile`) and answer [`crate::Outcome::UsersRead`].
     ReadUsers {

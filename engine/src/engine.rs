@@ -147,8 +147,9 @@ impl Engine {
     /// When to call `step` with `Tick` at the latest, and who asked; the moment may have passed.
     pub fn deadline(&self) -> Option<(Instant, Timer)> {
         let state = &self.state;
-        let expires = state.active_expire && state.pause.is_none();
+        let expires = self.expires();
         let expiry = expires.then(|| state.keyspace.next_deadline()).flatten();
+        let is_periodic = !state.pauses_cron;
         let wants_idle_check = state.config.timeout_secs > 0 && !state.sessions.is_empty();
         if state.running_script.is_some() {
             return Some((self.now.mono, Timer::Script));
@@ -161,11 +162,9 @@ impl Engine {
             state.pause.map(|pause| (pause.until, Timer::Pause)),
             state.torn_until().map(|at| (at, Timer::Serve)),
             state.waits.first_deadline().map(|at| (at, Timer::Wait)),
-            wants_idle_check.then_some((self.next_idle_check, Timer::IdleClients)),
-            self.output_check.map(|at| (at, Timer::OutputLimits)),
-            state
-                .tracking
-                .has_work(state.config.tracking_table_max_keys)
+            (wants_idle_check && is_periodic).then_some((self.next_idle_check, Timer::IdleClients)),
+            self.output_check.filter(|_| is_periodic).map(|at| (at, Timer::OutputLimits)),
+            (is_periodic && state.tracking.has_work(state.config.tracking_table_max_keys))
                 .then_some((self.now.mono, Timer::Tracking)),
         ];
         candidates.into_iter().flatten().min_by_key(|&(at, _)| at)
@@ -204,6 +203,13 @@ impl Engine {
         }
         let tracks = self.state.config.observation.latency_tracking;
         self.state.observer.end_step(elapsed, stats, tracks);
+    }
+
+    /// Units of work that the last step gave to a script which goes on, if it did: where time is
+    /// made up, it is to take some.
+    pub fn script_units(&self) -> Option<u32> {
+        let running = self.state.running_script.as_ref().filter(|running| running.had_its_share);
+        running.map(|running| running.pace.units())
     }
 
     /// How many more bytes of the word that `conn` is sending are known to come, when `received`
@@ -500,39 +506,8 @@ impl Engine {
         if self.state.pause.is_some_and(|pause| pause.until <= self.now.mono) {
             self.state.end_pause(fx);
         }
-        // A pause promises that the data does not change.
-        if self.state.active_expire && self.state.pause.is_none() {
-            let budget = self.state.config.step_expirations_max;
-            let began = self.state.wants_latency().then(|| fx.stopwatch.read()).flatten();
-            let state = &mut self.state;
-            let mut expired = 0;
-            let (waits, watches) = (&mut state.waits, &mut state.watches);
-            let tracking = &mut state.tracking;
-            let wants_names = state.config.notify_events.speaks_of_fields();
-            let mut audience = Audience {
-                config: &state.config,
-                pubsub: &mut state.pubsub,
-                sessions: &mut state.sessions,
-            };
-            state.keyspace.expire_some(budget, wants_names, |db, key, event, fields| {
-                expired += 1;
-                waits.touch(db, key);
-                watches.touch(db, key);
-                if tracking.is_active() {
-                    let limits = &audience.config.output_limits;
-                    tracking.touch(key, None, audience.sessions, limits);
-                }
-                audience.tell(db, key, event);
-                audience.tell_of_fields(db, key, event, fields);
-            });
-            state.dirty += expired;
-            if let Some(began) = began
-                && let Some(ended) = fx.stopwatch.read()
-            {
-                let unix_secs = self.now.wall.0 / 1_000_000;
-                let millis = ended.since(began).as_millis();
-                state.note_latency("expire-cycle", millis, unix_secs);
-            }
+        if self.expires() {
+            self.expire(fx);
         }
         if self.must_evict() {
             self.state.go_on_evicting(self.now.mono);
@@ -544,6 +519,56 @@ impl Engine {
             self.state.end_waits(self.now.mono, WAITS_ENDED_PER_STEP, fx);
         }
         self.state.keyspace.free_some();
+        if !self.state.pauses_cron {
+            self.do_periodic_work(fx);
+        }
+    }
+
+    /// Whether keys are deleted when their time has come. A pause promises that the data does not
+    /// change.
+    fn expires(&self) -> bool {
+        let state = &self.state;
+        state.active_expire && state.pause.is_none() && !state.pauses_cron
+    }
+
+    /// Deletes keys whose time has come.
+    fn expire(&mut self, fx: &mut Effects) {
+        let budget = self.state.config.step_expirations_max;
+        let began = self.state.wants_latency().then(|| fx.stopwatch.read()).flatten();
+        let state = &mut self.state;
+        let mut expired = 0;
+        let (waits, watches) = (&mut state.waits, &mut state.watches);
+        let (tracking, harm) = (&mut state.tracking, &mut state.harm);
+        let wants_names = state.config.notify_events.speaks_of_fields();
+        let mut audience = Audience {
+            config: &state.config,
+            pubsub: &mut state.pubsub,
+            sessions: &mut state.sessions,
+        };
+        state.keyspace.expire_some(budget, wants_names, |db, key, event, fields| {
+            expired += 1;
+            waits.touch(db, key);
+            watches.touch(db, key);
+            let tells = harm.as_mut().is_none_or(|harm| harm.tells_of_expiry());
+            if tracking.is_active() && tells {
+                let limits = &audience.config.output_limits;
+                tracking.touch(key, None, audience.sessions, limits);
+            }
+            audience.tell(db, key, event);
+            audience.tell_of_fields(db, key, event, fields);
+        });
+        state.dirty += expired;
+        if let Some(began) = began
+            && let Some(ended) = fx.stopwatch.read()
+        {
+            let unix_secs = self.now.wall.0 / 1_000_000;
+            let millis = ended.since(began).as_millis();
+            state.note_latency("expire-cycle", millis, unix_secs);
+        }
+    }
+
+    /// What Redis does in its periodic job.
+    fn do_periodic_work(&mut self, fx: &mut Effects) {
         if self.state.tracking.has_work(self.state.config.tracking_table_max_keys) {
             self.state.tidy_tracking();
         }

@@ -34,6 +34,9 @@ pub enum Error {
     WrongArity(&'static str),
     /// Any other text, the code word included: `ERR no such thing`.
     Text(Cow<'static, str>),
+    /// What a script ended with because of a command, which has failed or was refused: as in Redis
+    /// it was counted there.
+    Passed(String),
 }
 
 impl Error {
@@ -68,13 +71,24 @@ impl Error {
                 return format!("ERR wrong number of arguments for '{command}' command").into();
             }
             Self::Text(text) => text,
+            Self::Passed(text) => text,
         };
         Cow::Borrowed(fixed)
     }
 
-    /// The word that clients switch on: `ERR`, `WRONGTYPE`, `NOAUTH`...
+    /// Whether it was counted where it came from.
+    pub fn is_counted(&self) -> bool {
+        matches!(self, Self::Passed(_))
+    }
+
+    /// The word that clients switch on: `ERR`, `WRONGTYPE`, `NOAUTH`... As in Redis a text that
+    /// does not begin with a short word and more counts as `ERR`.
     pub fn code(&self) -> String {
+        const CODE_BYTES_MAX: usize = 30;
         let message = self.message();
-        message.split(' ').next().unwrap_or_default().to_owned()
+        match message.split_once(' ') {
+            Some((code, _)) if code.len() <= CODE_BYTES_MAX => code.to_owned(),
+            _ => "ERR".to_owned(),
+        }
     }
 }

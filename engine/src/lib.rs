@@ -34,6 +34,7 @@ pub mod error;
 mod evict;
 pub mod input;
 pub mod keyspace;
+pub mod names;
 mod notify;
 pub mod observe;
 pub mod planted;
@@ -53,6 +54,7 @@ pub mod value;
 pub mod watch;
 
 pub use commands::acl_gate::check_user_declaration;
+pub use commands::names::check_renamed_commands;
 pub use config::Config;
 pub use digest::Digest;
 pub use effects::{Effect, Effects, LogLevel};

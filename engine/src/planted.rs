@@ -22,11 +22,17 @@ pub enum PlantedBug {
     LostMessage,
     /// Some messages come behind the next one.
     LateMessage,
+    /// Some keys expire of themselves, and those who keep copies are not told.
+    MissedNews,
+    /// Some keys are evicted that may not be.
+    WrongVictim,
+    /// WATCH does not see what scripts change.
+    BlindWatch,
 }
 
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::ShortTtl,
         Self::LostInsert,
         Self::StaleRead,
@@ -35,6 +41,9 @@ impl PlantedBug {
         Self::StaleReply,
         Self::LostMessage,
         Self::LateMessage,
+        Self::MissedNews,
+        Self::WrongVictim,
+        Self::BlindWatch,
     ];
 
     /// A short name.
@@ -48,6 +57,9 @@ impl PlantedBug {
             Self::StaleReply => "reply",
             Self::LostMessage => "message",
             Self::LateMessage => "late",
+            Self::MissedNews => "missed",
+            Self::WrongVictim => "victim",
+            Self::BlindWatch => "watch",
         }
     }
 

@@ -90,6 +90,8 @@ pub struct Session {
     pub lib_name: Box<[u8]>,
     /// CLIENT SETINFO lib-ver; empty: none.
     pub lib_ver: Box<[u8]>,
+    /// Whether it said that it understands being redirected (CLIENT CAPA).
+    pub redirects: bool,
     /// Which replies it wants.
     pub reply_mode: ReplyMode,
     /// CLIENT NO-EVICT.
@@ -148,6 +150,7 @@ impl Session {
             name: Box::default(),
             lib_name: Box::default(),
             lib_ver: Box::default(),
+            redirects: false,
             reply_mode: ReplyMode::On,
             no_evict: false,
             no_touch: false,

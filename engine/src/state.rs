@@ -11,6 +11,7 @@ use crate::effects::{Effect, Effects};
 use crate::evict::Eviction;
 use crate::input::{ConnId, Facts, Vitals};
 use crate::keyspace::Keyspace;
+use crate::names::CommandNames;
 use crate::observe::Observer;
 use crate::pubsub::PubSub;
 use crate::rates::{Counters, Rates};
@@ -30,6 +31,8 @@ pub struct State {
     pub keyspace: Keyspace,
     /// The users.
     pub acl: Acl,
+    /// What `rename-command` has made of the commands' names.
+    pub(crate) names: CommandNames,
     /// Derives key time.
     pub clock: KeyClock,
     /// All clients but the one whose command is running.
@@ -78,12 +81,16 @@ pub struct State {
     pub(crate) held_by_script: Vec<ConnId>,
     /// CLIENT PAUSE: until when, and whether only writes wait.
     pub pause: Option<Pause>,
+    /// Clients that wait for its end, in the order in which they came.
+    pub(crate) held_by_pause: Vec<ConnId>,
     /// When a web request was last logged.
     pub(crate) last_web_request: Option<Instant>,
     /// A planted bug at work.
     pub(crate) harm: Option<Box<Harm>>,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: bool,
+    /// DEBUG PAUSE-CRON: what Redis does periodically rests.
+    pub(crate) pauses_cron: bool,
     /// DEBUG SET-DISABLE-DENY-SCRIPTS.
     pub(crate) scripts_may_debug: bool,
     /// DEBUG QUICKLIST-PACKED-THRESHOLD: a longer element of a list is alone in its node.
@@ -175,6 +182,8 @@ impl State {
     /// An empty server that runs the commands of `catalogue`.
     pub fn new(config: Config, seed: Seed, now: Now, catalogue: Arc<Catalogue>) -> Self {
         let commands = catalogue.len();
+        // What cannot be obeyed is refused by whoever reads the configuration.
+        let names = CommandNames::new(&config.renamed_commands, &catalogue).unwrap_or_default();
         let mut acl = Acl::new(catalogue, &config.requirepass, seed);
         if config.has_users() {
             acl.shut();
@@ -201,6 +210,7 @@ impl State {
             config,
             keyspace,
             acl,
+            names,
             clock,
             sessions,
             stats,
@@ -225,9 +235,11 @@ impl State {
             running_script: None,
             held_by_script: Vec::new(),
             pause: None,
+            held_by_pause: Vec::new(),
             last_web_request: None,
             harm,
             active_expire: true,
+            pauses_cron: false,
             scripts_may_debug: false,
             list_element_bytes: None,
             run_id: Rng::new(seed, "run id").hex40(),
@@ -259,7 +271,9 @@ impl State {
 
     #[inline]
     fn tell_watchers(&mut self, db: usize, key: &[u8], event: &'static str) {
-        self.watches.touch(db, key);
+        if self.harm.as_ref().is_none_or(|harm| !harm.hides_change()) {
+            self.watches.touch(db, key);
+        }
         self.waits.touch(db, key);
         if self.tracking.is_active() {
             self.track_change(key, event);
@@ -290,7 +304,7 @@ impl State {
     /// Ends CLIENT PAUSE: the clients that it held back go on.
     pub(crate) fn end_pause(&mut self, fx: &mut Effects) {
         self.pause = None;
-        for conn in self.sessions.ids() {
+        for conn in core::mem::take(&mut self.held_by_pause) {
             if let Some(session) = self.sessions.find_mut(conn)
                 && session.blocked == Some(Blocked::ClientPause)
             {
@@ -365,12 +379,17 @@ impl State {
 
     /// Counts an error reply under its code word.
     pub fn count_error(&mut self, code: &str) {
-        self.stats.error_replies += 1;
+        self.count_errors(code, 1);
+    }
+
+    /// Counts so many at once.
+    pub(crate) fn count_errors(&mut self, code: &str, more: u64) {
+        self.stats.error_replies += more;
         let errors = &mut self.stats.errors;
         if let Some(count) = errors.get_mut(code) {
-            *count += 1;
+            *count += more;
         } else if errors.len() < ERROR_CODES_MAX {
-            errors.insert(code.to_owned(), 1);
+            errors.insert(code.to_owned(), more);
         }
     }
 }

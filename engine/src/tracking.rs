@@ -412,6 +412,14 @@ impl State {
         tracking.broadcast(&mut outlet);
     }
 
+    /// Forgets keys that are too many: every command does, whatever the timer does.
+    #[inline]
+    pub(crate) fn limit_tracking(&mut self) {
+        if self.tracking.is_over(self.config.tracking_table_max_keys) {
+            self.tidy_tracking();
+        }
+    }
+
     /// Forgets keys that are too many, and gives memory back: a bounded part of it.
     #[cold]
     pub(crate) fn tidy_tracking(&mut self) {

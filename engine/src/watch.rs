@@ -146,6 +146,19 @@ impl State {
         self.watches.is_spoilt(conn)
     }
 
+    /// Deletes what is over of the keys that are watched in one of two databases, in both.
+    pub(crate) fn end_watched_stale(&mut self, dbs: [usize; 2]) {
+        let watched = |db| self.watches.keys_in(db).map(Into::into);
+        let keys: BTreeSet<Box<[u8]>> = dbs.into_iter().flat_map(watched).collect();
+        for key in keys {
+            for db in dbs {
+                // Noted by the keyspace if it has expired.
+                self.keyspace.find(db, &key);
+            }
+        }
+        self.tell_lapsed();
+    }
+
     /// Says that a database loses all its keys, or gets those of `other` instead: for those who
     /// watch a key only where it is or will be is this a change.
     pub(crate) fn touch_watched(&mut self, db: usize, other: Option<usize>) {

@@ -130,6 +130,7 @@ fn outcome(options: &Options, record: &Record) -> Outcome {
         deaths: record.deeds.deaths_ns.iter().copied().map(death).collect(),
         clock_error_ms: vec![options.clock_error_max_ms],
         starved: Vec::new(),
+        overfull: Vec::new(),
         effects: Effects::default(),
         log: Vec::new(),
     }
@@ -142,6 +143,7 @@ fn part(outcome: &Outcome, workload: Workload) -> Outcome {
         deaths: outcome.deaths.clone(),
         clock_error_ms: outcome.clock_error_ms.clone(),
         starved: Vec::new(),
+        overfull: Vec::new(),
         log: Vec::new(),
         ..*outcome
     }

@@ -6,17 +6,18 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use orrery_engine::Config;
+use orrery_engine::config::Extent;
 
 /// Makes the file at `path` say what is in force; whatever happens meanwhile, it is the old file or
 /// the new one.
-pub fn rewrite(path: &Path, config: &Config) -> io::Result<()> {
+pub fn rewrite(path: &Path, config: &Config, extent: Extent) -> io::Result<()> {
     // A link stays a link.
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let old = match fs::read_to_string(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         other => other?,
     };
-    replace(path, config.rewritten(&old).as_bytes())
+    replace(path, config.rewritten(&old, extent).as_bytes())
 }
 
 /// Puts `bytes` in the place of what the file at `path` holds, if there is one.
@@ -68,7 +69,7 @@ mod tests {
         fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
         let config = Config { timeout_secs: 6, ..Config::default() };
-        rewrite(&link, &config).unwrap();
+        rewrite(&link, &config, Extent::Changed).unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "# mine\ntimeout 6\n");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
@@ -80,9 +81,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("redis.conf");
         let config = Config { timeout_secs: 6, ..Config::default() };
-        rewrite(&file, &config).unwrap();
+        rewrite(&file, &config, Extent::Changed).unwrap();
         assert!(fs::read_to_string(&file).unwrap().ends_with("timeout 6\n"));
         let missing = folder.path().join("none").join("redis.conf");
-        assert_eq!(rewrite(&missing, &config).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(
+            rewrite(&missing, &config, Extent::Changed).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
     }
 }

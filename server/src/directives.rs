@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use orrery_engine::resp::split_words_in_place;
-use orrery_engine::{Config, check_user_declaration};
+use orrery_engine::{Config, check_renamed_commands, check_user_declaration};
 
 use crate::VERSION;
 use crate::platform::reason;
@@ -109,7 +109,7 @@ impl Sources {
                 _ => {
                     // Words without a name are a line of their own, as in Redis.
                     sources.lines.push(if sources.lines.is_empty() { '\n' } else { ' ' });
-                    sources.lines.push_str(&quote(argument));
+                    sources.lines.push_str(&quoted(argument));
                     name_needs_value = false;
                 }
             }
@@ -162,6 +162,8 @@ fn apply(config: &mut Config, text: &str, depth: usize) -> Result<(), Fatal> {
         config.set(name, &values).map_err(wrong)?;
         if name.eq_ignore_ascii_case("user") {
             check_user_declaration(&values).map_err(wrong)?;
+        } else if name.eq_ignore_ascii_case("rename-command") {
+            check_renamed_commands(config).map_err(|why| wrong(why.to_owned()))?;
         }
     }
     Ok(())
@@ -197,12 +199,8 @@ pub(crate) fn words(line: &str) -> Option<Vec<String>> {
     Some(spans.iter().map(|span| word(span.start, span.len).into_owned()).collect())
 }
 
-/// A word as it is written in a file: in quotes if it needs them.
-pub(crate) fn quote(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\' | b'#');
-    if !word.is_empty() && word.bytes().all(|byte| plain(byte) || byte >= 0x80) {
-        return word.to_owned();
-    }
+/// A word in quotes, as redis-server shows the values of its command line.
+fn quoted(word: &str) -> String {
     let mut quoted = String::from('"');
     for symbol in word.chars() {
         match symbol {
@@ -242,12 +240,12 @@ mod tests {
     #[test]
     fn arguments_become_lines() {
         check_lines(&[], "");
-        check_lines(&["--port", "7001", "--dir", "a b"], "\nport 7001\ndir \"a b\"");
-        check_lines(&["--bind", "127.0.0.1", "::1"], "\nbind 127.0.0.1 ::1");
+        check_lines(&["--port", "7001", "--dir", "a b"], "\nport \"7001\"\ndir \"a b\"");
+        check_lines(&["--bind", "127.0.0.1", "::1"], "\nbind \"127.0.0.1\" \"::1\"");
         check_lines(&["--save", "", "--port 7"], "\nsave \"\"\nport 7");
         check_lines(
             &["--requirepass", "--secret", "--port", "1"],
-            "\nrequirepass --secret\nport 1",
+            "\nrequirepass \"--secret\"\nport \"1\"",
         );
         assert!(sources(&["-"]).stdin);
         assert!(sources(&["--port", "1", "-"]).stdin);
@@ -318,7 +316,7 @@ mod tests {
     #[test]
     fn quoted_words_read_as_they_were() {
         for word in ["plain", "", "a b", "\"'\\", "line\nend\ttab\u{1}", "é", "#not a comment"] {
-            assert_eq!(words(&format!("name {}", quote(word))).unwrap(), ["name", word]);
+            assert_eq!(words(&format!("name {}", quoted(word))).unwrap(), ["name", word]);
         }
     }
 }

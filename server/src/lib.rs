@@ -4,7 +4,8 @@
 //! everything that touches the world: `OsPlatform` is the real one, a simulator brings its own. The
 //! choice is a type, not a Cargo feature, because features unify across a build.
 //!
-//! Invariant: all tasks of a server run on one thread; nobody holds the node across an `await`.
+//! Invariant: all tasks of a server run on one thread (beside it one listens for signals); nobody
+//! holds the node across an `await`.
 
 mod accept;
 pub mod check_rdb;
@@ -12,6 +13,7 @@ mod clock;
 pub mod config_file;
 mod connection;
 pub mod directives;
+mod insist;
 mod log;
 mod mailbox;
 mod metrics;

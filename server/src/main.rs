@@ -117,6 +117,7 @@ fn rescue_recordings() {
 async fn live(log: Log, config: Config, settings: &Settings, sources: &Sources) -> i32 {
     let log = Rc::new(log);
     let platform = OsPlatform::new(Rc::clone(&log));
+    platform.heed_insistence();
     // As in Redis a server that cannot do this starts all the same; the log tells.
     drop(platform.apply(settings, &["oom-score-adj"]));
     let launch = Launch { config, config_file: sources.file.clone() };

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use orrery_engine::config::Extent;
 use orrery_engine::record::End;
 use orrery_engine::{
     ConnId, Effect, Effects, Engine, Input, Instant, LogLevel, Micros, Now, Origin, Outcome,
@@ -353,8 +354,8 @@ impl<P: Platform> Node<P> {
                 Effect::Abort(conn) => self.post(conn, Notes::ABORT, running),
                 Effect::Stall(span) => self.stall(span),
                 Effect::Log(level, text) => self.log(level, &text),
-                Effect::RewriteConfig { conn, .. } => {
-                    let outcome = self.rewrite_config();
+                Effect::RewriteConfig { conn, everything, .. } => {
+                    let outcome = self.rewrite_config(everything);
                     done.push((conn, Outcome::ConfigRewritten(outcome)));
                 }
                 Effect::ReadUsers { conn } => {
@@ -394,9 +395,10 @@ impl<P: Platform> Node<P> {
         result
     }
 
-    fn rewrite_config(&self) -> Result<(), String> {
+    fn rewrite_config(&self, everything: bool) -> Result<(), String> {
         let path = self.config_file.as_deref().ok_or("the server runs without a config file")?;
-        config_file::rewrite(path, self.engine.config()).map_err(|error| {
+        let extent = if everything { Extent::Everything } else { Extent::Changed };
+        config_file::rewrite(path, self.engine.config(), extent).map_err(|error| {
             self.log(LogLevel::Warning, &format!("CONFIG REWRITE failed: {error}"));
             error.to_string()
         })?;

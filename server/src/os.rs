@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixSocket, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::insist::{self, Obeyed};
 use crate::log::Log;
 use crate::oom_score::OomScoreFile;
 use crate::platform::{Endpoint, Platform, reason};
@@ -38,6 +39,7 @@ pub struct OsPlatform {
     log: Rc<Log>,
     machine_bytes: u64,
     oom_score: OomScoreFile,
+    obeyed: Obeyed,
 }
 
 impl OsPlatform {
@@ -45,7 +47,13 @@ impl OsPlatform {
     pub fn new(log: Rc<Log>) -> Self {
         let info = rustix::system::sysinfo();
         let machine_bytes = (info.totalram as u64).saturating_mul(u64::from(info.mem_unit));
-        Self { log, machine_bytes, oom_score: OomScoreFile::default() }
+        let (oom_score, obeyed) = (OomScoreFile::default(), Obeyed::default());
+        Self { log, machine_bytes, oom_score, obeyed }
+    }
+
+    /// Lets a second signal end the process when it does not obey the first.
+    pub fn heed_insistence(&self) {
+        insist::watch(self.obeyed.clone());
     }
 }
 
@@ -234,6 +242,7 @@ impl Platform for OsPlatform {
         std::future::poll_fn(|cx| {
             for (signal, name) in &mut signals {
                 if signal.poll_recv(cx).is_ready() {
+                    self.obeyed.set();
                     return Poll::Ready(*name);
                 }
             }

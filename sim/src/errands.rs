@@ -6,18 +6,25 @@
 //! Invariants: a client has at most one batch of commands open; a command is in the journal before
 //! its bytes leave; a client never learns more than its connection told it.
 
+mod copies;
+
 use std::collections::VecDeque;
 
 use crate::chance::{Chance, Draw, Key, Stream};
 use crate::check::messages::Event;
 use crate::journal::{Heard, Journal, NEVER_NS, Op, Seen};
 use crate::setup::{Knobs, Setup};
-use crate::workload::{Ask, Id, KeyName, Known, Values, Workload, first_key, parse_reply};
+use crate::workload::{
+    Ask, Id, KeyName, Known, Plan, Said, Step, Values, Workload, first_key, parse_reply,
+};
+use copies::{Copies, Rules};
 
 /// A bulk client that has written and read all its keys goes on this much slower.
 const BULK_REST: u64 = 16;
 /// Questions of the last round of a client that only listens.
 const LISTENER_ROUND: u16 = 3;
+/// A watched transaction that did not happen is tried again so often.
+const RETRIES_MAX: u8 = 3;
 /// A client remembers so many entries that it has not acknowledged.
 const HELD_MAX: usize = 64;
 /// So many bulk clients of one server have keys of their own; numbers of keys have sixteen bits.
@@ -28,7 +35,7 @@ const BULK_RANGES_MAX: u16 = 40;
 pub(crate) struct Menu {
     pub(crate) knobs: Knobs,
     pub(crate) values: Values,
-    /// What clients do, bulk work excepted.
+    /// What clients do, bulk work and that of those with copies excepted.
     pub(crate) workloads: Vec<Workload>,
     pub(crate) servers: u16,
     /// Keys with a time to live, on each server.
@@ -39,16 +46,22 @@ pub(crate) struct Menu {
     first_listener: u16,
     /// Whether the servers know SET IFEQ.
     pub(crate) has_ifeq: bool,
+    /// What clients with copies have to know, if there are any.
+    pub(crate) copying: Option<Rules>,
 }
 
 impl Menu {
     pub(crate) fn new(setup: &Setup, knobs: Knobs) -> Self {
+        let own = [Workload::Bulk, Workload::Caches];
         let workloads = setup.workloads.iter().copied();
+        let copies = setup.workloads.contains(&Workload::Caches);
+        let alone = setup.workloads.len() == 1;
         Self {
             timed_keys: knobs.keys,
+            copying: copies.then(|| Rules::new(&knobs, alone)),
             knobs,
             values: Values::new(setup.chance()),
-            workloads: workloads.filter(|&workload| workload != Workload::Bulk).collect(),
+            workloads: workloads.filter(|workload| !own.contains(workload)).collect(),
             servers: setup.servers as u16,
             seconds: setup.seconds,
             first_listener: first_listener(setup),
@@ -63,6 +76,19 @@ impl Menu {
             Workload::Ttl => self.timed_keys,
             _ => self.knobs.keys,
         }
+    }
+
+    /// The menu of clients that have one connection and cannot have another.
+    pub(crate) fn with_one_connection(mut self) -> Self {
+        if let Some(rules) = &mut self.copying {
+            rules.has_second = false;
+        }
+        self
+    }
+
+    /// Whether a client keeps copies: every other one, or all where there is nothing else to do.
+    fn copies(&self, index: u16) -> bool {
+        self.copying.is_some() && (self.workloads.is_empty() || index % 2 == 1)
     }
 
     /// The key at this place among all that are not bulk.
@@ -83,6 +109,15 @@ fn first_listener(setup: &Setup) -> u16 {
     (setup.clients - listeners) as u16
 }
 
+/// Which of a client's connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// The one that it works with.
+    Main,
+    /// The one to which news about its copies come, if they do not come over the first.
+    Aside,
+}
+
 /// An answer came to which there was no command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Nonsense;
@@ -97,6 +132,8 @@ pub(crate) struct Errands {
     home: u16,
     /// Places in the journal of the commands that it waits for.
     open: VecDeque<usize>,
+    /// Replies to the first of them that have come, and do not end it.
+    replies: u16,
     /// Batches that it has sent, for drawing the next.
     batches: u64,
     pub(crate) connects: u64,
@@ -121,24 +158,38 @@ pub(crate) struct Errands {
     held: VecDeque<(KeyName, Id)>,
     /// A stream there that has no group yet.
     wants_group: Option<KeyName>,
+    /// The other half of a watched transaction, or the next attempt at one.
+    wants_half: Option<(KeyName, Ask)>,
+    /// Attempts at the present watched transaction that failed.
+    retries: u8,
+    /// A script there keeps others from working.
+    wants_kill: bool,
+    /// What it keeps, if it is a client that does.
+    copies: Option<Box<Copies>>,
 }
 
 impl Errands {
     pub(crate) fn new(chance: Chance, menu: &Menu, index: u16, bulk: bool) -> Self {
         let who = u64::from(index);
         let range = (index / menu.servers).min(BULK_RANGES_MAX);
+        let listens = !bulk && index >= menu.first_listener;
+        let connecting = chance.key(Stream::Connect, who);
+        let copying = menu.copying.filter(|_| !bulk && !listens && menu.copies(index));
+        let keys = menu.keys(Workload::Caches);
+        let copies = copying.map(|rules| Copies::new(&mut connecting.at(1 << 48), rules, keys));
         Self {
             index,
             server: index % menu.servers,
             home: index % menu.servers,
             open: VecDeque::new(),
+            replies: 0,
             batches: 0,
             connects: 0,
             commands: chance.key(Stream::Command, who),
             thoughts: chance.key(Stream::Think, who),
-            connecting: chance.key(Stream::Connect, who),
-            bulk: bulk || menu.workloads.is_empty(),
-            listens: !bulk && index >= menu.first_listener,
+            connecting,
+            bulk: bulk || (menu.workloads.is_empty() && copies.is_none()),
+            listens,
             has_subscribed: false,
             next_key: 0,
             first_key: range * menu.knobs.bulk_keys,
@@ -146,6 +197,10 @@ impl Errands {
             seen: Vec::new(),
             held: VecDeque::new(),
             wants_group: None,
+            wants_half: None,
+            retries: 0,
+            wants_kill: false,
+            copies: copies.map(Box::new),
         }
     }
 
@@ -154,6 +209,12 @@ impl Errands {
         let mut draw = self.connecting.at(self.connects);
         self.connects += 1;
         self.has_subscribed = false;
+        (self.wants_half, self.wants_kill) = (None, false);
+        if let (Some(copies), Some(rules)) = (&mut self.copies, menu.copying) {
+            // Whoever has lost its connection knows nothing any more.
+            let mut draw = self.connecting.at(self.connects << 16 | 0xfffe);
+            **copies = Copies::new(&mut draw, rules, menu.keys(Workload::Caches));
+        }
         let strays = !self.bulk && !closing && draw.chance(1, 4);
         let server = if strays { draw.below(u64::from(menu.servers)) as u16 } else { self.home };
         if server != self.server {
@@ -162,6 +223,11 @@ impl Errands {
             self.held.clear();
             self.wants_group = None;
         }
+    }
+
+    /// Whether it needs a second connection beside the one that it works with.
+    pub(crate) fn wants_second(&self) -> bool {
+        self.copies.as_ref().is_some_and(|copies| copies.has_second())
     }
 
     /// Draws how it leaves, and how long it waits before it connects again.
@@ -217,10 +283,11 @@ impl Errands {
         for at in self.open.drain(..) {
             journal.give_up(at);
         }
+        self.replies = 0;
     }
 
     /// Puts the next batch into the journal and the outbox. `now` is true time in nanoseconds and
-    /// the client's own wall clock in microseconds.
+    /// the client's own wall clock in microseconds. Returns which connection it goes over.
     pub(crate) fn write_batch(
         &mut self,
         menu: &Menu,
@@ -228,54 +295,69 @@ impl Errands {
         outbox: &mut Vec<u8>,
         now: (u64, u64),
         closing: bool,
-    ) {
+    ) -> Line {
         outbox.clear();
         let mut draw = self.commands.at(self.batches);
         self.batches += 1;
+        if core::mem::take(&mut self.wants_kill) && draw.chance(1, 2) {
+            let key = KeyName { workload: Workload::Scripts, index: 0 };
+            self.put(menu, journal, outbox, now, (0, key, Ask::Kill));
+            return Line::Main;
+        }
+        if let Some(copies) = &mut self.copies {
+            let who = (self.index, self.server);
+            let (index, ask) = if closing {
+                copies.last(journal, self.next_key, who, now.0)
+            } else {
+                copies.next(journal, &mut draw, &menu.knobs, who, now.0)
+            };
+            let key = KeyName { workload: Workload::Caches, index };
+            self.put(menu, journal, outbox, now, (0, key, ask));
+            return if ask.is_aside() { Line::Aside } else { Line::Main };
+        }
         let round = if closing { self.keys(menu) } else { self.keys(menu) * 2 };
         let left = round.saturating_sub(self.next_key);
         let count = if self.bulk { menu.knobs.pipeline.min(left).max(1) } else { 1 };
         for slot in 0..count {
-            let (mut key, mut ask) =
-                self.next_command(menu, journal.next_value(), &mut draw, closing);
-            if key.workload == Workload::Transactions {
-                // Some use the lists of the second before.
-                let is_late = !closing && draw.chance(1, 4);
-                let at_ns = match (closing, is_late) {
-                    (true, _) => u64::MAX,
-                    (_, true) => now.0.saturating_sub(1_000_000_000),
-                    _ => now.0,
-                };
-                let first = first_key(at_ns, menu.seconds, menu.keys(key.workload));
-                key.index += first;
-                if let Ask::Transact(plan) = &mut ask {
-                    plan.first_key = first;
-                }
-            }
-            self.open.push_back(journal.ops.len());
-            ask.write(key, self.index, &menu.values, outbox);
-            journal.ops.push(Op {
-                client: self.index,
-                slot,
-                server: self.server,
-                key,
-                ask,
-                seen: Seen::Open,
-                call_ns: now.0,
-                return_ns: NEVER_NS,
-                call_local_us: now.1,
-                return_local_us: 0,
-            });
+            let value = journal.next_value();
+            let (key, ask) = self.next_command(menu, value, &mut draw, now.0, closing);
+            self.put(menu, journal, outbox, now, (slot, key, ask));
         }
+        Line::Main
     }
 
-    /// Takes the answers that are complete off the inbox. `is_last_round` tells which commands are
-    /// of the last round of reads.
+    /// Puts one command into the journal and the outbox.
+    fn put(
+        &mut self,
+        menu: &Menu,
+        journal: &mut Journal,
+        outbox: &mut Vec<u8>,
+        now: (u64, u64),
+        (slot, key, ask): (u16, KeyName, Ask),
+    ) {
+        self.open.push_back(journal.ops.len());
+        ask.write(key, self.index, &menu.values, outbox);
+        journal.ops.push(Op {
+            client: self.index,
+            slot,
+            server: self.server,
+            key,
+            ask,
+            seen: Seen::Open,
+            call_ns: now.0,
+            return_ns: NEVER_NS,
+            call_local_us: now.1,
+            return_local_us: 0,
+        });
+    }
+
+    /// Takes the answers that are complete off the inbox of a connection. `is_last_round` tells
+    /// which commands are of the last round of reads.
     pub(crate) fn read(
         &mut self,
         menu: &Menu,
         journal: &mut Journal,
-        inbox: &mut Vec<u8>,
+        (line, inbox): (Line, &mut Vec<u8>),
         now: (u64, u64),
         is_last_round: impl Fn(&Op) -> bool,
     ) -> Result<(), Nonsense> {
@@ -287,38 +369,87 @@ impl Errands {
             {
                 continue;
             }
-            let at = *self.open.front().ok_or(Nonsense)?;
-            if journal.ops[at].ask.goes_on(said) {
+            if self.copies.as_mut().is_some_and(|copies| copies.hears(said)) {
                 continue;
             }
+            let at = *self.open.front().ok_or(Nonsense)?;
+            let ask = journal.ops[at].ask;
+            if ask.is_aside() != (line == Line::Aside) {
+                return Err(Nonsense);
+            }
+            self.replies += 1;
+            let is_error = matches!(said, Said::Error(_));
+            // A subscription that is refused is refused as a whole.
+            let is_whole = is_error && matches!(ask, Ask::Subscribe { .. });
+            if self.replies < ask.replies() && !is_whole {
+                if let Some(copies) = self.copies.as_mut().filter(|_| is_error) {
+                    copies.keep_nothing_of_this();
+                }
+                continue;
+            }
+            self.replies = 0;
             self.open.pop_front();
             let seen = journal.answer(at, said, &menu.values, now);
-            let op = &journal.ops[at];
-            let call_ns = op.call_ns;
-            match (op.ask, seen) {
-                (Ask::Subscribe { .. }, Seen::Done) => {
-                    journal.heard.push(self.heard(now.0, Event::Subscribed));
-                }
-                (Ask::Ping, Seen::Done) if self.listens => {
-                    journal.heard.push(self.heard(now.0, Event::Answered { call_ns }));
-                }
-                (_, Seen::Value(value)) => self.remember(op.key, value),
-                (Ask::ReadGroup { .. } | Ask::Claim { .. }, Seen::List(list)) => {
-                    let entries = &journal.lists[list as usize];
-                    self.held.extend(entries.iter().map(|&(id, _)| (op.key, id)));
-                    let surplus = self.held.len().saturating_sub(HELD_MAX);
-                    self.held.drain(..surplus);
-                }
-                (_, Seen::Error(text)) if journal.texts[text as usize].starts_with(b"NOGROUP") => {
-                    self.wants_group = Some(op.key);
-                }
-                _ => {}
-            }
-            if !self.bulk && is_last_round(&journal.ops[at]) {
+            self.learn(journal, at, seen, now.0)?;
+            let is_refused = matches!(seen, Seen::Refused(_));
+            if !self.bulk && !is_refused && is_last_round(&journal.ops[at]) && counts(ask) {
                 self.next_key += 1;
             }
         }
         inbox.drain(..taken);
+        Ok(())
+    }
+
+    /// What an answer tells the client for later.
+    fn learn(
+        &mut self,
+        journal: &mut Journal,
+        at: usize,
+        seen: Seen,
+        now_ns: u64,
+    ) -> Result<(), Nonsense> {
+        let op = &journal.ops[at];
+        let (key, ask, call_ns) = (op.key, op.ask, op.call_ns);
+        if let Some(copies) = &mut self.copies
+            && !copies.answered(op.ask, key.index, seen, call_ns)
+        {
+            return Err(Nonsense);
+        }
+        match (op.ask, seen) {
+            (Ask::Subscribe { .. }, Seen::Done) => {
+                journal.heard.push(self.heard(now_ns, Event::Subscribed));
+            }
+            (Ask::Ping, Seen::Done) if self.listens => {
+                journal.heard.push(self.heard(now_ns, Event::Answered { call_ns }));
+            }
+            (_, Seen::Value(value)) => self.remember(key, value),
+            (Ask::ReadGroup { .. } | Ask::Claim { .. }, Seen::List(list)) => {
+                let entries = &journal.lists[list as usize];
+                self.held.extend(entries.iter().map(|&(id, _)| (key, id)));
+                let surplus = self.held.len().saturating_sub(HELD_MAX);
+                self.held.drain(..surplus);
+            }
+            (_, Seen::Error(text)) if journal.texts[text as usize].starts_with(b"NOGROUP") => {
+                self.wants_group = Some(key);
+            }
+            (Ask::Watch(plan), Seen::List(_)) => {
+                self.wants_half = Some((key, Ask::Commit(plan)));
+            }
+            // What it watches it watches, so the next transaction has to be of this kind.
+            (Ask::Watch(_), Seen::Refused(text)) => {
+                self.wants_half = Some((key, ask));
+                self.wants_kill = journal.texts[text as usize].starts_with(b"BUSY");
+            }
+            (Ask::Commit(plan), Seen::Nil) if self.retries < RETRIES_MAX => {
+                self.retries += 1;
+                self.wants_half = Some((key, Ask::Watch(plan)));
+            }
+            (Ask::Commit(_), _) => self.retries = 0,
+            (ask, Seen::Refused(text)) if ask != Ask::Kill => {
+                self.wants_kill = journal.texts[text as usize].starts_with(b"BUSY");
+            }
+            _ => {}
+        }
         Ok(())
     }
 
@@ -327,6 +458,7 @@ impl Errands {
         match self.bulk {
             true => menu.keys(Workload::Bulk),
             false if self.listens => LISTENER_ROUND,
+            false if let Some(copies) = &self.copies => copies.rounds(),
             false => menu.workloads.iter().map(|&workload| menu.keys(workload)).sum(),
         }
     }
@@ -336,6 +468,7 @@ impl Errands {
         menu: &Menu,
         value: u64,
         draw: &mut Draw,
+        now_ns: u64,
         closing: bool,
     ) -> (KeyName, Ask) {
         let knobs = &menu.knobs;
@@ -357,7 +490,15 @@ impl Errands {
         }
         if closing {
             let key = menu.key_at(self.next_key);
-            return (key, Ask::last(key.workload, self.index));
+            let mut ask = Ask::last(key.workload, self.index);
+            return (in_window(menu, key, &mut ask, u64::MAX), ask);
+        }
+        if let Some((key, half)) = self.wants_half.take() {
+            let half = match half {
+                Ask::Watch(plan) => Ask::Watch(Plan { value, ..plan }),
+                half => half,
+            };
+            return (key, half);
         }
         if let Some(key) = self.wants_group.take() {
             return (key, Ask::CreateGroup);
@@ -368,11 +509,16 @@ impl Errands {
         let seen = if menu.has_ifeq { self.last_seen(key) } else { 0 };
         let held = self.held.iter().position(|(name, _)| *name == key);
         let known = Known { value: seen, id: held.map(|at| self.held[at].1) };
-        let ask = Ask::draw(draw, workload, value, known, knobs);
+        let mut ask = Ask::draw(draw, workload, value, known, knobs);
         if let (Ask::Ack { .. }, Some(at)) = (ask, held) {
             self.held.remove(at);
         }
-        (key, ask)
+        if workload != Workload::Transactions {
+            return (key, ask);
+        }
+        // Some use the lists of the second before.
+        let late_ns = if draw.chance(1, 4) { 1_000_000_000 } else { 0 };
+        (in_window(menu, key, &mut ask, now_ns.saturating_sub(late_ns)), ask)
     }
 
     /// What a client does that only listens: it subscribes, and asks whether the server is there.
@@ -399,4 +545,25 @@ impl Errands {
             None => {}
         }
     }
+}
+
+/// Whether a command of the last round is one of those that the round consists of.
+fn counts(ask: Ask) -> bool {
+    match ask {
+        Ask::Kill => false,
+        Ask::Cached(step) => step == Step::Probe,
+        _ => true,
+    }
+}
+
+/// Makes a command on lists one on those that are used at this time.
+fn in_window(menu: &Menu, key: KeyName, ask: &mut Ask, at_ns: u64) -> KeyName {
+    if key.workload != Workload::Transactions {
+        return key;
+    }
+    let first = first_key(at_ns, menu.seconds, menu.keys(key.workload));
+    if let Ask::Transact(plan) | Ask::Watch(plan) = ask {
+        plan.first_key = first;
+    }
+    KeyName { index: key.index + first, ..key }
 }

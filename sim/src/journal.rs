@@ -4,7 +4,7 @@
 //! client has read it.
 
 use crate::check::messages::Event;
-use crate::workload::{Ask, Id, KeyName, Said, Style, Values, Workload, number};
+use crate::workload::{Ask, Id, KeyName, Manner, Said, Step, Style, Values, Workload, number};
 
 /// The moment that never came.
 pub const NEVER_NS: u64 = u64::MAX;
@@ -30,6 +30,9 @@ pub enum Seen {
     List(u32),
     /// An error; its text is in [`Journal::texts`].
     Error(u32),
+    /// It was refused, because a script ran or memory was full, and nothing happened; the text is
+    /// in [`Journal::texts`].
+    Refused(u32),
     /// Anything else; its text is in [`Journal::texts`].
     Odd(u32),
 }
@@ -74,6 +77,23 @@ pub struct Heard {
     pub event: Event,
 }
 
+/// A look at a client's own copy of what it has read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recall {
+    /// The client.
+    pub client: u16,
+    /// The server that the copy is of.
+    pub server: u16,
+    /// Which of the keys that clients keep copies of.
+    pub key: u16,
+    /// The value; `None`: that there was none.
+    pub value: Option<u64>,
+    /// Everything that the server had told by then was known here.
+    pub since_ns: u64,
+    /// When.
+    pub at_ns: u64,
+}
+
 /// All operations of a run, in the order of their calls.
 #[derive(Debug, Default)]
 pub struct Journal {
@@ -86,6 +106,8 @@ pub struct Journal {
     pub lists: Vec<Vec<(Id, u64)>>,
     /// What subscribers received, in its order.
     pub heard: Vec<Heard>,
+    /// Looks at copies.
+    pub recalls: Vec<Recall>,
     /// How many were answered.
     pub answered: u64,
     /// How many have an unknown outcome.
@@ -110,6 +132,8 @@ impl Journal {
     ) -> Seen {
         let Op { key, ask, .. } = self.ops[at];
         let seen = match key.workload {
+            _ if is_refusal(ask, said) => Seen::Refused(self.keep_error(said)),
+            Workload::Caches => self.cache_reply(ask, said, values),
             Workload::Queues | Workload::Groups => self.collection_reply(ask, said, values),
             Workload::Fields => self.field_reply(ask, said, values),
             Workload::Transactions => self.transaction_reply(ask, said, values),
@@ -122,6 +146,39 @@ impl Journal {
         op.return_ns = now_ns;
         op.return_local_us = local_us;
         seen
+    }
+
+    fn keep_error(&mut self, said: Said<'_>) -> u32 {
+        let Said::Error(text) = said else { return self.keep(b"") };
+        self.keep(text)
+    }
+
+    /// The reply of a client that keeps copies.
+    fn cache_reply(&mut self, ask: Ask, said: Said<'_>, values: &Values) -> Seen {
+        let step = match (ask, said) {
+            (_, Said::Error(text)) => return Seen::Error(self.keep(text)),
+            (Ask::Cached(step), _) => step,
+            (Ask::Ping, Said::Simple(b"PONG")) => return Seen::Done,
+            _ => return self.string_reply(Workload::Caches, said, values),
+        };
+        let first = |said: Said<'_>| said.items()?.next()?.bulk().map(<[u8]>::to_vec);
+        match (step, said) {
+            (Step::Hello, Said::Array(_)) => Seen::Done,
+            (Step::Listen, _) if first(said).is_some_and(|word| word == b"subscribe") => Seen::Done,
+            (Step::Probe, _) if first(said).is_some_and(|word| word == b"pong") => Seen::Done,
+            (Step::Fetch { manner: Manner::Exec, .. }, Said::Array(mut items)) => {
+                match (items.next(), items.next()) {
+                    (Some(said), None) => self.string_reply(Workload::Caches, said, values),
+                    _ => self.odd(said),
+                }
+            }
+            (Step::Pair { manner: Manner::Exec, .. }, Said::Array(items)) => {
+                let mut count = 0;
+                let all = items.inspect(|_| count += 1).all(|said| said == Said::Simple(b"OK"));
+                if all && count == 2 { Seen::Done } else { self.odd(said) }
+            }
+            _ => self.string_reply(Workload::Caches, said, values),
+        }
     }
 
     fn string_reply(&mut self, workload: Workload, said: Said<'_>, values: &Values) -> Seen {
@@ -162,8 +219,21 @@ impl Journal {
 
     /// The reply of a transaction; nil: it was aborted.
     fn transaction_reply(&mut self, ask: Ask, said: Said<'_>, values: &Values) -> Seen {
-        let Ask::Transact(plan) = ask else {
-            return self.collection_reply(ask, said, values);
+        let plan = match (ask, said) {
+            (Ask::Transact(plan), _) => plan,
+            (Ask::Commit(_), Said::Nil) => return Seen::Nil,
+            (Ask::Commit(plan), _) if plan.is_committed(said) => return Seen::Done,
+            (Ask::Watch(_) | Ask::Commit(_), Said::Error(text)) => {
+                return Seen::Error(self.keep(text));
+            }
+            (Ask::Watch(plan), _) => {
+                return match plan.read_watched(said, values, &mut self.scratch) {
+                    Some(list) => self.list(list),
+                    None => self.odd(said),
+                };
+            }
+            (Ask::Commit(_), _) => return self.odd(said),
+            _ => return self.collection_reply(ask, said, values),
         };
         match (plan.style, said) {
             (Style::Aborted, Said::Error(_)) => Seen::Nil,
@@ -277,6 +347,20 @@ impl Journal {
         self.texts.push(text.to_vec());
         self.texts.len() as u32 - 1
     }
+}
+
+/// Whether nothing happened because a script ran, or because memory was full: of a transaction the
+/// reply of EXEC tells only that there was something.
+fn is_refusal(ask: Ask, said: Said<'_>) -> bool {
+    let Said::Error(text) = said else { return false };
+    let may_be_told_later = match ask {
+        Ask::Transact(plan) => plan.style == Style::Exec,
+        Ask::Commit(_) | Ask::Cached(_) => true,
+        _ => false,
+    };
+    text.starts_with(b"OOM ")
+        || text.starts_with(b"BUSY ")
+        || (may_be_told_later && text.starts_with(b"EXECABORT "))
 }
 
 enum Parts {

@@ -11,6 +11,7 @@
 //! Invariant: what is judged is what clients knew; the world adds only the deaths, and how wrong
 //! the servers' clocks can have been.
 
+mod caching;
 mod messages;
 mod transactions;
 
@@ -22,9 +23,9 @@ use crate::history::{
     Command, Condition, History, Operation, Outcome, Reply, SetCommand, Specification, Value,
 };
 use crate::journal::{Journal, Op, Seen};
-use crate::setup::Setup;
+use crate::setup::{Knobs, Memory, Setup};
 use crate::workload::{Ask, KeyName, Values, Workload};
-use crate::world::{Death, Outcome as Run};
+use crate::world::{self, Death, Outcome as Run};
 
 /// Longest search of one history.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -85,20 +86,29 @@ pub fn judge(setup: &Setup, run: &Run, explain: bool) -> Vec<Judged> {
 }
 
 fn judge_server(setup: &Setup, run: &Run, server: u16, ops: &[usize], explain: bool) -> Judged {
-    let history = history(setup, &run.journal, ops);
+    let history = history(setup, &run.journal, (server, ops));
     let clock_error_max_ms = run.clock_error_ms[usize::from(server)];
     let options = Options {
         timeout: Some(TIMEOUT),
         memory_bytes: MEMORY_BYTES,
         max_clock_error_ms: clock_error_max_ms,
         explain,
+        vanishing: setup.memory.map(Memory::vanishing).unwrap_or_default(),
+        lasting: world::lasting(setup),
         ..Options::default()
     };
     let deaths: Vec<&Death> = run.deaths.iter().filter(|death| death.server == server).collect();
-    let not_kept = collections(&run.journal, ops, &deaths)
+    let refuses = (setup.memory.is_some(), setup.workloads.contains(&Workload::Scripts));
+    let unfair = |&at: &usize| !caching::is_fair(&run.journal, &run.journal.ops[at], refuses);
+    let not_kept = match ops.iter().copied().find(unfair) {
+        None => caching::judge(&run.journal, ops),
+        Some(at) => Err(odd(&run.journal, &run.journal.ops[at])),
+    };
+    let not_kept = not_kept
+        .and_then(|()| collections(&run.journal, ops, &deaths))
         .and_then(|()| transactions::judge(&run.journal, ops, &deaths))
         .and_then(|()| messages::judge(&run.journal, server, ops));
-    let blind = Options { explain: false, ..options };
+    let blind = Options { explain: false, ..options.clone() };
     let seen_loss = !deaths.is_empty()
         && (matches!(check(&history, &blind).verdict, Verdict::NotLinearizable(_))
             || transactions::judge(&run.journal, ops, &[]).is_err());
@@ -172,7 +182,9 @@ pub fn has_own_checker(key: KeyName) -> bool {
 /// What an answer says that no server should have given.
 fn odd(journal: &Journal, op: &Op) -> String {
     let text = match op.seen {
-        Seen::Error(at) | Seen::Odd(at) => String::from_utf8_lossy(&journal.texts[at as usize]),
+        Seen::Error(at) | Seen::Odd(at) | Seen::Refused(at) => {
+            String::from_utf8_lossy(&journal.texts[at as usize])
+        }
         _ => "something else".into(),
     };
     format!("{:?} was answered with {:?}: {text}", op.ask, op.seen)
@@ -192,6 +204,7 @@ fn queue_operation(journal: &Journal, op: &Op) -> Result<Option<queues::Operatio
             queues::Act::Saw(values.collect())
         }
         (Ask::Look, _) if unanswered => return Ok(None),
+        (_, Seen::Refused(_)) => return Ok(None),
         _ => return Err(odd(journal, op)),
     };
     Ok(Some(queues::Operation { act, call_ns: op.call_ns, return_ns: op.return_ns }))
@@ -216,12 +229,17 @@ fn group_operation(journal: &Journal, op: &Op) -> Result<Option<groups::Operatio
             Act::Pending(list(at).into_iter().map(|(id, _)| id).collect())
         }
         (Ask::Range, Seen::List(at)) => Act::Range(list(at)),
-        (Ask::CreateGroup, Seen::Done) => return Ok(None),
+        (Ask::CreateGroup, Seen::Done) | (_, Seen::Refused(_)) => return Ok(None),
         (_, Seen::Error(at)) if is_about_groups(&journal.texts[at as usize]) => return Ok(None),
         _ if unanswered => return Ok(None),
         _ => return Err(odd(journal, op)),
     };
     Ok(Some(groups::Operation { act, call_ns: op.call_ns, return_ns: op.return_ns }))
+}
+
+/// Whether an error says that somebody has killed the script.
+fn is_killed(ask: Ask, text: &[u8]) -> bool {
+    matches!(ask, Ask::SlowSet { .. }) && text.starts_with(b"ERR Script killed by user")
 }
 
 /// Whether an error says that a group is not there yet, or is there already.
@@ -233,21 +251,33 @@ fn is_about_groups(text: &[u8]) -> bool {
 #[must_use]
 pub fn server_history(setup: &Setup, run: &Run, server: u16) -> History {
     let places = (0..run.journal.ops.len()).filter(|&at| run.journal.ops[at].server == server);
-    let history = history(setup, &run.journal, &places.collect::<Vec<_>>());
+    let history = history(setup, &run.journal, (server, &places.collect::<Vec<_>>()));
     let deaths: Vec<&Death> = run.deaths.iter().filter(|death| death.server == server).collect();
     with_deaths(history, &deaths)
 }
 
-fn history(setup: &Setup, journal: &Journal, places: &[usize]) -> History {
+fn history(setup: &Setup, journal: &Journal, (server, places): (u16, &[usize])) -> History {
     let values = Values::new(setup.chance());
+    let keys = Knobs::draw(setup.chance()).keys;
     let mut writer = Writer { values, journal, scratch: Vec::new() };
-    let is_judged = |at: &&usize| !has_own_checker(journal.ops[**at].key);
-    let operations = places.iter().filter(is_judged).map(|&at| writer.operation(at)).collect();
+    let mut operations = Vec::with_capacity(places.len());
+    for &at in places {
+        let op = &journal.ops[at];
+        match op.key.workload {
+            Workload::Caches => operations.extend(caching::operations(&mut writer, at, keys)),
+            _ if op.ask == Ask::Kill || has_own_checker(op.key) => {}
+            _ => operations.push(writer.operation(at)),
+        }
+    }
+    for (at, recall) in journal.recalls.iter().enumerate() {
+        if recall.server == server {
+            operations.push(caching::recall(&mut writer, at, *recall));
+        }
+    }
     History { specification: Specification::Redis, operations }
 }
 
-/// Adds the deletion of every key at the moment of each death. A SET and a DEL in one transaction
-/// delete a key whether it is there or not, with one answer.
+/// Adds the deletion of every key at the moment of each death.
 fn with_deaths(mut history: History, deaths: &[&Death]) -> History {
     let mut keys: Vec<Value> = Vec::new();
     for operation in &history.operations {
@@ -255,19 +285,18 @@ fn with_deaths(mut history: History, deaths: &[&Death]) -> History {
     }
     keys.sort();
     keys.dedup();
-    let mut id = history.operations.last().map_or(0, |last| last.id + 1);
+    let mut id = WORLD_PROCESS;
     for death in deaths {
         for key in &keys {
-            let set = SetCommand { key: key.clone(), ..SetCommand::default() };
-            let del = Command::Del { keys: vec![key.clone()] };
-            history.operations.push(Operation {
+            let deletion = Operation {
                 id,
                 process: WORLD_PROCESS + id,
-                command: Command::Multi { commands: vec![Command::Set(set), del] },
+                command: Command::Get { key: key.clone() },
                 call_us: death.at_ns / 1000,
                 return_us: Some(death.at_ns.div_ceil(1000)),
-                outcome: Outcome::Ok(Reply::Array(vec![Reply::Done, Reply::Int(1)])),
-            });
+                outcome: Outcome::Ok(Reply::Nil),
+            };
+            history.operations.push(caching::gone(deletion, key.clone()));
             id += 1;
         }
     }
@@ -282,12 +311,17 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn operation(&mut self, at: usize) -> Operation {
+        let command = self.command(&self.journal.ops[at]);
+        self.operation_of(at, command)
+    }
+
+    fn operation_of(&mut self, at: usize, command: Command) -> Operation {
         let op = &self.journal.ops[at];
         let outcome = self.outcome(op);
         Operation {
             id: at as u64,
             process: u64::from(op.client) << 8 | u64::from(op.slot),
-            command: self.command(op),
+            command,
             // Rounded outwards: a microsecond may only make operations overlap.
             call_us: op.call_ns / 1000,
             return_us: (outcome != Outcome::Info).then(|| op.return_ns.div_ceil(1000)),
@@ -316,7 +350,7 @@ impl Writer<'_> {
             Ask::Pttl => return Command::Pttl { key },
             Ask::IncrBy { by } => return Command::IncrBy { key, by },
             Ask::Pexpire { ttl_ms } => return Command::Expire { key, ttl_ms: ttl_ms as i64 },
-            Ask::Set { value } => (value, None, None),
+            Ask::Set { value } | Ask::SlowSet { value, .. } => (value, None, None),
             Ask::SetNx { value } => (value, None, Some(Condition::Nx)),
             Ask::SetXx { value } => (value, None, Some(Condition::Xx)),
             Ask::SetPx { value, ttl_ms } => (value, Some(ttl_ms as i64), None),
@@ -339,6 +373,11 @@ impl Writer<'_> {
             Seen::Integer(value) => Reply::Int(value),
             Seen::Count(count) => Reply::Bulk(Value::from(count.to_string().as_str())),
             Seen::Value(value) => Reply::Bulk(self.value(value)),
+            Seen::Refused(_) => return Outcome::Fail,
+            // What a script has written that was killed is undone.
+            Seen::Error(at) if is_killed(op.ask, &self.journal.texts[at as usize]) => {
+                return Outcome::Fail;
+            }
             Seen::Error(at) => Reply::Error(text(at)),
             Seen::Odd(at) => Reply::Bulk(Value::from(self.journal.texts[at as usize].as_slice())),
             Seen::List(_) => unreachable!("no command on one string is answered with a list"),

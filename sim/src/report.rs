@@ -89,10 +89,12 @@ pub fn trial_as_text(setup: &Setup, trial: &Trial, command: &str) -> String {
 }
 
 fn network(effects: Effects) -> String {
-    let Effects { messages, held, lost, pieces, swallowed, waited } = effects;
+    let Effects { messages, held, lost, pieces, swallowed, waited, evicted, script_steps } =
+        effects;
     format!(
         "{messages} messages: {held} held up, {lost} lost and sent again, {swallowed} swallowed, \
-         {pieces} in pieces; {waited} inputs waited for a process"
+         {pieces} in pieces; {waited} inputs waited for a process; {evicted} keys evicted; scripts \
+         went on after {script_steps} steps"
     )
 }
 

@@ -2,20 +2,53 @@
 //!
 //! Invariant: a [`Setup`] determines a run completely; its command line repeats it.
 
-use orrery_engine::config::Encodings;
+use orrery_engine::config::{Encodings, Order, Policy};
 use orrery_engine::planted::PlantedBug;
 use orrery_engine::time::TtlClock;
 
 use crate::chance::{Chance, Stream};
 use crate::fault::FaultKind;
+use crate::model::redis::Vanishing;
 use crate::plan::{Plan, Stage};
 use crate::workload::Workload;
 use crate::world::Weather;
 
 /// Most hosts in a world: a set of hosts is one word.
 pub const HOSTS_MAX: usize = 64;
+/// The least memory that the swarm gives a server beyond what it takes when it is empty.
+const MEMORY_LEAST_BYTES: u64 = 64 << 10;
+/// The most.
+const MEMORY_MOST_BYTES: u64 = 1 << 20;
 /// Longest safety phase, in seconds.
 pub const SECONDS_MAX: u64 = 600;
+
+/// A limit of memory, and what goes when it is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// `maxmemory-policy`.
+    pub policy: Policy,
+    /// `maxmemory`, beyond what an empty server takes.
+    pub room_bytes: u64,
+}
+
+impl Memory {
+    /// From `POLICY:BYTES`.
+    #[must_use]
+    pub fn named(text: &str) -> Option<Self> {
+        let (name, bytes) = text.split_once(':')?;
+        Some(Self { policy: Policy::named(name)?, room_bytes: bytes.parse().ok()? })
+    }
+
+    /// Which keys may be gone at any time.
+    #[must_use]
+    pub fn vanishing(self) -> Vanishing {
+        match self.policy {
+            Policy { order: Order::Never, .. } => Vanishing::Never,
+            Policy { only_volatile: true, .. } => Vanishing::WithTtl,
+            Policy { only_volatile: false, .. } => Vanishing::Always,
+        }
+    }
+}
 
 /// One run.
 #[derive(Clone, Debug)]
@@ -34,6 +67,8 @@ pub struct Setup {
     pub faults: Vec<FaultKind>,
     /// Which clock the servers' keys expire by.
     pub ttl_clock: TtlClock,
+    /// How much memory the servers have; `None`: no limit.
+    pub memory: Option<Memory>,
     /// A bug that the servers are to have.
     pub planted: Option<PlantedBug>,
     /// The faults to carry out, if they are not to be drawn.
@@ -52,6 +87,7 @@ impl Default for Setup {
             workloads: Workload::DEFAULT.to_vec(),
             faults: FaultKind::ALL.to_vec(),
             ttl_clock: TtlClock::Monotonic,
+            memory: None,
             planted: None,
             plan: None,
             without: Vec::new(),
@@ -129,6 +165,9 @@ impl Setup {
         if self.ttl_clock == TtlClock::Wall {
             line.push_str(" --ttl-clock wall");
         }
+        if let Some(Memory { policy, room_bytes }) = self.memory {
+            line.push_str(&format!(" --memory {}:{room_bytes}", policy.name()));
+        }
         if let Some(bug) = self.planted {
             line.push_str(&format!(" --planted {}", bug.name()));
         }
@@ -147,11 +186,18 @@ impl Setup {
         if workloads.is_empty() {
             workloads.push(draw.pick(&all));
         }
-        for (place, added) in (1..).zip(Workload::ADDED) {
-            if Chance::new(seed).key(Stream::Swarm, place).at(0).chance(1, 3) {
+        // In the order in which workloads have numbers: the command line gives them so.
+        let lots = [3, 3, 3, 8];
+        for ((place, added), one_in) in (1..).zip(Workload::ADDED).zip(lots) {
+            if Chance::new(seed).key(Stream::Swarm, place).at(0).chance(1, one_in) {
                 workloads.push(added);
             }
         }
+        let mut lot = Chance::new(seed).key(Stream::Swarm, 1 << 16).at(0);
+        let memory = lot.chance(1, 4).then(|| Memory {
+            policy: lot.pick(&Policy::ALL),
+            room_bytes: lot.spread(MEMORY_LEAST_BYTES, MEMORY_MOST_BYTES),
+        });
         // Swarm testing: each run leaves many faults out, so that the others meet a world that
         // still works. One run in eight has none.
         let share = draw.pick(&[0, 1, 2, 2, 3, 4, 6, 8]);
@@ -163,6 +209,7 @@ impl Setup {
             seconds: draw.between(5, 30),
             workloads,
             faults,
+            memory,
             ..Self::default()
         }
     }
@@ -201,6 +248,10 @@ pub struct Knobs {
     pub(crate) step_commands_max: usize,
     /// Whether collections leave their small forms after a few elements.
     pub(crate) small_forms_end_early: bool,
+    /// Most keys that an engine tracks for those who keep copies.
+    pub(crate) tracked_keys_max: usize,
+    /// How long a script runs before others are told so, in milliseconds.
+    pub(crate) busy_ms: u64,
 }
 
 impl Knobs {
@@ -248,6 +299,8 @@ impl Knobs {
             databases: key.at(16).pick(&[1, 16]),
             step_commands_max: key.at(17).pick(&[1, 3, 512]),
             small_forms_end_early: key.at(18).chance(1, 2),
+            tracked_keys_max: key.at(19).pick(&[1, 2, 4, 1_000_000]),
+            busy_ms: key.at(20).spread(20, 200),
         }
     }
 }

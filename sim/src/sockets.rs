@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::chance::Chance;
-use crate::errands::{Errands, Menu};
+use crate::errands::{Errands, Line, Menu};
 use crate::journal::Journal;
 use crate::setup::{Knobs, Setup};
 
@@ -63,7 +63,7 @@ impl Shared {
         let chance = setup.chance();
         Self {
             chance,
-            menu: Menu::new(setup, Knobs::draw(chance)),
+            menu: Menu::new(setup, Knobs::draw(chance)).with_one_connection(),
             epoch_us,
             journal: RefCell::default(),
             healed: Cell::new(false),
@@ -233,7 +233,8 @@ impl Client {
         let now = (now_ns, self.shared.epoch_us + now_ns / 1_000);
         let Shared { menu, journal, .. } = &*self.shared;
         let (journal, closing) = (&mut journal.borrow_mut(), self.closing);
-        let read = self.errands.read(menu, journal, &mut self.inbox, now, |_| closing);
+        let read =
+            self.errands.read(menu, journal, (Line::Main, &mut self.inbox), now, |_| closing);
         // An answer to nothing: the connection makes no sense any more.
         read.map_err(|_| io::ErrorKind::InvalidData.into())
     }

@@ -134,6 +134,9 @@ pub fn faults(setup: &Setup, outcome: &Outcome, judged: &[Judged]) -> Vec<Fault>
             }
         }
     }
+    for (server, why) in &outcome.overfull {
+        faults.push(Fault::NotKept { server: *server, why: why.clone() });
+    }
     if !outcome.starved.is_empty() {
         faults.push(Fault::Starved(outcome.starved.clone()));
     }

@@ -66,7 +66,12 @@ pub struct Theirs {
 impl Theirs {
     /// A real server, where one is installed.
     pub fn start(test: &str) -> Option<Self> {
-        let redis = RealRedis::start(test)?;
+        Self::start_with(test, &[])
+    }
+
+    /// Like [`Self::start`], with more arguments.
+    pub fn start_with(test: &str, arguments: &[&str]) -> Option<Self> {
+        let redis = RealRedis::start_with(test, arguments)?;
         let control = redis.connect();
         Some(Self { redis, control, clients: BTreeMap::new() })
     }

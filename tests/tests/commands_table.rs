@@ -140,7 +140,7 @@ fn command_info_is_that_of_redis_for_every_shared_command() {
 
 /// Commands whose flags a later Redis changed: WAIT, BZPOPMIN and BZPOPMAX became `blocking`
 /// instead of `noscript`, PFCOUNT, PUBLISH, EVAL, EVALSHA and FCALL also `may_replicate`, SUBSCRIBE
-/// also `denyoom`.
+/// also `denyoom`, what only asks about the cluster also `loading`.
 const CHANGED_FLAGS: &[&str] = &[
     "blmove",
     "blpop",
@@ -148,6 +148,16 @@ const CHANGED_FLAGS: &[&str] = &[
     "brpoplpush",
     "bzpopmax",
     "bzpopmin",
+    "cluster|count-failure-reports",
+    "cluster|info",
+    "cluster|keyslot",
+    "cluster|links",
+    "cluster|myid",
+    "cluster|nodes",
+    "cluster|replicas",
+    "cluster|shards",
+    "cluster|slaves",
+    "cluster|slots",
     "eval",
     "evalsha",
     "fcall",
@@ -338,6 +348,9 @@ const OTHER_ARGUMENTS: &[&str] = &[
     // With polygons.
     "geosearch",
     "geosearchstore",
+    // NO is the token, ONE its argument.
+    "replicaof",
+    "slaveof",
     // Redis 7.0 does not document them.
     "pfdebug",
     "debug",

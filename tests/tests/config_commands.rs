@@ -87,7 +87,8 @@ fn rewrite_needs_a_file_and_hands_out_what_is_not_default() {
     assert_eq!(server.send(conn, b"CONFIG REWRITE\r\n"), b"");
     let of = |name: &str, words: &str| (name.to_owned(), words.to_owned());
     let parameters = vec![of("requirepass", "\"a b\""), of("timeout", "7")];
-    assert_eq!(server.take_effects(), [Effect::RewriteConfig { conn, parameters }]);
+    let everything = false;
+    assert_eq!(server.take_effects(), [Effect::RewriteConfig { conn, parameters, everything }]);
     server.input(Input::Done { conn, outcome: Outcome::ConfigRewritten(Ok(())) });
     assert_eq!(server.output(conn), b"+OK\r\n");
     server.send(conn, b"CONFIG REWRITE\r\n");

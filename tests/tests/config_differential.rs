@@ -192,20 +192,151 @@ SHUTDOWN ABORT NOW
 SHUTDOWN ABORT
 "#;
 
+/// After `rename-command`: FLUSHDB is called `badger`, CONFIG `conf`, GET nothing, SET `get` and
+/// TTL `left`.
+const RENAMED: &str = r#"
+FLUSHDB
+Badger
+badger a b
+config get port
+conf
+conf nosuch
+CONF get
+conf GET maxmemory
+set a 1
+get a 1
+get a
+GET a 1 nosuch
+ttl x
+command info badger
+command info flushdb
+command info conf|get
+command info config|get config
+command info left
+left x
+command list filterby pattern badg*
+command list filterby pattern flushd*
+command list filterby pattern set
+command getkeys set a b
+command getkeys get a b
+command getkeys get a
+acl setuser a +flushdb
+acl setuser a +badger
+acl setuser a +conf|get
+acl setuser a +config|get +get
+acl dryrun default badger
+acl dryrun default flushdb
+acl dryrun default get x
+acl dryrun default get x y
+acl dryrun default conf get x
+acl dryrun default config get x
+multi
+badger
+exec
+multi
+flushdb
+exec
+latency histogram flushdb nosuch
+conf help x
+"#;
+
+/// The whole of CLUSTER and what belongs to it.
+const CLUSTER: &str = r#"
+CLUSTER
+CLUSTER nosuch
+CLUSTER info
+CLUSTER INFO x
+CLUSTER help
+CLUSTER help x
+CLUSTER keyslot
+CLUSTER keyslot foo
+CLUSTER reset
+CLUSTER reset a b c
+CLUSTER addslots
+CLUSTER addslots x
+CLUSTER slots
+CLUSTER shards
+CLUSTER nodes
+CLUSTER myid
+CLUSTER countkeysinslot x
+CLUSTER setslot 1 node
+CLUSTER failover nosuch
+CLUSTER meet 127.0.0.1 1
+CLUSTER slaves x
+READONLY
+READONLY x
+READWRITE
+ASKING
+ASKING x
+COMMAND GETKEYS CLUSTER countkeysinslot x
+ACL SETUSER carol on nopass +cluster|info +readonly
+ACL DRYRUN carol cluster nodes
+ACL DRYRUN carol cluster info
+ACL DRYRUN carol asking
+ACL DRYRUN carol readonly
+MULTI
+CLUSTER info
+CLUSTER help
+READONLY
+EXEC
+MULTI
+CLUSTER nosuch
+CLUSTER info
+EXEC
+EVAL "return redis.call('cluster', 'reset')" 0
+EVAL "return redis.call('cluster', 'info')" 0
+EVAL "return redis.call('cluster', 'nosuch')" 0
+EVAL "return redis.call('cluster')" 0
+EVAL "return redis.call('readonly')" 0
+EVAL "return redis.pcall('asking').err" 0
+CONFIG GET cluster-enabled
+CONFIG SET cluster-enabled yes
+CONFIG SET cluster-enabled no
+"#;
+
 #[test]
 fn replies_are_those_of_a_real_redis() {
-    let arguments = ["--enable-debug-command", "local"];
-    let Some(redis) = RealRedis::start_with("config_differential", &arguments) else { return };
+    compare("config_differential", &[("enable-debug-command", &["local"])], LINES);
+}
+
+#[test]
+fn renamed_commands_are_called_as_on_a_real_redis() {
+    let renamed: &[(&str, &[&str])] = &[
+        ("rename-command", &["flushdb", "badger"]),
+        ("rename-command", &["config", "Conf"]),
+        ("rename-command", &["GET", ""]),
+        ("rename-command", &["set", "get"]),
+        ("rename-command", &["ttl", "left"]),
+    ];
+    compare("renamed_commands", renamed, RENAMED);
+}
+
+#[test]
+fn a_server_without_a_cluster_says_so_as_a_real_redis_does() {
+    compare("without_a_cluster", &[], CLUSTER);
+}
+
+/// Runs all lines on both servers under these directives.
+fn compare(test: &str, directives: &[(&str, &[&str])], lines: &str) {
+    let names: Vec<String> = directives.iter().map(|(name, _)| format!("--{name}")).collect();
+    let mut arguments: Vec<&str> = Vec::new();
+    for (name, (_, values)) in names.iter().zip(directives) {
+        arguments.push(name);
+        arguments.extend(*values);
+    }
+    let Some(redis) = RealRedis::start_with(test, &arguments) else { return };
     let mut different = Vec::new();
     for hello in ["HELLO 2", "HELLO 3"] {
         let mut config = Config::default();
-        config.set("enable-debug-command", &["local"]).unwrap();
+        for (name, values) in directives {
+            config.set(name, values).unwrap();
+        }
         let mut server = Server::new(config, Seed(1));
         let conn = server.connect();
         let mut client = redis.connect();
         client.call(&words(hello));
         server.line(conn, hello);
-        for line in LINES.lines().filter(|line| !line.is_empty()) {
+        for line in lines.lines().filter(|line| !line.is_empty()) {
             let words = words(line);
             client.send(&orrery_tests::resp_value::encode(&words));
             let theirs = client.read_raw();

@@ -253,10 +253,8 @@ fn the_fields_of_a_client_are_those_of_redis_and_the_library() {
         line.split(' ').map(|field| field.split_once('=').expect("=").0.to_owned()).collect()
     };
     let mut expected = names(&redis.connect().call(&["CLIENT", "INFO"]));
-    // Since 7.4 and 7.2.
-    let multi = expected.iter().position(|name| name == "multi").expect("it is there");
-    expected.insert(multi + 1, "watch".to_owned());
-    expected.extend(["lib-name".to_owned(), "lib-ver".to_owned()]);
+    // Since 7.4, 7.2, 8.0 and Valkey 8.1.
+    expected.extend(["watch", "lib-name", "lib-ver", "tot-cmds", "capa"].map(str::to_owned));
     let mut server = Server::default();
     let conn = server.connect();
     assert_eq!(names(&server.line(conn, "CLIENT INFO")), expected);
@@ -333,7 +331,10 @@ fn library_names_are_checked() {
     );
     server.check(conn, "CLIENT SETINFO foo a", "(error) ERR Unrecognized option 'foo'");
     server.check(conn, "CLIENT SETINFO lib-ver \"\"", "OK");
-    server.check(conn, "CLIENT CAPA redirect whatever", "OK");
+    server.check(conn, "CLIENT CAPA whatever", "OK");
+    assert_eq!(field(&mut server, conn, "capa"), "");
+    server.check(conn, "CLIENT CAPA Redirect whatever", "OK");
+    assert_eq!(field(&mut server, conn, "capa"), "r");
     server.check(conn, "CLIENT IMPORT-SOURCE on", "(error) ERR Server is not in import mode");
     server.check(conn, "CLIENT IMPORT-SOURCE off", "OK");
     server.check(conn, "CLIENT NO-TOUCH maybe", "(error) ERR syntax error");
@@ -368,6 +369,35 @@ fn killing_by_each_filter() {
     server.check(admin, "CLIENT KILL TYPE normal USER default", "(integer) 4");
     assert!(all.iter().all(|&conn| server.is_closed(conn)));
     assert!(!server.is_closed(admin));
+}
+
+#[test]
+fn clients_are_found_by_what_they_said_they_can_do() {
+    let mut server = Server::default();
+    let admin = server.connect_from(tcp(1));
+    let able = server.connect_from(tcp(2));
+    let other = server.connect_from(tcp(3));
+    server.check(able, "CLIENT CAPA redirect", "OK");
+    let ids = |list: Value| -> Vec<String> {
+        let text = String::from_utf8(list.bytes().to_vec()).expect("ASCII");
+        text.lines().map(|line| line.split(' ').next().expect("a field").to_owned()).collect()
+    };
+    assert_eq!(ids(server.line(admin, "CLIENT LIST CAPA r")), ["id=2"]);
+    assert_eq!(ids(server.line(admin, "CLIENT LIST NOT-CAPA r")), ["id=1", "id=3"]);
+    server.check(
+        admin,
+        "CLIENT LIST CAPA rx",
+        "(error) ERR Unknown capa found in the provided filter: rx",
+    );
+    server.check(
+        admin,
+        "CLIENT KILL NOT-CAPA x",
+        "(error) ERR Unknown capa found in the NOT-CAPA filter: x",
+    );
+    server.check(admin, "CLIENT KILL CAPA r", "(integer) 1");
+    assert!(server.is_closed(able) && !server.is_closed(other));
+    server.check(admin, "CLIENT KILL NOT-CAPA r", "(integer) 1");
+    assert!(server.is_closed(other) && !server.is_closed(admin));
 }
 
 #[test]

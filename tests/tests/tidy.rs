@@ -57,7 +57,7 @@ const LAYERS: [&[&str]; 7] = [
     &["keyspace", "session", "log"],
     &[
         "state", "digest", "pubsub", "notify", "block", "watch", "tracking", "acl", "script",
-        "lock", "snapshot", "evict", "observe",
+        "lock", "snapshot", "evict", "observe", "names",
     ],
     &["commands"],
     &["engine"],

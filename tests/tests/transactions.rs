@@ -1,6 +1,12 @@
 //! Transactions: what is queued, what EXEC runs, and what makes it refuse. Scenes are played to a
 //! real redis-server too.
 
+#[path = "transactions/figures.rs"]
+mod figures;
+
+#[path = "transactions/refusals.rs"]
+mod refusals;
+
 use orrery_engine::rng::Rng;
 use orrery_engine::{Config, Seed};
 use orrery_tests::scene::{self, Ours, Stage, Theirs, bytes_of};

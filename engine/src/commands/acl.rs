@@ -6,7 +6,6 @@ use super::Cx;
 use super::acl_gate::{Wanted, terms};
 use super::help::help;
 use super::spec::{Command, Flags, Group};
-use super::table::table;
 use crate::acl::{DEFAULT_USER, Denied, Permissions, Reason, is_user_name};
 use crate::args::Args;
 use crate::error::Error;
@@ -184,7 +183,7 @@ fn dry_run(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         return Err(Error::text(format!("ERR User '{}' not found", shown(2))));
     };
     let command = args.skip(3);
-    let Ok(row) = table().find(command) else {
+    let Ok(row) = cx.state.command(command) else {
         return Err(Error::text(format!("ERR Command '{}' not found", shown(3))));
     };
     if !row.command.takes(command.len()) {

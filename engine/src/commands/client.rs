@@ -165,7 +165,8 @@ fn switch(args: Args<'_>, index: usize) -> Result<bool, Error> {
     }
 }
 
-fn capa(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
+fn capa(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    cx.session.redirects |= (2..args.len()).any(|index| args.is(index, "REDIRECT"));
     cx.reply.ok();
     Ok(())
 }

@@ -11,9 +11,9 @@ use crate::session::{Session, UserId};
 use crate::value::number::parse_integer;
 
 /// Words that begin a filter, but for NOT and ID.
-const WORDS: [&str; 13] = [
+const WORDS: [&str; 14] = [
     "TYPE", "USER", "ADDR", "LADDR", "SKIPME", "MAXAGE", "NAME", "IDLE", "FLAGS", "LIB-NAME",
-    "LIB-VER", "DB", "IP",
+    "LIB-VER", "DB", "IP", "CAPA",
 ];
 
 /// One thing that is asked for.
@@ -35,6 +35,8 @@ enum Property<'a> {
     Flags(&'a [u8]),
     Db(usize),
     Ip(&'a [u8]),
+    /// It said that it can be redirected.
+    Redirects,
 }
 
 /// Everything that is asked for.
@@ -152,6 +154,16 @@ fn property<'a>(
             })?)
         }
         b"IP" => Property::Ip(value),
+        b"CAPA" => {
+            if value.iter().any(|&letter| letter != b'r') {
+                let place = if is_not { "NOT-CAPA" } else { "provided" };
+                return Err(Error::text(format!(
+                    "ERR Unknown capa found in the {place} filter: {}",
+                    value.escape_ascii()
+                )));
+            }
+            Property::Redirects
+        }
         _ => return Err(Error::Syntax),
     })
 }
@@ -175,6 +187,7 @@ impl Property<'_> {
                 letters.iter().all(|letter| flags.as_bytes().contains(letter))
             }
             Self::Db(db) => session.db == *db,
+            Self::Redirects => session.redirects,
             Self::Ip(wanted) => match &session.origin {
                 Origin::Tcp { peer, .. } | Origin::Tls { peer, .. } => {
                     peer.ip().to_string().as_bytes() == *wanted

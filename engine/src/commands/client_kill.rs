@@ -16,11 +16,12 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     syntax: "ip:port | [ID client-id [client-id ...]] \
              [TYPE (NORMAL | MASTER | SLAVE | REPLICA | PUBSUB)] [USER username] [ADDR ip:port] \
              [LADDR ip:port] [SKIPME (YES | NO)] [MAXAGE maxage] [NAME name] [IDLE idle] \
-             [FLAGS flags] [LIB-NAME lib-name] [LIB-VER lib-ver] [DB db] [IP ip] \
+             [FLAGS flags] [LIB-NAME lib-name] [LIB-VER lib-ver] [DB db] [IP ip] [CAPA capa] \
              [NOT-ID client-id [client-id ...]] \
              [NOT-TYPE (NORMAL | MASTER | SLAVE | REPLICA | PUBSUB)] [NOT-USER username] \
              [NOT-ADDR ip:port] [NOT-LADDR ip:port] [NOT-NAME name] [NOT-FLAGS flags] \
-             [NOT-LIB-NAME lib-name] [NOT-LIB-VER lib-ver] [NOT-DB db] [NOT-IP ip]",
+             [NOT-LIB-NAME lib-name] [NOT-LIB-VER lib-ver] [NOT-DB db] [NOT-IP ip] \
+                 [NOT-CAPA capa]",
     arity: -3,
     flags: ANY_TIME.and(Flags::ADMIN),
     group: Group::Connection,

@@ -1,7 +1,7 @@
-//! CLIENT LIST and CLIENT INFO: one line for each client, in the format of Redis 7.2.
+//! CLIENT LIST and CLIENT INFO: one line for each client.
 //!
-//! Invariant: clients are listed in the order in which they connected; one that is being closed is
-//! no longer listed.
+//! Invariants: the fields that Redis 7.0 has stand in its order, later ones behind them; clients are
+//! listed in the order in which they connected; one that is being closed is no longer listed.
 
 use super::Cx;
 use super::client::ANY_TIME;
@@ -35,11 +35,12 @@ pub(super) const COMMANDS: &[Command] = &[
         syntax: "[TYPE (NORMAL | MASTER | SLAVE | REPLICA | PUBSUB)] \
                  [ID client-id [client-id ...]] [USER username] [ADDR ip:port] [LADDR ip:port] \
                  [SKIPME (YES | NO)] [MAXAGE maxage] [NAME name] [IDLE idle] [FLAGS flags] \
-                 [LIB-NAME lib-name] [LIB-VER lib-ver] [DB db] [IP ip] \
+                 [LIB-NAME lib-name] [LIB-VER lib-ver] [DB db] [IP ip] [CAPA capa] \
                  [NOT-ID client-id [client-id ...]] \
                  [NOT-TYPE (NORMAL | MASTER | SLAVE | REPLICA | PUBSUB)] [NOT-USER username] \
                  [NOT-ADDR ip:port] [NOT-LADDR ip:port] [NOT-NAME name] [NOT-FLAGS flags] \
-                 [NOT-LIB-NAME lib-name] [NOT-LIB-VER lib-ver] [NOT-DB db] [NOT-IP ip]",
+                 [NOT-LIB-NAME lib-name] [NOT-LIB-VER lib-ver] [NOT-DB db] [NOT-IP ip] \
+                 [NOT-CAPA capa]",
         arity: -2,
         flags: ANY_TIME.and(Flags::ADMIN),
         tips: &["nondeterministic_output"],
@@ -168,7 +169,7 @@ fn describe(text: &mut String, session: &Session, cx: &Cx<'_>, running: Running)
     let queued = session.transaction.as_ref().map_or(-1, |queue| queue.len() as i64);
     let (parsed_bytes, words_bytes) = session.parser.parsed_bytes();
     let total_bytes = cx.state.client_bytes(session) + running.words_bytes;
-    let fields: [(&str, &dyn core::fmt::Display); 31] = [
+    let fields: [(&str, &dyn core::fmt::Display); 33] = [
         ("id", &session.id.0),
         ("addr", &session.address()),
         ("laddr", &session.local_address()),
@@ -182,7 +183,6 @@ fn describe(text: &mut String, session: &Session, cx: &Cx<'_>, running: Running)
         ("psub", &session.subscribed(Topic::Pattern)),
         ("ssub", &session.subscribed(Topic::ShardChannel)),
         ("multi", &queued),
-        ("watch", &watches.keys_of(session.id).len()),
         ("qbuf", &session.input_pending.saturating_sub(parsed_bytes)),
         ("qbuf-free", &0),
         ("argv-mem", &(running.words_bytes + words_bytes)),
@@ -198,8 +198,11 @@ fn describe(text: &mut String, session: &Session, cx: &Cx<'_>, running: Running)
         ("user", &String::from_utf8_lossy(cx.state.acl.user(session.user).name())),
         ("redir", &tracker.map_or(-1, redirection)),
         ("resp", &(if session.protocol == Protocol::Resp3 { 3 } else { 2 })),
+        ("watch", &watches.keys_of(session.id).len()),
         ("lib-name", &String::from_utf8_lossy(&session.lib_name)),
         ("lib-ver", &String::from_utf8_lossy(&session.lib_ver)),
+        ("tot-cmds", &session.commands),
+        ("capa", &(if session.redirects { "r" } else { "" })),
     ];
     for (index, (name, value)) in fields.iter().enumerate() {
         let separator = if index == 0 { "" } else { " " };

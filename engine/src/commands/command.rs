@@ -10,6 +10,7 @@ use super::table::{Row, table};
 use crate::args::Args;
 use crate::error::Error;
 use crate::resp::Reply;
+use crate::state::State;
 use crate::value::glob;
 
 pub(super) const COMMAND: Command = Command {
@@ -100,18 +101,19 @@ pub(super) const COMMANDS: &[Command] = &[
 ];
 
 /// The rows that are not subcommands.
-fn top_rows() -> impl Iterator<Item = &'static Row> + Clone {
-    table().rows().iter().filter(|row| row.container.is_none())
+fn top_rows(state: &State) -> impl Iterator<Item = &'static Row> + Clone {
+    state.callable_rows().filter(|row| row.container.is_none())
 }
 
 fn all(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
-    cx.reply.array(top_rows().count());
-    top_rows().for_each(|row| describe(cx.reply, row));
+    let rows = top_rows(cx.state);
+    cx.reply.array(rows.clone().count());
+    rows.for_each(|row| describe(cx.reply, row));
     Ok(())
 }
 
 fn count(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
-    cx.reply.count(top_rows().count());
+    cx.reply.count(top_rows(cx.state).count());
     Ok(())
 }
 
@@ -121,7 +123,7 @@ fn info(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     }
     cx.reply.array(args.len() - 2);
     for name in args.from(2) {
-        match table().find_full(name) {
+        match cx.state.command_named(name) {
             Some(row) => describe(cx.reply, row),
             None => cx.reply.null(),
         }
@@ -143,15 +145,15 @@ fn list(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         _ => return Err(Error::Syntax),
     };
     let wanted: Vec<&str> =
-        table().rows().iter().filter(|row| is_wanted(row)).map(|row| row.full_name).collect();
+        cx.state.callable_rows().filter(|row| is_wanted(row)).map(|row| row.full_name).collect();
     cx.reply.texts(&wanted);
     Ok(())
 }
 
 /// The keys of the command that starts at word 2.
-fn find_keys(args: Args<'_>) -> Result<Vec<FoundKey>, Error> {
+fn find_keys(state: &State, args: Args<'_>) -> Result<Vec<FoundKey>, Error> {
     let command = args.skip(2);
-    let row = table().find(command).map_err(|_| Error::fixed("ERR Invalid command specified"))?;
+    let row = state.command(command).map_err(|_| Error::fixed("ERR Invalid command specified"))?;
     if row.command.keys.is_empty() {
         return Err(Error::fixed("ERR The command has no key arguments"));
     }
@@ -167,7 +169,7 @@ fn find_keys(args: Args<'_>) -> Result<Vec<FoundKey>, Error> {
 }
 
 fn keys(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let found = find_keys(args)?;
+    let found = find_keys(cx.state, args)?;
     cx.reply.array(found.len());
     for key in found {
         cx.reply.bulk(args.at(2 + key.index));
@@ -176,7 +178,7 @@ fn keys(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
 }
 
 fn keys_and_flags(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let found = find_keys(args)?;
+    let found = find_keys(cx.state, args)?;
     cx.reply.array(found.len());
     for key in found {
         cx.reply.array(2);

@@ -27,9 +27,9 @@ pub(super) const COMMANDS: &[Command] = &[Command {
 
 fn docs(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let rows: Vec<&Row> = if args.len() == 2 {
-        table().rows().iter().filter(|row| row.container.is_none()).collect()
+        cx.state.callable_rows().filter(|row| row.container.is_none()).collect()
     } else {
-        args.from(2).filter_map(|name| table().find_full(name)).collect()
+        args.from(2).filter_map(|name| cx.state.command_named(name)).collect()
     };
     cx.reply.map(rows.len());
     rows.iter().for_each(|row| document(cx.reply, row));

@@ -93,13 +93,18 @@ fn reset_stats(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
 }
 
 fn rewrite(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
+    write_file(cx, false)
+}
+
+/// Writes the configuration file; `everything`: also what is at its default.
+pub(super) fn write_file(cx: &mut Cx<'_>, everything: bool) -> Result<(), Error> {
     if cx.state.facts.config_file.is_none() {
         return Err(Error::fixed("ERR The server is running without a config file"));
     }
     cx.state.config.users = users(cx)?;
     let parameters = cx.state.config.directives();
     wait_for_driver(cx);
-    cx.fx.push(Effect::RewriteConfig { conn: cx.session.id, parameters });
+    cx.fx.push(Effect::RewriteConfig { conn: cx.session.id, parameters, everything });
     Ok(())
 }
 

@@ -17,6 +17,8 @@ pub(super) const HANDSHAKE: Flags = Flags::NOSCRIPT
     .and(Flags::FAST)
     .and(Flags::NO_AUTH)
     .and(Flags::ALLOW_BUSY);
+const LEAVE: Flags =
+    HANDSHAKE.and(Flags::SUBSCRIBED).and(Flags::NEVER_QUEUED).and(Flags::ENDS_TRANSACTION);
 
 const WRONG_PASSWORD: Error =
     Error::fixed("WRONGPASS invalid username-password pair or user is disabled.");
@@ -62,7 +64,7 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "QUIT",
         syntax: "",
         arity: -1,
-        flags: HANDSHAKE.and(Flags::SUBSCRIBED).and(Flags::NEVER_QUEUED),
+        flags: LEAVE,
         group: Group::Connection,
         summary: "Closes the connection after all replies have been sent.",
         reply: "ok",
@@ -73,7 +75,7 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "RESET",
         syntax: "",
         arity: 1,
-        flags: HANDSHAKE.and(Flags::SUBSCRIBED).and(Flags::NEVER_QUEUED),
+        flags: LEAVE,
         group: Group::Connection,
         since: "6.2.0",
         summary: "Makes the connection as it was when it was new.",

@@ -146,6 +146,8 @@ fn swap(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         cx.reply.ok();
         return Ok(());
     }
+    // Nobody minds that a key whose time is over comes or goes.
+    cx.state.end_watched_stale([first, second]);
     cx.state.touch_watched(first, Some(second));
     cx.state.touch_watched(second, Some(first));
     cx.state.keyspace.swap(first, second);

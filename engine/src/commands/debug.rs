@@ -4,6 +4,7 @@
 //! take as long as the data is big.
 
 use super::Cx;
+use super::config::write_file;
 use super::debug_digest::{dataset_digest, value_digest};
 use super::debug_protocol::protocol;
 use super::debug_reload::reload;
@@ -61,6 +62,13 @@ const TOOLS: &[Tool] = &[
         run: change_replication_id,
     },
     Tool {
+        name: "CONFIG-REWRITE-FORCE-ALL",
+        syntax: "",
+        words: 2..=2,
+        what: "Write every parameter into the configuration file, also what is at its default.",
+        run: rewrite_config,
+    },
+    Tool {
         name: "DIGEST",
         syntax: "",
         words: 2..=2,
@@ -114,7 +122,8 @@ const TOOLS: &[Tool] = &[
         name: "PAUSE-CRON",
         syntax: "<0|1>",
         words: 3..=3,
-        what: "Say whether periodic work rests; there is none that changes what clients see.",
+        what: "Say whether what Redis does periodically rests: deleting keys whose time has come, \
+               closing clients that are idle or over a soft limit, forgetting tracked keys.",
         run: pause_cron,
     },
     Tool {
@@ -204,6 +213,10 @@ fn change_replication_id(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+fn rewrite_config(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
+    write_file(cx, true)
+}
+
 fn digest(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
     let digest = dataset_digest(&cx.state.keyspace);
     cx.reply.simple(&digest.to_string());
@@ -237,7 +250,7 @@ fn needs_persistence(_: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
 }
 
 fn pause_cron(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
-    parse_integer(args.at(2)).ok_or(Error::NotAnInteger)?;
+    cx.state.pauses_cron = parse_integer(args.at(2)).is_some_and(|number| number != 0);
     cx.reply.ok();
     Ok(())
 }
@@ -276,7 +289,8 @@ fn index_figures(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
 
 /// Values have no address here that would mean anything.
 fn object(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let found = cx.find(args.at(2)).ok_or(Error::NoSuchKey)?;
+    // One whose time is over is still there for who looks in this way.
+    let found = cx.state.keyspace.db(cx.db()).find(args.at(2)).ok_or(Error::NoSuchKey)?;
     let (encoding, encodings) = (encoding_of(cx, found), &cx.state.config.encodings);
     let nodes = match cx.value(found) {
         Value::List(list) if encoding == "quicklist" => node_figures(list, encodings),

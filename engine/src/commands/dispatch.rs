@@ -10,7 +10,7 @@ use super::memory_gate;
 use super::planted;
 use super::schema;
 use super::spec::Flags;
-use super::table::{Row, Table, Unknown, table};
+use super::table::{Row, Unknown};
 use crate::args::{Args, Words};
 use crate::config::Access;
 use crate::effects::{Effect, LogLevel};
@@ -20,6 +20,9 @@ use crate::time::Micros;
 
 /// Bytes of arguments that the "unknown command" error quotes.
 const QUOTED_BYTES_MAX: usize = 128;
+
+/// A master has fewer replicas than it must have for a write.
+pub(super) const NO_REPLICAS: Error = Error::fixed("NOREPLICAS Not enough good replicas to write.");
 
 /// Web requests are logged at most once in this time.
 const WEB_REQUEST_LOG_INTERVAL: Micros = Micros::from_secs(60);
@@ -36,7 +39,7 @@ pub(crate) enum Ran {
 /// Runs the command that `args` spell. `cx.row` is set to its row before any gate looks at it.
 pub(crate) fn dispatch(cx: &mut Cx<'_>, args: Args<'_>) -> Ran {
     let mut start = cx.reply.out.len();
-    match table().find(args) {
+    match cx.state.command(args) {
         Err(unknown) => refuse_unknown(cx, unknown, args),
         Ok(row) => {
             cx.row = row;
@@ -54,8 +57,9 @@ pub(crate) fn dispatch(cx: &mut Cx<'_>, args: Args<'_>) -> Ran {
                 if let Some(ran) = meet_script(cx) {
                     return ran;
                 }
-            } else if must_wait(cx) {
+            } else if must_wait(cx, args) {
                 cx.session.blocked = Some(Blocked::ClientPause);
+                cx.state.held_by_pause.push(cx.session.id);
                 return Ran::Postponed;
             } else if cx.session.transaction.is_some()
                 && !row.command.flags.has(Flags::NEVER_QUEUED)
@@ -96,10 +100,11 @@ fn meet_script(cx: &mut Cx<'_>) -> Option<Ran> {
 #[cold]
 fn queue(cx: &mut Cx<'_>, args: Args<'_>) {
     let is_spoilt = cx.state.watches.is_spoilt(cx.session.id);
+    let flags = cx.flags_with(args);
     if let Some(transaction) = &mut cx.session.transaction
         && !is_spoilt
     {
-        transaction.push(cx.row.index, args.from(0));
+        transaction.push(cx.row.index, flags.bits(), args.from(0));
     }
     cx.reply.simple("QUEUED");
 }
@@ -108,18 +113,19 @@ fn queue(cx: &mut Cx<'_>, args: Args<'_>) {
 pub(crate) fn run(cx: &mut Cx<'_>, args: Args<'_>, start: usize) {
     let row = cx.row;
     // One that has waited was counted when it came.
-    if !cx.retry {
-        cx.session.commands += 1;
+    let is_new = !cx.retry;
+    cx.session.commands += u64::from(is_new);
+    let begun = measure::begin(cx, args);
+    let result = (row.command.run)(cx, args);
+    // None sees itself in INFO.
+    if is_new {
         cx.state.stats.commands += 1;
         cx.state.stats.by_command[row.index].calls += 1;
     }
-    let begun = measure::begin(cx, args);
-    if let Err(error) = (row.command.run)(cx, args) {
+    if let Err(error) = result {
         // Whatever the command had begun to say gives way to the error.
         cx.reply.out.truncate(start);
-        cx.reply.error(&error);
-        cx.state.count_error(&error.code());
-        cx.state.stats.by_command[row.index].failed += 1;
+        fail(cx, row.index, &error);
     }
     if cx.state.harm.is_some() {
         planted::spoil_reply(cx, args, start);
@@ -137,6 +143,15 @@ pub(crate) fn run(cx: &mut Cx<'_>, args: Args<'_>, start: usize) {
     if cfg!(debug_assertions) {
         check_reply(cx, args, start);
     }
+}
+
+/// Replies with the error that the command of row `row` has ended with.
+pub(crate) fn fail(cx: &mut Cx<'_>, row: usize, error: &Error) {
+    cx.reply.error(error);
+    if !error.is_counted() {
+        cx.state.count_error(&error.code());
+    }
+    cx.state.stats.by_command[row].failed += 1;
 }
 
 /// A command that has ended must have replied, and as its row says.
@@ -161,18 +176,24 @@ fn admit(cx: &mut Cx<'_>, row: &'static Row, args: Args<'_>) -> Result<(), Error
     if !cx.row.command.takes(args.len()) {
         return Err(Error::WrongArity(cx.row.full_name));
     }
-    if cx.state.must_authenticate(cx.session) && !cx.row.command.flags.has(Flags::NO_AUTH) {
-        return Err(NO_AUTH);
-    }
     if cx.row.command.flags.has(Flags::PROTECTED) {
         check_protected(cx)?;
+    }
+    if cx.state.must_authenticate(cx.session) && !cx.row.command.flags.has(Flags::NO_AUTH) {
+        return Err(NO_AUTH);
     }
     if cx.session.transaction.is_some() && cx.row.command.flags.has(Flags::NO_MULTI) {
         return Err(Error::fixed("ERR Command not allowed inside a transaction"));
     }
     cx.permit(row, args, Place::of(cx))?;
     if cx.state.config.eviction.bytes_max != 0 {
-        memory_gate::check(cx)?;
+        memory_gate::check(cx, args)?;
+    }
+    if cx.state.tracking.is_active() {
+        cx.state.limit_tracking();
+    }
+    if cx.state.config.replicas.needs_some() && writes(cx, args) {
+        return Err(NO_REPLICAS);
     }
     if cx.session.gets_only_messages() && !cx.row.command.flags.has(Flags::SUBSCRIBED) {
         let name = cx.row.full_name;
@@ -182,7 +203,7 @@ fn admit(cx: &mut Cx<'_>, row: &'static Row, args: Args<'_>) -> Result<(), Error
         )));
     }
     // As in Redis, to which it is a replica of a kind.
-    if cx.session.is_monitor && reaches_data(cx) {
+    if cx.session.is_monitor && reaches_data(cx, args) {
         return Err(Error::fixed("ERR Replica can't interact with the keyspace"));
     }
     Ok(())
@@ -208,35 +229,49 @@ fn check_protected(cx: &Cx<'_>) -> Result<(), Error> {
 
 /// Whether CLIENT PAUSE holds the command back. As in Redis no command is exempt from a pause of
 /// everything, CLIENT UNPAUSE and QUIT included; only refusals are answered at once.
-fn must_wait(cx: &Cx<'_>) -> bool {
+fn must_wait(cx: &Cx<'_>, args: Args<'_>) -> bool {
     match cx.state.pause {
         // Nobody is tried again during a pause.
         Some(pause) if cx.now.mono < pause.until && !cx.retry && !cx.session.is_monitor => {
-            !pause.writes_only || may_write(cx)
+            !pause.writes_only || may_write(cx, args)
         }
         _ => false,
     }
 }
 
+/// Whether the command writes, or one of those that it will run.
+#[cold]
+fn writes(cx: &Cx<'_>, args: Args<'_>) -> bool {
+    cx.flags_of_all(args).has(Flags::WRITE)
+}
+
 /// Whether the command may change data, or those that it will run.
-fn may_write(cx: &Cx<'_>) -> bool {
-    may_run(cx, |flags| flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE))
+fn may_write(cx: &Cx<'_>, args: Args<'_>) -> bool {
+    let flags = cx.flags_of_all(args);
+    flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE)
 }
 
 /// Whether the command may read or change data, or those that it will run.
 #[cold]
-fn reaches_data(cx: &Cx<'_>) -> bool {
-    may_run(cx, |flags| {
-        [Flags::WRITE, Flags::READONLY, Flags::MAY_REPLICATE].iter().any(|&flag| flags.has(flag))
-    })
+fn reaches_data(cx: &Cx<'_>, args: Args<'_>) -> bool {
+    let flags = cx.flags_of_all(args);
+    [Flags::WRITE, Flags::READONLY, Flags::MAY_REPLICATE].iter().any(|&flag| flags.has(flag))
 }
 
-/// Whether the command is one of those that `is_meant` means, or one that it will run is.
-fn may_run(cx: &Cx<'_>, is_meant: impl Fn(Flags) -> bool) -> bool {
-    let flags = cx.row.command.flags;
-    let queued = cx.session.transaction.as_ref().filter(|_| flags.has(Flags::RUNS_QUEUED));
-    let mut queued = queued.into_iter().flat_map(|transaction| transaction.commands());
-    is_meant(flags) || queued.any(|(row, _)| is_meant(table().rows()[row].command.flags))
+impl Cx<'_> {
+    /// How the command behaves with these words.
+    pub(super) fn flags_with(&self, args: Args<'_>) -> Flags {
+        let command = &self.row.command;
+        command.flags_with.map_or(command.flags, |flags_with| flags_with(self, args))
+    }
+
+    /// How the command behaves, and those that it will run.
+    pub(super) fn flags_of_all(&self, args: Args<'_>) -> Flags {
+        let flags = self.flags_with(args);
+        let queued = self.session.transaction.as_ref();
+        let queued = queued.filter(|_| flags.has(Flags::RUNS_QUEUED));
+        queued.map_or(flags, |queued| flags.and(Flags::from_bits(queued.flags())))
+    }
 }
 
 /// Replies with an error to a command that is not run. A transaction that it was for, or that it
@@ -268,8 +303,9 @@ fn refuse_unknown(cx: &mut Cx<'_>, unknown: Unknown, args: Args<'_>) {
         hang_up_on_web_request(cx);
         return;
     }
+    cx.session.last_command = "";
     refuse_transaction(cx);
-    cx.reply.error_bytes(&unknown_command(table(), unknown, args));
+    cx.reply.error_bytes(&unknown_command(unknown, args));
     cx.state.count_error("ERR");
 }
 
@@ -294,7 +330,7 @@ fn hang_up_on_web_request(cx: &mut Cx<'_>) {
 }
 
 /// The error's text. It quotes the client's bytes as they are.
-fn unknown_command(table: &Table, unknown: Unknown, args: Args<'_>) -> Vec<u8> {
+fn unknown_command(unknown: Unknown, args: Args<'_>) -> Vec<u8> {
     let mut text = Vec::new();
     match unknown {
         Unknown::Command => {
@@ -312,11 +348,12 @@ fn unknown_command(table: &Table, unknown: Unknown, args: Args<'_>) -> Vec<u8> {
                 text.extend_from_slice(b"' ");
             }
         }
-        Unknown::Subcommand { container } => {
+        Unknown::Subcommand => {
             text.extend_from_slice(b"ERR unknown subcommand '");
             text.extend_from_slice(cut(args.at(1), QUOTED_BYTES_MAX));
-            let name = table.rows()[container].command.name;
-            text.extend_from_slice(format!("'. Try {name} HELP.").as_bytes());
+            text.extend_from_slice(b"'. Try ");
+            text.extend_from_slice(&args.at(0).to_ascii_uppercase());
+            text.extend_from_slice(b" HELP.");
         }
     }
     text

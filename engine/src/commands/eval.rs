@@ -5,17 +5,17 @@
 
 use super::Cx;
 use super::acl_gate::Place;
-use super::dispatch::run as run_command;
+use super::dispatch::{NO_REPLICAS, run as run_command};
 use super::memory_gate::{OUT_OF_MEMORY, check_script, refuses_call};
 use super::spec::{Begin, Command, Find, Flags, Group, KeySpec};
-use super::table::table;
 use crate::args::Args;
 use crate::effects::{Effect, LogLevel};
 use crate::error::Error;
 use crate::keyspace::{Undo, Undone};
 use crate::resp::Reply;
 use crate::script::{
-    Ask, Brought, Pace, Problem, Program, Promises, Run, Running, ScriptId, Sha, Stage, Tell,
+    Ask, Brought, InnerErrors, Pace, Problem, Program, Promises, Run, Running, ScriptId, Sha,
+    Stage, Tell,
 };
 use crate::session::Blocked;
 use crate::value::number::parse_integer;
@@ -60,6 +60,7 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "EVAL",
         syntax: "script numkeys:integer [key [key ...]] [arg [arg ...]]",
         summary: "Runs a Lua script.",
+        flags_with: Some(flags_of_text),
         run: eval,
         ..SCRIPT
     },
@@ -67,6 +68,7 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "EVALSHA",
         syntax: "sha1 numkeys:integer [key [key ...]] [arg [arg ...]]",
         summary: "Runs a Lua script that is known, by its SHA-1.",
+        flags_with: Some(flags_of_sha),
         run: evalsha,
         ..SCRIPT
     },
@@ -78,6 +80,7 @@ pub(super) const COMMANDS: &[Command] = &[
         keys: READ_KEYS,
         since: "7.0.0",
         summary: "Runs a Lua script that only reads, by its SHA-1.",
+        flags_with: Some(flags_of_sha),
         run: evalsha,
         ..SCRIPT
     },
@@ -89,10 +92,34 @@ pub(super) const COMMANDS: &[Command] = &[
         keys: READ_KEYS,
         since: "7.0.0",
         summary: "Runs a Lua script that only reads.",
+        flags_with: Some(flags_of_text),
         run: eval,
         ..SCRIPT
     },
 ];
+
+/// How the command of `cx` behaves when it runs what promises this, as in Redis.
+pub(super) fn flags_with(cx: &Cx<'_>, promises: Promises) -> Flags {
+    const DEPENDING: Flags =
+        Flags::STALE.and(Flags::DENYOOM).and(Flags::WRITE).and(Flags::MAY_REPLICATE);
+    let flags = cx.row.command.flags;
+    match promises {
+        Promises { given: false, .. } => flags,
+        Promises { no_writes: true, .. } => flags.without(DEPENDING),
+        Promises { allow_oom: true, .. } => flags.without(DEPENDING).and(Flags::WRITE),
+        _ => flags.without(DEPENDING).and(Flags::WRITE).and(Flags::DENYOOM),
+    }
+}
+
+fn flags_of_text(cx: &Cx<'_>, args: Args<'_>) -> Flags {
+    flags_with(cx, cx.state.scripts.promises_of(args.at(1)))
+}
+
+fn flags_of_sha(cx: &Cx<'_>, args: Args<'_>) -> Flags {
+    let script = Sha::parse(args.at(1)).and_then(|sha| cx.state.scripts.find(sha));
+    let promises = script.map(|script| cx.state.scripts.script(script).promises);
+    flags_with(cx, promises.unwrap_or_default())
+}
 
 /// `EVAL script numkeys [key ...] [arg ...]`
 fn eval(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
@@ -130,6 +157,9 @@ pub(super) fn check(cx: &Cx<'_>, promises: Promises) -> Result<(), Error> {
         return Err(Error::fixed(
             "ERR Can not execute a script with write flag using *_ro command.",
         ));
+    }
+    if may_write && cx.state.config.replicas.needs_some() {
+        return Err(NO_REPLICAS);
     }
     check_script(cx, promises)
 }
@@ -172,9 +202,11 @@ pub(super) fn begin(
     run.reply.out.clear();
     run.reply.protocol = cx.reply.protocol;
     run.error = None;
+    run.is_counted = false;
     let pending = Some(stage.fiber.tell(Tell::Run(run)));
     let mut running = Running {
         caller: cx.session.id,
+        row: cx.row.index,
         program,
         only_reads: promises.no_writes || cx.row.command.flags.has(Flags::READONLY),
         has_written: false,
@@ -224,22 +256,33 @@ fn settle(cx: &mut Cx<'_>, running: &Running) -> bool {
 
 /// Writes what a script ended with.
 fn end(cx: &mut Cx<'_>, running: &mut Running, mut run: Box<Run>) -> Result<(), Error> {
-    let result = match (run.error.take(), &*run.reply.out) {
-        (Some(problem), _) => Err(Error::text(shown(&problem, &running.program, cx))),
+    let failed = |text| if run.is_counted { Error::Passed(text) } else { Error::text(text) };
+    let problem = run.error.as_ref().map(|problem| shown(problem, &running.program, cx));
+    let result = match (problem, &*run.reply.out) {
+        (Some(text), _) => Err(failed(text)),
         // It returned an error.
         (None, [b'-', text @ .., b'\r', b'\n']) => {
-            Err(Error::text(String::from_utf8_lossy(text).into_owned()))
+            Err(failed(String::from_utf8_lossy(text).into_owned()))
         }
         (None, reply) => {
             cx.reply.out.extend_from_slice(reply);
             Ok(())
         }
     };
+    count_inner(cx, running.row, core::mem::take(&mut run.inner_errors));
     if run.reply.out.capacity() > SPARE_BYTES_MAX {
         run.reply.out = Vec::new();
     }
     running.stage.run = Some(run);
     result
+}
+
+/// Counts the errors inside of the reply of the command of row `row`.
+fn count_inner(cx: &mut Cx<'_>, row: usize, errors: InnerErrors) {
+    cx.state.stats.by_command[row].failed += errors.counted + u64::from(!errors.others.is_empty());
+    for (code, count) in errors.others {
+        cx.state.count_errors(&code, count);
+    }
 }
 
 /// The error with the script's name, and where in it the error came up.
@@ -315,11 +358,18 @@ pub(super) fn log(cx: &mut Cx<'_>, level: i64, text: &[u8]) {
     cx.fx.push(Effect::Log(level, String::from_utf8_lossy(text).into_owned()));
 }
 
-/// Runs a command for a script.
+/// Runs a command for a script. One that is not run is counted as refused, whether or not the
+/// script goes on.
 fn call(cx: &mut Cx<'_>, running: &mut Running, args: Args<'_>, reply: &mut Reply) {
+    cx.state.note_script_command(true);
     if let Err(error) = try_call(cx, running, args, reply) {
         reply.error(&error);
+        cx.state.count_error(&error.code());
+        if let Ok(row) = cx.state.command(args) {
+            cx.state.stats.by_command[row.index].rejected += 1;
+        }
     }
+    cx.state.note_script_command(false);
 }
 
 /// The error is that of a command that was not run.
@@ -330,7 +380,7 @@ fn try_call(
     reply: &mut Reply,
 ) -> Result<(), Error> {
     let refused = |text| Err(Error::fixed(text));
-    let Ok(row) = table().find(args) else {
+    let Ok(row) = cx.state.command(args) else {
         return refused("ERR Unknown Redis command called from script");
     };
     let flags = row.command.flags;
@@ -342,10 +392,6 @@ fn try_call(
         && (args.is(1, "PROTOCOL") || args.is(1, "SLEEP"));
     if flags.has(Flags::NOSCRIPT) && !may_debug {
         return refused("ERR This Redis command is not allowed from script");
-    }
-    let writes = flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE);
-    if writes && running.only_reads {
-        return refused("ERR Write commands are not allowed from read-only scripts.");
     }
     let session = &mut running.stage.session;
     session.protocol = reply.protocol;
@@ -360,11 +406,18 @@ fn try_call(
         may_block: false,
     };
     inner.permit(row, args, Place::Script)?;
+    let writes = flags.has(Flags::WRITE);
+    if running.only_reads && (writes || flags.has(Flags::MAY_REPLICATE)) {
+        return refused("ERR Write commands are not allowed from read-only scripts.");
+    }
+    let writes_first = writes && !running.has_written;
+    if writes_first && inner.state.config.replicas.needs_some() {
+        return Err(NO_REPLICAS);
+    }
     if refuses_call(&inner, running.promises, running.has_written) {
         return Err(OUT_OF_MEMORY);
     }
-    let writes = flags.has(Flags::WRITE);
-    if writes && !running.has_written {
+    if writes_first {
         running.has_written = true;
         let undo_bytes_max = inner.state.config.script_undo_bytes_max;
         inner.state.keyspace.begin_undo(Undo::new(undo_bytes_max));
@@ -376,7 +429,7 @@ fn try_call(
 
 /// Whether the script's user may run a command.
 fn permits(cx: &Cx<'_>, running: &Running, args: Args<'_>) -> Tell {
-    match table().find(args) {
+    match cx.state.command(args) {
         Ok(row) => Tell::Permitted(cx.state.may_run(&running.stage.session, row, args)),
         Err(_) => Tell::Refused("ERR Invalid command passed to redis.acl_check_cmd()".to_owned()),
     }

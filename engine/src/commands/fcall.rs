@@ -1,8 +1,8 @@
 //! Running functions of libraries: FCALL and FCALL_RO.
 
 use super::Cx;
-use super::eval::{ANY_KEYS, READ_KEYS, READS, WRITES, begin, check, check_count};
-use super::spec::{Command, Group};
+use super::eval::{ANY_KEYS, READ_KEYS, READS, WRITES, begin, check, check_count, flags_with};
+use super::spec::{Command, Flags, Group};
 use crate::args::{Args, Words};
 use crate::error::Error;
 use crate::script::{Called, FunctionFlags, Program, Promises};
@@ -15,6 +15,7 @@ const FCALL: Command = Command {
     since: "7.0.0",
     complexity: "Depends on the function that is run",
     reply: "any",
+    flags_with: Some(flags_of_function),
     run: fcall,
     ..Command::ROW
 };
@@ -38,17 +39,26 @@ pub(super) const COMMANDS: &[Command] = &[
     },
 ];
 
+fn promises(flags: FunctionFlags) -> Promises {
+    Promises {
+        given: true,
+        no_writes: flags.has(FunctionFlags::NO_WRITES),
+        allow_oom: flags.has(FunctionFlags::ALLOW_OOM),
+    }
+}
+
+fn flags_of_function(cx: &Cx<'_>, args: Args<'_>) -> Flags {
+    let function = cx.state.libraries.function(args.at(1));
+    flags_with(cx, function.map(|function| promises(function.flags)).unwrap_or_default())
+}
+
 /// `FCALL function numkeys [key ...] [arg ...]`
 fn fcall(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let function = cx.state.libraries.function(args.at(1));
     let function = function.ok_or(Error::fixed("ERR Function not found"))?;
     let keys = parse_integer(args.at(2)).ok_or(Error::fixed("ERR Bad number of keys provided"))?;
     let keys = check_count(keys, args)?;
-    let promises = Promises {
-        given: true,
-        no_writes: function.flags.has(FunctionFlags::NO_WRITES),
-        allow_oom: function.flags.has(FunctionFlags::ALLOW_OOM),
-    };
+    let promises = promises(function.flags);
     check(cx, promises)?;
     let called =
         Called { name: function.name.clone(), id: function.id, words: Words::new(args.from(0)) };

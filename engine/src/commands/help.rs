@@ -7,12 +7,14 @@ use crate::args::Args;
 use crate::error::Error;
 
 /// Lists the subcommands of the container that the running HELP belongs to.
-pub(super) fn help(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
+pub(super) fn help(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let rows = table().rows();
     let container = cx.row.container.map_or(cx.row, |index| &rows[index]);
     let name = container.command.name;
+    // It may have been renamed.
+    let called = String::from_utf8_lossy(args.at(0)).to_ascii_uppercase();
     let mut lines =
-        vec![format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:")];
+        vec![format!("{called} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:")];
     for &index in &container.subcommands {
         let command = rows[index].command;
         let subcommand = &command.name[name.len() + 1..];

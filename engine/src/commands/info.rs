@@ -259,6 +259,9 @@ fn replication(cx: &mut Cx<'_>, lines: &mut Lines) {
     let backlog = cx.state.config.value("repl-backlog-size").unwrap_or_default();
     lines.field("role", "master");
     lines.field("connected_slaves", 0);
+    if cx.state.config.replicas.needs_some() {
+        lines.field("min_slaves_good_slaves", 0);
+    }
     lines.field("master_failover_state", "no-failover");
     lines.field("master_replid", &cx.state.replication_id);
     lines.field("master_replid2", "0".repeat(40));

@@ -177,7 +177,7 @@ fn histogram(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     if args.len() == 2 {
         wanted.extend(rows);
     }
-    for row in args.from(2).filter_map(|name| table().find_full(name)) {
+    for row in args.from(2).filter_map(|name| cx.state.command_named(name)) {
         wanted.push(row);
         wanted.extend(row.subcommands.iter().map(|&index| &rows[index]));
     }

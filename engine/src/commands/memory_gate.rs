@@ -6,7 +6,7 @@
 
 use super::Cx;
 use super::spec::Flags;
-use super::table::table;
+use crate::args::Args;
 use crate::error::Error;
 use crate::evict::Room;
 use crate::script::Promises;
@@ -16,7 +16,7 @@ pub(super) const OUT_OF_MEMORY: Error =
     Error::fixed("OOM command not allowed when used memory > 'maxmemory'.");
 
 /// Evicts, and refuses the command if that was in vain and it might take memory.
-pub(super) fn check(cx: &mut Cx<'_>) -> Result<(), Error> {
+pub(super) fn check(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     // A script of another client runs, or the client has waited and was let in before.
     if cx.retry || cx.state.running_script.is_some() {
         return Ok(());
@@ -26,7 +26,7 @@ pub(super) fn check(cx: &mut Cx<'_>) -> Result<(), Error> {
     let began = if is_limited { cx.begin_event() } else { None };
     let is_full = cx.state.make_room(cx.now.mono, running_bytes) == Room::None;
     cx.end_event(began, "eviction-cycle");
-    if is_full && takes_memory(cx) {
+    if is_full && takes_memory(cx, args) {
         return Err(OUT_OF_MEMORY);
     }
     cx.state.eviction.is_full = is_full;
@@ -35,28 +35,17 @@ pub(super) fn check(cx: &mut Cx<'_>) -> Result<(), Error> {
 
 /// Whether the command may take memory: to queue it takes some, too, and for EXEC it depends on
 /// what is queued.
-fn takes_memory(cx: &Cx<'_>) -> bool {
-    let flags = cx.row.command.flags;
-    match &cx.session.transaction {
-        _ if flags.has(Flags::DENYOOM) => true,
-        Some(queue) if flags.has(Flags::RUNS_QUEUED) => {
-            let rows = table().rows();
-            queue.commands().any(|(row, _)| rows[row].command.flags.has(Flags::DENYOOM))
-        }
-        Some(_) => !flags.has(Flags::NEVER_QUEUED),
-        None => false,
-    }
+fn takes_memory(cx: &Cx<'_>, args: Args<'_>) -> bool {
+    let stays_in_transaction =
+        cx.session.transaction.is_some() && !cx.row.command.flags.has(Flags::ENDS_TRANSACTION);
+    stays_in_transaction || cx.flags_of_all(args).has(Flags::DENYOOM)
 }
 
-/// Whether a script may begin.
+/// Whether a script may begin. Mostly the gate has judged it already by what it promises; not when
+/// EXEC runs one that was not known when it was queued.
 pub(super) fn check_script(cx: &Cx<'_>, promises: Promises) -> Result<(), Error> {
     let may_take = promises.given && !promises.allow_oom && !promises.no_writes;
     if may_take && cx.state.eviction.is_full {
-        // Redis looks at what a script promises like at the flags of a command, but not when EXEC
-        // runs it.
-        if cx.may_block() {
-            return Err(OUT_OF_MEMORY);
-        }
         return Err(Error::fixed(
             "OOM allow-oom flag is not set on the script, can not run it when used memory > \
              'maxmemory'",

@@ -15,6 +15,7 @@ mod client_kill;
 mod client_list;
 mod client_pause;
 mod client_tracking;
+mod cluster;
 mod command;
 mod command_docs;
 mod compare;
@@ -63,6 +64,7 @@ mod memory;
 mod memory_gate;
 mod monitor;
 mod monitor_line;
+pub mod names;
 mod object;
 pub(crate) mod planted;
 mod process;
@@ -70,6 +72,7 @@ mod pubsub;
 mod pubsub_info;
 mod raw_string;
 mod redact;
+mod replication;
 mod scan;
 mod scan_collection;
 pub mod schema;
@@ -170,6 +173,7 @@ const FAMILIES: &[&[Command]] = &[
     client_kill::COMMANDS,
     client_pause::COMMANDS,
     client_tracking::COMMANDS,
+    cluster::COMMANDS,
     config::COMMANDS,
     acl::COMMANDS,
     acl_file::COMMANDS,
@@ -184,6 +188,7 @@ const FAMILIES: &[&[Command]] = &[
     monitor::COMMANDS,
     object::COMMANDS,
     process::COMMANDS,
+    replication::COMMANDS,
     slowlog::COMMANDS,
     command::COMMANDS,
     command_docs::COMMANDS,

@@ -76,6 +76,12 @@ fn shutdown(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         // A shutdown waits for nothing yet, so none can be in progress.
         return Err(Error::fixed("ERR No shutdown in progress."));
     }
+    if let Some(running) = &cx.state.running_script
+        && !no_save
+    {
+        // As in Redis: what the script has done so far is nothing to be saved.
+        return Err(running.program.busy());
+    }
     let log = |text: &str| Effect::Log(LogLevel::Warning, text.to_owned());
     cx.fx.push(log("User requested shutdown..."));
     if save {

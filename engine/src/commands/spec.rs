@@ -25,6 +25,8 @@ pub struct Command {
     pub arity: i32,
     /// How it behaves.
     pub flags: Flags,
+    /// How it behaves with these very words, where that depends on the program that it runs.
+    pub flags_with: Option<fn(&Cx<'_>, Args<'_>) -> Flags>,
     /// Where its keys are.
     pub keys: &'static [KeySpec],
     /// What becomes of the keys in one very command, where a specification says `VARIABLE_FLAGS`.
@@ -65,6 +67,7 @@ impl Command {
         syntax: "",
         arity: 1,
         flags: Flags::NONE,
+        flags_with: None,
         keys: &[],
         key_flags: None,
         find_keys: None,
@@ -141,6 +144,8 @@ impl Flags {
     pub const NEVER_QUEUED: Self = Self(1 << 17);
     /// Runs the queued commands, and does whatever they do.
     pub const RUNS_QUEUED: Self = Self(1 << 18);
+    /// Leaves MULTI behind: never refused because memory is full.
+    pub const ENDS_TRANSACTION: Self = Self(1 << 25);
 
     /// Served for a slot that is moving here, without ASKING before it.
     pub const ASKING: Self = Self(1 << 22);
@@ -151,6 +156,21 @@ impl Flags {
     /// Both sets of flags.
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// This set without `other`.
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// The set as a number, for those who only keep it; see [`Self::from_bits`].
+    pub(crate) const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// What [`Self::bits`] gave.
+    pub(crate) const fn from_bits(bits: u32) -> Self {
+        Self(bits)
     }
 
     /// Whether all of `other` is in this set.
@@ -224,6 +244,8 @@ pub enum Group {
     Geo,
     /// Publishing and subscribing.
     PubSub,
+    /// The nodes of a cluster.
+    Cluster,
     /// Connections.
     Connection,
     /// Several commands as one.
@@ -249,6 +271,7 @@ impl Group {
             Self::HyperLogLog => "hyperloglog",
             Self::Geo => "geo",
             Self::PubSub => "pubsub",
+            Self::Cluster => "cluster",
             Self::Connection => "connection",
             Self::Transactions => "transactions",
             Self::Scripting => "scripting",
@@ -273,7 +296,7 @@ impl Group {
             Self::Transactions => Some("transaction"),
             Self::Scripting => Some("scripting"),
             // Its category goes by the flag.
-            Self::PubSub | Self::Server => None,
+            Self::PubSub | Self::Cluster | Self::Server => None,
         }
     }
 }

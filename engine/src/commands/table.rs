@@ -36,10 +36,7 @@ pub enum Unknown {
     /// No such command.
     Command,
     /// The container is there, the subcommand is not.
-    Subcommand {
-        /// The container's index.
-        container: usize,
-    },
+    Subcommand,
 }
 
 /// The one table; it depends on nothing but the rows.
@@ -81,11 +78,16 @@ impl Table {
     /// The row of a command from its words: a subcommand's where there is one.
     #[inline]
     pub fn find(&self, args: Args<'_>) -> Result<&Row, Unknown> {
-        let row = self.find_top(args.at(0)).ok_or(Unknown::Command)?;
+        self.below(self.find_top(args.at(0)).ok_or(Unknown::Command)?, args)
+    }
+
+    /// The row of the subcommand that the words name, or `row` itself where it has none.
+    #[inline]
+    pub(super) fn below<'a>(&'a self, row: &'a Row, args: Args<'_>) -> Result<&'a Row, Unknown> {
         if row.subcommands.is_empty() || args.len() < 2 {
             return Ok(row);
         }
-        self.find_sub(row, args.at(1)).ok_or(Unknown::Subcommand { container: row.index })
+        self.find_sub(row, args.at(1)).ok_or(Unknown::Subcommand)
     }
 
     /// The row of a full name such as `config|get` or `GET`.
@@ -108,7 +110,7 @@ impl Table {
         }
     }
 
-    fn find_sub(&self, container: &Row, name: &[u8]) -> Option<&Row> {
+    pub(super) fn find_sub(&self, container: &Row, name: &[u8]) -> Option<&Row> {
         let skip = container.command.name.len() + 1;
         container
             .subcommands

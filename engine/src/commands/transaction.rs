@@ -5,7 +5,7 @@
 
 use super::Cx;
 use super::acl_gate::Place;
-use super::dispatch::run;
+use super::dispatch::{fail, run};
 use super::planted;
 use super::spec::{Command, Flags, Group, all_keys};
 use super::table::table;
@@ -21,7 +21,8 @@ const TRANSACTION: Command = Command {
 };
 const AT_ONCE: Flags = TRANSACTION.flags.and(Flags::FAST).and(Flags::ALLOW_BUSY);
 
-const QUEUE: Flags = Flags::NEVER_QUEUED.and(Flags::RUNS_QUEUED);
+const ENDS: Flags = Flags::NEVER_QUEUED.and(Flags::ENDS_TRANSACTION);
+const RUNS: Flags = ENDS.and(Flags::RUNS_QUEUED);
 
 /// The rows of this family.
 pub(super) const COMMANDS: &[Command] = &[
@@ -36,7 +37,7 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "EXEC",
-        flags: TRANSACTION.flags.and(Flags::SKIP_SLOWLOG).and(QUEUE),
+        flags: TRANSACTION.flags.and(Flags::SKIP_SLOWLOG).and(RUNS),
         since: "1.2.0",
         complexity: "Depends on the commands in the transaction",
         summary: "Runs the queued commands, unless a watched key has changed.",
@@ -46,7 +47,7 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "DISCARD",
-        flags: AT_ONCE.and(Flags::NEVER_QUEUED),
+        flags: AT_ONCE.and(ENDS),
         since: "2.0.0",
         complexity: "O(N) where N is the number of queued commands",
         summary: "Throws the queued commands away.",
@@ -113,13 +114,15 @@ fn exec(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
 fn run_from(cx: &mut Cx<'_>, transaction: Box<Transaction>, next: usize, start: usize) {
     let exec = cx.row;
     let may_block = core::mem::replace(&mut cx.may_block, false);
-    let mut left_at = None;
+    let (mut left_at, mut is_refused) = (None, false);
     for (index, (row, args)) in transaction.commands().enumerate().skip(next) {
         cx.row = &table().rows()[row];
         cx.session.last_command = cx.row.full_name;
         let start_of_one = cx.reply.out.len();
         // The rules may have changed since the command was queued.
-        match cx.permit(cx.row, args, Place::Exec) {
+        let permitted = cx.permit(cx.row, args, Place::Exec);
+        is_refused = permitted.is_err();
+        match permitted {
             Ok(()) => run(cx, args, start_of_one),
             Err(error) => {
                 cx.reply.error(&error);
@@ -137,22 +140,28 @@ fn run_from(cx: &mut Cx<'_>, transaction: Box<Transaction>, next: usize, start: 
         let running = cx.state.running_script.as_mut();
         running.expect("its client is in the middle of it").rest = Some(Box::new(rest));
     }
+    // As in Redis, for which the error of the last one is EXEC's own.
+    cx.state.stats.by_command[exec.index].failed += u64::from(is_refused);
     cx.may_block = may_block;
     cx.row = exec;
     cx.session.last_command = exec.full_name;
 }
 
 /// A script in a transaction has ended: writes its error, if it failed, and goes on with the rest.
-/// What is replied in this step begins at `start`.
-pub(crate) fn go_on(cx: &mut Cx<'_>, rest: Rest, script: Result<(), Error>, start: usize) {
+/// The script's command is that of row `row`; what is replied in this step begins at `start`.
+pub(crate) fn go_on(
+    cx: &mut Cx<'_>,
+    rest: Rest,
+    (row, script): (usize, Result<(), Error>),
+    start: usize,
+) {
     let Rest { transaction, next, exec, reply, .. } = rest;
     // What the script itself replied comes behind what the commands before it did.
     let last = cx.reply.out.split_off(start);
     cx.reply.out.extend_from_slice(&reply);
     cx.reply.out.extend_from_slice(&last);
     if let Err(error) = script {
-        cx.reply.error(&error);
-        cx.state.count_error(&error.code());
+        fail(cx, row, &error);
     }
     cx.row = &table().rows()[exec];
     run_from(cx, transaction, next, start);

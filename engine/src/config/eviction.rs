@@ -150,6 +150,22 @@ pub(super) const POLICY_NAMES: &[&str] = &{
 };
 
 impl Policy {
+    /// All there are.
+    pub const ALL: [Self; POLICIES.len()] = {
+        let mut all = [POLICIES[0].1; POLICIES.len()];
+        let mut index = 0;
+        while index < all.len() {
+            all[index] = POLICIES[index].1;
+            index += 1;
+        }
+        all
+    };
+
+    /// The policy of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        POLICIES.iter().find(|(other, _)| *other == name).map(|&(_, policy)| policy)
+    }
+
     pub(super) fn of(value: &Value) -> Self {
         let found = POLICIES.iter().find(|(name, _)| *name == value.text());
         found.map_or_else(|| Eviction::default().policy, |&(_, policy)| policy)
@@ -169,7 +185,8 @@ mod tests {
     #[test]
     fn every_policy_has_its_name() {
         for (name, policy) in POLICIES {
-            assert_eq!(policy.name(), name);
+            assert_eq!((policy.name(), Policy::named(name)), (name, Some(policy)));
+            assert!(Policy::ALL.contains(&policy));
             assert_eq!(Policy::of(&Value::Choice(name)), policy);
         }
     }

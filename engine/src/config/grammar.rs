@@ -190,7 +190,8 @@ pub(super) static SHUTDOWN_OPTIONS: Grammar = Grammar {
     parse: |_, words, _| {
         const KNOWN: [&str; 5] = ["default", "save", "nosave", "now", "force"];
         let is = |word: &str, choice: &str| word.eq_ignore_ascii_case(choice);
-        if words.iter().any(|word| !KNOWN.iter().any(|choice| is(word, choice))) {
+        if words.is_empty() || words.iter().any(|word| !KNOWN.iter().any(|choice| is(word, choice)))
+        {
             let known = KNOWN.join(", ");
             return Err(format!("argument(s) must be one of the following: {known}"));
         }
@@ -236,6 +237,46 @@ pub(super) static USERS: Grammar = Grammar {
     },
     lines: |value| value.words().iter().map(|line| rewrite::words(line)).collect(),
 };
+
+/// `rename-command old new`: directives add up.
+pub(super) static RENAMES: Grammar = Grammar {
+    parse: |set, words, _| {
+        let mut all = set.map(|set| set.words().to_vec()).unwrap_or_default();
+        match words {
+            [] => {}
+            [_, _] => {
+                let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+                all.push(rewrite::spelled(&words));
+            }
+            _ => return Err("Bad directive or wrong number of arguments".to_owned()),
+        }
+        Ok(Value::Words(all))
+    },
+    lines: |value| value.words().iter().map(|line| rewrite::words(line)).collect(),
+};
+
+/// The pairs of names that such a value holds.
+pub(super) fn renames(value: &Value) -> Vec<(String, String)> {
+    let pair = |line: &String| match rewrite::words(line).as_slice() {
+        [old, new] => Some((old.clone(), new.clone())),
+        _ => None,
+    };
+    value.words().iter().filter_map(pair).collect()
+}
+
+/// Such a value of pairs of names.
+pub(super) fn renames_value(renamed: &[(String, String)]) -> Value {
+    let line = |(old, new): &(String, String)| rewrite::spelled(&[old.clone(), new.clone()]);
+    Value::Words(renamed.iter().map(line).collect())
+}
+
+/// A server that would not do what a node of a cluster must do must not seem to be one.
+pub(super) fn standalone(text: &str) -> Result<(), &'static str> {
+    if text.eq_ignore_ascii_case("no") {
+        return Ok(());
+    }
+    Err("this server cannot be a node of a cluster: cluster-enabled must be 'no'")
+}
 
 pub(super) fn appendfilename(text: &str) -> Result<(), &'static str> {
     match text {

@@ -28,7 +28,7 @@ pub use events::EventClasses;
 pub use eviction::{ClientsLimit, Eviction, Order, Policy};
 pub use observation::{LogLimits, Observation};
 use parameter::{Actor, Flags, Parameter, Source};
-pub use rewrite::spelled;
+pub use rewrite::{Extent, spelled};
 pub use table::PARAMETERS;
 pub use value::Value;
 
@@ -53,6 +53,8 @@ pub struct Config {
     pub requirepass: String,
     /// The users as directives declare them: the words of each in quotes where they need them.
     pub users: Vec<String>,
+    /// Commands' old and new names, in the order of their directives; no new name: none.
+    pub renamed_commands: Vec<(String, String)>,
     /// The file of users; empty: none.
     pub acl_file: String,
     /// Whether new users and selectors may use all channels.
@@ -75,6 +77,8 @@ pub struct Config {
     pub ttl_clock_slew_ppm: u64,
     /// Most commands of one client in one step.
     pub step_commands_max: usize,
+    /// Whose defaults hold for what was not set.
+    pub defaults: Defaults,
     /// Bytes that all Lua scripts may take together.
     pub script_memory_bytes_max: usize,
     /// Bytes that what one script has overwritten may take, kept to undo it; 0: nothing is kept.
@@ -85,6 +89,8 @@ pub struct Config {
     pub tracking_table_max_keys: usize,
     /// Most keys that one step expires.
     pub step_expirations_max: usize,
+    /// Replicas without which nothing is written.
+    pub replicas: Replicas,
     /// How values are stored.
     pub encodings: Encodings,
     /// What is measured and logged.
@@ -93,6 +99,29 @@ pub struct Config {
     pub kept: Kept,
     /// A bug for tests to find. Not a parameter: no configuration file or command can set it.
     pub planted: Option<PlantedBug>,
+}
+
+/// Replicas that a master must have for a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replicas {
+    /// So many.
+    pub count_min: u64,
+    /// One that was last heard of longer ago does not count; 0: the rule is off.
+    pub lag_secs_max: u64,
+}
+
+impl Default for Replicas {
+    fn default() -> Self {
+        Self { count_min: 0, lag_secs_max: 10 }
+    }
+}
+
+impl Replicas {
+    /// Whether there must be one.
+    #[inline]
+    pub fn needs_some(&self) -> bool {
+        self.count_min > 0 && self.lag_secs_max > 0
+    }
 }
 
 impl Default for Config {
@@ -107,6 +136,7 @@ impl Default for Config {
             timeout_secs: 0,
             requirepass: String::new(),
             users: Vec::new(),
+            renamed_commands: Vec::new(),
             acl_file: String::new(),
             all_channels: false,
             acl_log_len_max: 128,
@@ -114,6 +144,7 @@ impl Default for Config {
             eviction: Eviction::default(),
             output_limits: OutputLimits::default(),
             debug_command: Access::No,
+            defaults: Defaults::Orrery,
             protected_configs: Access::No,
             ttl_clock: TtlClock::Monotonic,
             ttl_clock_slew_ppm: 500,
@@ -123,6 +154,7 @@ impl Default for Config {
             step_commands_max: 512,
             tracking_table_max_keys: 1_000_000,
             step_expirations_max: 512,
+            replicas: Replicas::default(),
             encodings: Encodings::default(),
             observation: Observation::default(),
             kept: Kept::default(),
@@ -161,6 +193,36 @@ impl Access {
             Self::No => "no",
             Self::Yes => "yes",
             Self::Local => "local",
+        }
+    }
+}
+
+/// Whose defaults hold where ours are others on purpose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Defaults {
+    /// Ours.
+    #[default]
+    Orrery,
+    /// Those of Redis: it listens on every address, and saves now and then.
+    Redis,
+}
+
+impl Defaults {
+    const WORDS: [&str; 2] = ["orrery", "redis"];
+
+    fn of(word: &str) -> Self {
+        if word == "redis" { Self::Redis } else { Self::Orrery }
+    }
+
+    fn word(self) -> &'static str {
+        Self::WORDS[usize::from(self == Self::Redis)]
+    }
+
+    fn text(self, parameter: &Parameter) -> &'static str {
+        match (self, parameter.name) {
+            (Self::Redis, "bind") => "* -::*",
+            (Self::Redis, "save") => "3600 1 300 100 60 10000",
+            _ => parameter.default,
         }
     }
 }
@@ -264,20 +326,24 @@ impl Config {
 
     /// The names of the parameters that were set to something that nobody acts on, in order.
     pub fn unsupported(&self) -> Vec<String> {
-        let ignored = |parameter: &&Parameter| {
-            parameter.actor == Actor::Nobody && !self.is_default(parameter)
+        // Where Redis's default holds, it is not what this server does either.
+        let is_ours = |parameter: &Parameter| {
+            parameter.kind.spell(&self.read(parameter)) == parameter.default
         };
+        let ignored =
+            |parameter: &&Parameter| parameter.actor == Actor::Nobody && !is_ours(parameter);
         PARAMETERS.iter().filter(ignored).map(|parameter| parameter.name.to_owned()).collect()
     }
 
     /// Whether a parameter has its default.
     pub fn is_default(&self, parameter: &Parameter) -> bool {
-        parameter.kind.spell(&self.read(parameter)) == parameter.default
+        parameter.kind.spell(&self.read(parameter)) == self.defaults.text(parameter)
     }
 
     /// A row's value.
     pub fn read(&self, parameter: &Parameter) -> Value {
-        self.set_value(parameter).unwrap_or_else(|| parameter.default_value())
+        let default = || parameter.value_of_text(self.defaults.text(parameter));
+        self.set_value(parameter).unwrap_or_else(default)
     }
 
     fn set_value(&self, parameter: &Parameter) -> Option<Value> {

@@ -91,7 +91,7 @@ pub enum Actor {
 
 /// How a parameter may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Flags(u8);
+pub struct Flags(u16);
 
 impl Flags {
     /// Nothing special.
@@ -112,6 +112,9 @@ impl Flags {
     pub const VOLATILE: Self = Self(1 << 6);
     /// CONFIG REWRITE knows the directive all the same.
     pub const REWRITTEN: Self = Self(1 << 7);
+    /// Only at start, and one that Redis does not have: tools that set every parameter to what it
+    /// is, and know which of Redis's they must leave out, may set it to what it is.
+    pub const FIXED: Self = Self(1 << 8);
 
     /// Whether all of `other` is in this set.
     pub const fn has(self, other: Self) -> bool {
@@ -216,6 +219,10 @@ impl Parameter {
         self.with(Flags::IMMUTABLE)
     }
 
+    pub(super) const fn fixed(self) -> Self {
+        self.with(Flags::FIXED)
+    }
+
     pub(super) const fn alias(mut self, alias: &'static str) -> Self {
         self.alias = alias;
         self
@@ -275,7 +282,7 @@ impl Parameter {
             // One word may hold them all, as CONFIG SET gives them.
             let split: Vec<&str> = match words {
                 [""] => Vec::new(),
-                [one] if several => one.split(' ').collect(),
+                [one] if several && !self.flags.has(Flags::DIRECTIVE) => one.split(' ').collect(),
                 given => given.to_vec(),
             };
             return (grammar.parse)(set, &split, source);
@@ -283,14 +290,19 @@ impl Parameter {
         let word = words[0];
         let value = self.kind.parse(word)?;
         match (self.check, &value) {
-            (Some(check), Value::Text(text)) => check(text).map(|()| value).map_err(str::to_owned),
+            (Some(check), Value::Text(_) | Value::Flag(_)) => {
+                check(word).map(|()| value).map_err(str::to_owned)
+            }
             _ => Ok(value),
         }
     }
 
-    /// The default as a value.
-    pub fn default_value(&self) -> Value {
-        self.parse(None, &[self.default], Source::Command).expect("defaults are well-formed")
+    /// A text that is known to be well-formed as a value.
+    ///
+    /// # Panics
+    /// If it is not.
+    pub(super) fn value_of_text(&self, text: &str) -> Value {
+        self.parse(None, &[text], Source::Command).expect("defaults are well-formed")
     }
 
     /// The words of each directive that says this value in a file.

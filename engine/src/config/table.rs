@@ -1,15 +1,15 @@
 //! Every parameter, one row each, in the order of their names.
 //!
 //! Names, kinds, ranges and defaults are those of Redis 7.0 but for four: `bind` (ours is loopback
-//! only), `save` (nothing is saved yet), `dir` (empty: wherever the process was started), and those
-//! that Redis does not have.
+//! only) and `save` (nothing is saved yet) unless `defaults` says otherwise, `dir` (empty: wherever
+//! the process was started), and those that Redis does not have.
 
 use super::encodings::{RDB_VERSIONS, rdb_target, rdb_version};
 use super::eviction::{ClientsLimit, POLICY_NAMES, Policy};
 use super::grammar::*;
 use super::parameter::{Flags, Parameter};
 use super::value::Value;
-use super::{Access, EncodingNames, TtlClock};
+use super::{Access, Defaults, EncodingNames, TtlClock};
 
 const INT_MAX: i64 = i32::MAX as i64;
 const UINT_MAX: i64 = u32::MAX as i64;
@@ -83,7 +83,7 @@ pub static PARAMETERS: &[Parameter] = &[
     Parameter::integer("cluster-announce-port", 0, 65535, "0"),
     Parameter::integer("cluster-announce-tls-port", 0, 65535, "0"),
     Parameter::text("cluster-config-file", "nodes.conf").immutable(),
-    Parameter::flag("cluster-enabled", "no").immutable(),
+    Parameter::flag("cluster-enabled", "no").immutable().checked(standalone),
     Parameter::memory("cluster-link-sendbuf-limit", 0, u64::MAX, "0"),
     Parameter::integer("cluster-migration-barrier", 0, INT_MAX, "1"),
     Parameter::integer("cluster-node-timeout", 0, LONG_MAX, "15000"),
@@ -120,6 +120,9 @@ pub static PARAMETERS: &[Parameter] = &[
         .immutable()
         .field(|c| Value::Integer(c.databases as i128), |c, v| c.databases = v.size()),
     Parameter::text("dbfilename", "dump.rdb").with(Flags::PROTECTED).checked(dbfilename),
+    Parameter::choice("defaults", &Defaults::WORDS, "orrery")
+        .fixed()
+        .field(|c| Value::Choice(c.defaults.word()), |c, v| c.defaults = Defaults::of(v.text())),
     Parameter::text("dir", "").with(Flags::PROTECTED).driver(),
     Parameter::flag("disable-thp", "yes").immutable(),
     Parameter::flag("dynamic-hz", "yes"),
@@ -204,7 +207,7 @@ pub static PARAMETERS: &[Parameter] = &[
     Parameter::text("logfile", "").immutable().driver(),
     Parameter::choice("loglevel", &["debug", "verbose", "notice", "warning"], "notice").driver(),
     Parameter::flag("lua-enable-deprecated-api", "no").immutable().with(Flags::HIDDEN),
-    Parameter::memory("lua-memory-max", 1 << 20, SIZE_MAX, "134217728").immutable().field(
+    Parameter::memory("lua-memory-max", 1 << 20, SIZE_MAX, "134217728").fixed().field(
         |c| Value::Integer(c.script_memory_bytes_max as i128),
         |c, v| c.script_memory_bytes_max = v.size(),
     ),
@@ -231,9 +234,18 @@ pub static PARAMETERS: &[Parameter] = &[
         |c, v| c.eviction.samples = v.size(),
     ),
     Parameter::words("metrics-bind", &BIND, "127.0.0.1 -::1").driver(),
+    Parameter::flag("metrics-key-names", "no").driver(),
     Parameter::integer("metrics-port", 0, 65535, "0").driver(),
-    Parameter::integer("min-replicas-max-lag", 0, INT_MAX, "10").alias("min-slaves-max-lag"),
-    Parameter::integer("min-replicas-to-write", 0, INT_MAX, "0").alias("min-slaves-to-write"),
+    Parameter::integer("min-replicas-max-lag", 0, INT_MAX, "10").alias("min-slaves-max-lag").field(
+        |c| Value::Integer(c.replicas.lag_secs_max.into()),
+        |c, v| c.replicas.lag_secs_max = v.unsigned(),
+    ),
+    Parameter::integer("min-replicas-to-write", 0, INT_MAX, "0")
+        .alias("min-slaves-to-write")
+        .field(
+            |c| Value::Integer(c.replicas.count_min.into()),
+            |c, v| c.replicas.count_min = v.unsigned(),
+        ),
     Parameter::flag("no-appendfsync-on-rewrite", "no"),
     Parameter::special("notify-keyspace-events", &EVENTS, "")
         .field(|c| Value::Text(c.notify_events.spell()), |c, v| c.notify_events = event_classes(v)),
@@ -247,7 +259,7 @@ pub static PARAMETERS: &[Parameter] = &[
         &["ignore", "panic", "panic-on-replicas"],
         "ignore",
     ),
-    Parameter::words("protected-keys", &PATTERNS, "").immutable().field(
+    Parameter::words("protected-keys", &PATTERNS, "").fixed().field(
         |c| Value::Words(c.eviction.protected_keys.clone()),
         |c, v| c.eviction.protected_keys = v.words().to_vec(),
     ),
@@ -269,10 +281,12 @@ pub static PARAMETERS: &[Parameter] = &[
         |c| Value::Flag(c.encodings.rdb_compression),
         |c, v| c.encodings.rdb_compression = v.flag(),
     ),
-    Parameter::text("record-file", "").immutable().driver(),
-    Parameter::memory("record-file-size-max", 1 << 20, SIZE_MAX, "268435456").immutable().driver(),
-    Parameter::integer("record-files-max", 1, 10_000, "8").immutable().driver(),
-    Parameter::words("rename-command", &REPEATED, "").with(Flags::DIRECTIVE),
+    Parameter::text("record-file", "").fixed().driver(),
+    Parameter::memory("record-file-size-max", 1 << 20, SIZE_MAX, "268435456").fixed().driver(),
+    Parameter::integer("record-files-max", 1, 10_000, "8").fixed().driver(),
+    Parameter::words("rename-command", &RENAMES, "")
+        .with(Flags::DIRECTIVE)
+        .field(|c| renames_value(&c.renamed_commands), |c, v| c.renamed_commands = renames(v)),
     Parameter::memory("repl-backlog-size", 1, SIZE_MAX, "1048576"),
     Parameter::integer("repl-backlog-ttl", 0, LONG_MAX, "3600"),
     Parameter::flag("repl-disable-tcp-nodelay", "no"),

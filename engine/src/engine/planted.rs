@@ -34,5 +34,6 @@ impl Engine {
         fx.push(Effect::Flush(torn.conn));
         fx.push(Effect::Resume(torn.conn));
         self.state.sessions.put_back(session);
+        self.state.count_client(torn.conn);
     }
 }

@@ -4,6 +4,7 @@
 
 use super::Engine;
 use crate::commands::Cx;
+use crate::commands::dispatch::fail;
 use crate::commands::eval;
 use crate::commands::table::table;
 use crate::commands::transaction::go_on;
@@ -43,6 +44,7 @@ impl Engine {
             session.outbox = reply.out;
             if is_there {
                 self.state.sessions.put_back(session);
+                self.state.count_client(running.caller);
             }
             self.state.running_script = Some(running);
             if self.busy_from().is_some_and(|from| from <= self.now.mono) {
@@ -52,14 +54,11 @@ impl Engine {
         };
         cx.session.blocked = None;
         cx.state.note_script_end(running.since, cx.now);
-        let Running { program, stage, rest, .. } = *running;
+        let Running { program, stage, rest, row, .. } = *running;
         cx.state.put_back_stage(&program, stage);
         match (rest, result) {
-            (Some(rest), result) => go_on(&mut cx, *rest, result, start),
-            (None, Err(error)) => {
-                cx.reply.error(&error);
-                cx.state.count_error(&error.code());
-            }
+            (Some(rest), result) => go_on(&mut cx, *rest, (row, result), start),
+            (None, Err(error)) => fail(&mut cx, row, &error),
             (None, Ok(())) => {}
         }
         // A transaction may have come to its next script.

@@ -57,6 +57,12 @@ impl State {
     /// Chooses the key that goes next.
     pub(super) fn choose(&mut self) -> Choice {
         let policy = self.config.eviction.policy;
+        if let Some(harm) = &mut self.harm
+            && harm.takes_any_victim()
+            && let Some((db, key)) = self.choose_any()
+        {
+            return Choice::Key(db, key);
+        }
         let key = match policy.order {
             Order::Never => return Choice::None,
             Order::Random => self.choose_at_random(policy),
@@ -163,6 +169,18 @@ impl State {
             }
         }
         None
+    }
+
+    /// What a planted bug takes: any key.
+    #[cold]
+    fn choose_any(&mut self) -> Option<(usize, Vec<u8>)> {
+        let rng = &mut self.eviction.rng;
+        let lots = (0..self.keyspace.count()).cycle().take(SAMPLES_MAX);
+        lots.filter_map(|index| {
+            let candidate = self.keyspace.db(index).lot(rng.next_u64(), rng.next_u64())?;
+            Some((index, candidate.key.to_vec()))
+        })
+        .next()
     }
 
     fn draw(&mut self, index: usize, policy: Policy) -> Option<Vec<u8>> {

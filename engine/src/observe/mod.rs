@@ -9,6 +9,7 @@ mod durations;
 mod histogram;
 mod hot_keys;
 mod latency;
+mod outside;
 mod sparkline;
 mod timing;
 mod top_keys;
@@ -23,6 +24,7 @@ pub(crate) use durations::Durations;
 pub(crate) use histogram::Histogram;
 pub(crate) use hot_keys::{HotKeys, Session as HotKeysSession, Wanted as HotKeysWanted};
 pub(crate) use latency::Series;
+pub use outside::{KeyWeight, LongEvent, SlowCommands};
 pub(crate) use sparkline::draw;
 pub(crate) use top_keys::TopKeys;
 

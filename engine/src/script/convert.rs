@@ -1,8 +1,12 @@
 //! Values of Lua as replies, replies as values of Lua, and both as words of commands.
 
+use std::collections::BTreeMap;
+
 use mlua::{Lua, Table, Value};
 
+use super::interpreter::COUNTED;
 use crate::args::Words;
+use crate::error::Error;
 use crate::resp::{Protocol, Reply};
 
 /// Tables inside of tables up to this depth are replied.
@@ -68,95 +72,144 @@ fn integer_of(number: f64) -> i64 {
     if (-LIMIT..LIMIT).contains(&number) { number as i64 } else { i64::MIN }
 }
 
+/// Errors inside of a script's value: they count like those of commands.
+#[derive(Debug, Default)]
+pub(crate) struct InnerErrors {
+    /// How many came from commands, which were counted there.
+    pub(crate) counted: u64,
+    /// The others, by what they say first; of more than so many different ones only the number.
+    pub(crate) others: BTreeMap<String, u64>,
+}
+
+impl InnerErrors {
+    const CODES_MAX: usize = 128;
+
+    fn note(&mut self, text: &[u8], is_counted: bool) {
+        if is_counted {
+            self.counted += 1;
+            return;
+        }
+        let code = Error::text(String::from_utf8_lossy(text).into_owned()).code();
+        let is_known = self.others.contains_key(&code) || self.others.len() < Self::CODES_MAX;
+        *self.others.entry(if is_known { code } else { "ERR".to_owned() }).or_default() += 1;
+    }
+}
+
 /// Replies with a script's value. `protocol` is the one that the script chose.
-pub(super) fn from_lua(value: &Value, reply: &mut Reply, protocol: Protocol) -> mlua::Result<()> {
-    write(value, reply, protocol, DEPTH_MAX)
-}
-
-fn write(value: &Value, reply: &mut Reply, protocol: Protocol, depth: usize) -> mlua::Result<()> {
-    match value {
-        Value::String(text) => reply.bulk(&text.as_bytes()),
-        Value::Integer(number) => reply.integer(*number),
-        Value::Number(number) => reply.integer(integer_of(*number)),
-        Value::Boolean(value) if protocol == Protocol::Resp3 => reply.boolean(*value),
-        Value::Boolean(true) => reply.integer(1),
-        Value::Table(_) if depth == 0 => reply.error_text("ERR reached lua stack limit"),
-        Value::Table(table) => write_table(table, reply, protocol, depth - 1)?,
-        _ => reply.null(),
-    }
-    Ok(())
-}
-
-fn write_table(
-    table: &Table,
+pub(super) fn from_lua(
+    value: &Value,
     reply: &mut Reply,
     protocol: Protocol,
-    depth: usize,
-) -> mlua::Result<()> {
-    if let Value::String(text) = table.raw_get("err")? {
-        reply.error_bytes(&text.as_bytes());
-        return Ok(());
+) -> mlua::Result<InnerErrors> {
+    let mut writer = Writer { reply, protocol, errors: InnerErrors::default() };
+    writer.write(value, DEPTH_MAX)?;
+    if writer.reply.out.first() == Some(&b'-') {
+        // It is no inner one.
+        return Ok(InnerErrors::default());
     }
-    if let Value::String(text) = table.raw_get("ok")? {
-        let shown = text.to_string_lossy().replace(['\r', '\n'], " ");
-        reply.simple(&shown);
-        return Ok(());
-    }
-    if let Some(number) = number_of(&table.raw_get("double")?) {
-        reply.double(number);
-        return Ok(());
-    }
-    if let Value::Table(map) = table.raw_get("map")? {
-        reply.map(map.pairs::<Value, Value>().count());
-        for pair in map.pairs::<Value, Value>() {
-            let (key, value) = pair?;
-            write(&key, reply, protocol, depth)?;
-            write(&value, reply, protocol, depth)?;
-        }
-        return Ok(());
-    }
-    if let Value::Table(set) = table.raw_get("set")? {
-        reply.set(set.pairs::<Value, Value>().count());
-        for pair in set.pairs::<Value, Value>() {
-            write(&pair?.0, reply, protocol, depth)?;
-        }
-        return Ok(());
-    }
-    if let Value::String(number) = table.raw_get("big_number")? {
-        let shown = number.to_string_lossy().replace(['\r', '\n'], " ");
-        match reply.protocol {
-            Protocol::Resp2 => reply.text(&shown),
-            Protocol::Resp3 => reply.out.extend_from_slice(format!("({shown}\r\n").as_bytes()),
-        }
-        return Ok(());
-    }
-    if let Value::Table(verbatim) = table.raw_get("verbatim_string")?
-        && let Value::String(text) = verbatim.raw_get("string")?
-        && let Value::String(format) = verbatim.raw_get("format")?
-    {
-        reply.verbatim(&format.to_string_lossy(), &text.to_string_lossy());
-        return Ok(());
-    }
-    write_array(table, reply, protocol, depth)
+    Ok(writer.errors)
 }
 
-/// An array ends before its first nil. Elements are looked at twice: only some thousand can be held
-/// at the same time.
-fn write_array(
-    table: &Table,
-    reply: &mut Reply,
+struct Writer<'a> {
+    reply: &'a mut Reply,
     protocol: Protocol,
-    depth: usize,
-) -> mlua::Result<()> {
-    let mut len = 0;
-    while !table.raw_get::<Value>(len + 1)?.is_nil() {
-        len += 1;
+    errors: InnerErrors,
+}
+
+impl Writer<'_> {
+    fn write(&mut self, value: &Value, depth: usize) -> mlua::Result<()> {
+        match value {
+            Value::String(text) => self.reply.bulk(&text.as_bytes()),
+            Value::Integer(number) => self.reply.integer(*number),
+            Value::Number(number) => self.reply.integer(integer_of(*number)),
+            Value::Boolean(value) if self.protocol == Protocol::Resp3 => {
+                self.reply.boolean(*value);
+            }
+            Value::Boolean(true) => self.reply.integer(1),
+            Value::Table(_) if depth == 0 => {
+                let text = "ERR reached lua stack limit";
+                self.errors.note(text.as_bytes(), false);
+                self.reply.error_text(text);
+            }
+            Value::Table(table) => self.write_table(table, depth - 1)?,
+            _ => self.reply.null(),
+        }
+        Ok(())
     }
-    reply.array(len);
-    for index in 1..=len {
-        write(&table.raw_get(index)?, reply, protocol, depth)?;
+
+    fn write_table(&mut self, table: &Table, depth: usize) -> mlua::Result<()> {
+        if let Value::String(text) = table.raw_get("err")? {
+            let is_counted = table.raw_get::<Value>(COUNTED)? == Value::Boolean(true);
+            self.errors.note(&text.as_bytes(), is_counted);
+            self.reply.error_bytes(&text.as_bytes());
+            return Ok(());
+        }
+        if let Value::String(text) = table.raw_get("ok")? {
+            let shown = text.to_string_lossy().replace(['\r', '\n'], " ");
+            self.reply.simple(&shown);
+            return Ok(());
+        }
+        if let Some(number) = number_of(&table.raw_get("double")?) {
+            self.reply.double(number);
+            return Ok(());
+        }
+        if let Value::Table(map) = table.raw_get("map")? {
+            self.reply.map(map.pairs::<Value, Value>().count());
+            for pair in map.pairs::<Value, Value>() {
+                let (key, value) = pair?;
+                self.write(&key, depth)?;
+                self.write(&value, depth)?;
+            }
+            return Ok(());
+        }
+        if let Value::Table(set) = table.raw_get("set")? {
+            self.reply.set(set.pairs::<Value, Value>().count());
+            for pair in set.pairs::<Value, Value>() {
+                self.write(&pair?.0, depth)?;
+            }
+            return Ok(());
+        }
+        if self.write_text(table)? {
+            return Ok(());
+        }
+        self.write_array(table, depth)
     }
-    Ok(())
+
+    /// A number or text that Lua has no type for; false: it is something else.
+    fn write_text(&mut self, table: &Table) -> mlua::Result<bool> {
+        if let Value::String(number) = table.raw_get("big_number")? {
+            let shown = number.to_string_lossy().replace(['\r', '\n'], " ");
+            match self.reply.protocol {
+                Protocol::Resp2 => self.reply.text(&shown),
+                Protocol::Resp3 => {
+                    self.reply.out.extend_from_slice(format!("({shown}\r\n").as_bytes());
+                }
+            }
+            return Ok(true);
+        }
+        if let Value::Table(verbatim) = table.raw_get("verbatim_string")?
+            && let Value::String(text) = verbatim.raw_get("string")?
+            && let Value::String(format) = verbatim.raw_get("format")?
+        {
+            self.reply.verbatim(&format.to_string_lossy(), &text.to_string_lossy());
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// An array ends before its first nil. Elements are looked at twice: only some thousand can be
+    /// held at the same time.
+    fn write_array(&mut self, table: &Table, depth: usize) -> mlua::Result<()> {
+        let mut len = 0;
+        while !table.raw_get::<Value>(len + 1)?.is_nil() {
+            len += 1;
+        }
+        self.reply.array(len);
+        for index in 1..=len {
+            self.write(&table.raw_get(index)?, depth)?;
+        }
+        Ok(())
+    }
 }
 
 /// The value of Lua that a command's reply is.
@@ -179,7 +232,13 @@ impl<'a> Reader<'a> {
         let line = self.line();
         match kind {
             b'+' => self.tagged("ok", line),
-            b'-' => self.tagged("err", line),
+            b'-' => {
+                let error = self.tagged("err", line)?;
+                if let Value::Table(table) = &error {
+                    table.raw_set(COUNTED, true)?;
+                }
+                Ok(error)
+            }
             b':' => Ok(Value::Number(number(line) as f64)),
             b'$' => match number(line) {
                 -1 => Ok(Value::Boolean(false)),

@@ -7,6 +7,7 @@
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
+use super::convert::InnerErrors;
 use super::interpreter;
 use super::known::ScriptId;
 use super::shelf::Registered;
@@ -79,6 +80,10 @@ pub(crate) struct Run {
     pub(crate) reply: Reply,
     /// What went wrong instead, and where in the script.
     pub(crate) error: Option<Problem>,
+    /// It ended with the error of a command, which was counted then.
+    pub(crate) is_counted: bool,
+    /// Errors inside of the reply.
+    pub(crate) inner_errors: InnerErrors,
 }
 
 /// An error that ended a script.

@@ -46,6 +46,8 @@ const CONSTANTS: [(&str, i64); 9] = [
     ("REPL_REPLICA", 2),
     ("REPL_ALL", 3),
 ];
+/// Says in the table of an error that it was counted, in Redis's word.
+pub(super) const COUNTED: &str = "ignore_error_stats_update";
 const WRONG_NUMBER: &str = "ERR wrong number of arguments";
 
 /// The version of this server as Redis has its own in one number: a byte for each part.
@@ -56,18 +58,38 @@ fn server_version_number() -> u32 {
 
 /// An error that a function of `redis` raises: what `err` of its table is.
 #[derive(Debug)]
-struct Raised(String);
+struct Raised {
+    text: String,
+    /// A command has failed or was refused, and was counted as such.
+    is_counted: bool,
+}
 
 impl core::fmt::Display for Raised {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
 impl core::error::Error for Raised {}
 
+impl Raised {
+    fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), is_counted: false }
+    }
+
+    /// The error as scripts see it.
+    fn to_table(&self, lua: &Lua) -> mlua::Result<Table> {
+        let table = lua.create_table()?;
+        table.raw_set("err", self.text.as_str())?;
+        if self.is_counted {
+            table.raw_set(COUNTED, true)?;
+        }
+        Ok(table)
+    }
+}
+
 pub(super) fn raise<T>(text: impl Into<String>) -> mlua::Result<T> {
-    Err(mlua::Error::external(Raised(text.into())))
+    Err(mlua::Error::external(Raised::new(text)))
 }
 
 /// What belongs to the run of one script.
@@ -358,9 +380,14 @@ impl Interpreter<'_> {
         };
         let what = what.expect("what is known was compiled or loaded");
         let (ok, value): (bool, Value) = memory.limited(lua, || how.call((what, keys, argv)))?;
+        run.is_counted = match &value {
+            Value::Table(table) => table.raw_get::<Option<bool>>(COUNTED)? == Some(true),
+            _ => false,
+        };
         if ok {
             let protocol = state.borrow().protocol;
-            return from_lua(&value, &mut run.reply, protocol);
+            run.inner_errors = from_lua(&value, &mut run.reply, protocol)?;
+            return Ok(());
         }
         run.fail(error_text(&value));
         if let Value::Table(problem) = &value
@@ -441,7 +468,7 @@ impl Api<'_> {
     fn call(&self, args: &MultiValue) -> mlua::Result<Value> {
         self.memory.suspended(self.lua, || match self.ask(args) {
             Ok(value) => value,
-            Err(text) => raise(text),
+            Err(raised) => Err(mlua::Error::external(raised)),
         })
     }
 
@@ -449,24 +476,19 @@ impl Api<'_> {
     fn pcall(&self, args: &MultiValue) -> mlua::Result<Value> {
         self.memory.suspended(self.lua, || match self.ask(args) {
             Ok(value) => value,
-            Err(text) => {
-                let table = self.lua.create_table()?;
-                table.raw_set("err", text)?;
-                table.raw_set("ignore_error_stats_update", true)?;
-                Ok(Value::Table(table))
-            }
+            Err(raised) => raised.to_table(self.lua).map(Value::Table),
         })
     }
 
-    /// Has a command run; its reply, or the text of the error.
-    fn ask(&self, args: &MultiValue) -> Result<mlua::Result<Value>, String> {
+    /// Has a command run; its reply, or the error.
+    fn ask(&self, args: &MultiValue) -> Result<mlua::Result<Value>, Raised> {
         let mut state = self.state.borrow_mut();
         // One that must end does nothing more, whatever it catches.
         if let Some(text) = &state.ending {
-            return Err(text.clone());
+            return Err(Raised::new(text.clone()));
         }
         let mut call = state.call.take().unwrap_or_default();
-        words_of(args, &mut call.words)?;
+        words_of(args, &mut call.words).map_err(Raised::new)?;
         call.reply.out.clear();
         call.reply.protocol = state.protocol;
         drop(state);
@@ -474,13 +496,14 @@ impl Api<'_> {
             Tell::Replied(call) => call,
             Tell::End(text) => {
                 self.state.borrow_mut().ending = Some(text.clone());
-                return Err(text);
+                return Err(Raised::new(text));
             }
             told => unreachable!("no answer to a command: {told:?}"),
         };
         let reply = &call.reply.out;
         let result = if reply.first() == Some(&b'-') {
-            Err(String::from_utf8_lossy(&reply[1..reply.len() - 2]).into_owned())
+            let text = String::from_utf8_lossy(&reply[1..reply.len() - 2]).into_owned();
+            Err(Raised { text, is_counted: true })
         } else {
             Ok(to_lua(self.lua, reply))
         };
@@ -518,11 +541,13 @@ fn raised(lua: &Lua, problem: Value) -> mlua::Result<Value> {
         return lua.create_string(text).map(Value::String);
     }
     let root = error.chain().last().map(ToString::to_string);
-    let found = error.downcast_ref::<Raised>().map(|raised| raised.0.clone());
-    let text = found.or_else(|| root.map(|text| format!("ERR {text}"))).unwrap_or_default();
-    let table = lua.create_table()?;
-    table.raw_set("err", text)?;
-    Ok(Value::Table(table))
+    let table = match error.downcast_ref::<Raised>() {
+        Some(raised) => raised.to_table(lua),
+        None => {
+            Raised::new(root.map(|text| format!("ERR {text}")).unwrap_or_default()).to_table(lua)
+        }
+    };
+    table.map(Value::Table)
 }
 
 /// The words of a command: strings and numbers.

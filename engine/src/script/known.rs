@@ -83,6 +83,17 @@ impl Scripts {
         self.scripts[id.0 as usize].as_ref().expect("a number of a script that is known")
     }
 
+    /// What a text promises, known or not; nothing if it would be refused.
+    pub(crate) fn promises_of(&self, text: &[u8]) -> Promises {
+        if !text.starts_with(b"#!") {
+            return Promises::default();
+        }
+        match self.find(Sha::of(text)) {
+            Some(id) => self.script(id).promises,
+            None => first_line(text).map(|(promises, _)| promises).unwrap_or_default(),
+        }
+    }
+
     /// Compiles a script, if it is new. The error is what the compiler says.
     pub(crate) fn load(
         &mut self,

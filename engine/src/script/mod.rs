@@ -31,6 +31,7 @@ mod strings;
 mod structs;
 mod work;
 
+pub(crate) use convert::InnerErrors;
 pub(crate) use fiber::{Ask, Problem, Run, Tell};
 pub(crate) use function_flags::FunctionFlags;
 pub use known::Scripts;

@@ -352,7 +352,12 @@ local function handler(problem)
   problem = seen(problem)
   if type(problem) ~= "table" then problem = { err = "ERR " .. tostring(problem) } end
   local source, line = raw.place()
-  return { err = rawget(problem, "err"), source = source, line = line }
+  return {
+    err = rawget(problem, "err"),
+    source = source,
+    line = line,
+    ignore_error_stats_update = rawget(problem, "ignore_error_stats_update"),
+  }
 end
 
 -- Runs the text of a library, which registers its functions; the error if there is one.

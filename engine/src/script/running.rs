@@ -61,6 +61,8 @@ impl Program {
 pub struct Running {
     /// Who gets the reply.
     pub(crate) caller: ConnId,
+    /// The number of the row of the command that runs it.
+    pub(crate) row: usize,
     /// What runs.
     pub(crate) program: Program,
     /// Whether the commands that it calls must not write.

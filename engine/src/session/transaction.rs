@@ -13,6 +13,8 @@ pub struct Transaction {
     bytes: Vec<u8>,
     spans: Vec<Span>,
     commands: Vec<Queued>,
+    /// The flags of all commands together, as the table of commands spells them.
+    flags: u32,
     is_refused: bool,
 }
 
@@ -54,12 +56,18 @@ struct Queued {
 }
 
 impl Transaction {
-    /// Adds a command, whose row is number `row` of the table. One that will be refused anyway
-    /// takes no memory, as in Redis.
-    pub(crate) fn push<'a>(&mut self, row: usize, words: impl Iterator<Item = &'a [u8]>) {
+    /// Adds a command, whose row is number `row` of the table; `flags` are those that it has with
+    /// these words. One that will be refused anyway takes no memory, as in Redis.
+    pub(crate) fn push<'a>(
+        &mut self,
+        row: usize,
+        flags: u32,
+        words: impl Iterator<Item = &'a [u8]>,
+    ) {
         if self.is_refused {
             return;
         }
+        self.flags |= flags;
         for word in words {
             self.spans.push(Span { start: self.bytes.len(), len: word.len() });
             self.bytes.extend_from_slice(word);
@@ -77,6 +85,11 @@ impl Transaction {
         })
     }
 
+    /// The flags that commands were added with, together.
+    pub(crate) fn flags(&self) -> u32 {
+        self.flags
+    }
+
     /// How many commands there are.
     pub fn len(&self) -> usize {
         self.commands.len()
@@ -87,9 +100,10 @@ impl Transaction {
         self.commands.is_empty()
     }
 
-    /// A command could not be queued: EXEC will refuse the whole.
+    /// A command could not be queued: EXEC will refuse the whole. What was queued still says why
+    /// EXEC itself may be refused.
     pub(crate) fn refuse(&mut self) {
-        *self = Self { is_refused: true, ..Self::default() };
+        *self = Self { is_refused: true, flags: self.flags, ..Self::default() };
     }
 
     /// Whether a command could not be queued.

@@ -12,6 +12,8 @@ pub(super) enum Kind {
     Counter,
     /// It goes up and down.
     Gauge,
+    /// Quantiles, a sum and a count.
+    Summary,
 }
 
 /// The text so far.
@@ -29,6 +31,7 @@ impl Exposition {
         let kind = match kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
+            Kind::Summary => "summary",
         };
         self.push(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
         Family { text: self, name }
@@ -53,7 +56,12 @@ pub(super) struct Family<'a> {
 impl Family<'_> {
     /// One sample.
     pub(super) fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) {
-        self.text.push(format_args!("{}", self.name));
+        self.part("", labels, value);
+    }
+
+    /// A sample whose name has something behind it: the sum or the count of a summary.
+    pub(super) fn part(&mut self, suffix: &str, labels: &[(&str, &str)], value: impl Display) {
+        self.text.push(format_args!("{}{suffix}", self.name));
         for (index, (label, text)) in labels.iter().enumerate() {
             let before = if index == 0 { '{' } else { ',' };
             self.text.push(format_args!("{before}{label}=\"{}\"", Escaped(text)));

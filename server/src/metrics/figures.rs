@@ -9,6 +9,7 @@ use orrery_engine::state::{CommandStats, State};
 use orrery_engine::{Micros, Now, Vitals};
 
 use super::exposition::{Exposition, Kind};
+use super::observed::observed;
 use crate::VERSION;
 
 /// Of more databases than this the later ones are not shown.
@@ -26,12 +27,13 @@ pub(super) fn figures(state: &State, vitals: Vitals, now: Now) -> String {
     keys(&mut text, state);
     processor(&mut text, vitals);
     commands(&mut text, state);
+    observed(&mut text, state);
     databases(&mut text, state);
     ours(&mut text, state, vitals);
     text.into_text()
 }
 
-fn seconds(span: Micros) -> f64 {
+pub(super) fn seconds(span: Micros) -> f64 {
     span.0 as f64 / 1e6
 }
 

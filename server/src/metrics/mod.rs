@@ -6,6 +6,7 @@
 mod endpoint;
 mod exposition;
 mod figures;
+mod observed;
 mod request;
 
 pub(crate) use endpoint::spawn;

@@ -11,7 +11,7 @@ use crate::history::{History, Operation, Outcome, Specification, Value};
 use crate::model::Model;
 use crate::model::joint::Joint;
 use crate::model::kv::Kv;
-use crate::model::redis::{Clock, Redis, sets_deadlines};
+use crate::model::redis::{Clock, Redis, Vanishing, sets_deadlines};
 use crate::model::register::Register;
 
 /// The answer for one partition.
@@ -83,7 +83,12 @@ pub(super) fn compile<V: Visitor>(
             let timed = operations().any(|operation| sets_deadlines(&operation.command));
             let resolution_us = i64::from(options.clock_resolution_us);
             let clock = timed.then_some(Clock { slack_us: 0, resolution_us });
-            let mut model = Redis::new(partition.keys.len(), clock);
+            let lasts = |key: &&Value| {
+                options.lasting.iter().any(|start| key.as_bytes().starts_with(start.as_bytes()))
+            };
+            let all_last = partition.keys.iter().all(lasts);
+            let vanishing = if all_last { Vanishing::Never } else { options.vanishing };
+            let mut model = Redis::new(partition.keys.len(), clock).with_vanishing(vanishing);
             let entries = entries(history, partition, |operation| {
                 model.compile(&operation.command, &operation.outcome, key_index)
             });

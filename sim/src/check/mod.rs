@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::history::History;
+use crate::model::redis::Vanishing;
 
 mod bits;
 mod clock_error;
@@ -50,6 +51,10 @@ pub struct Options {
     pub max_clock_error_ms: u64,
     /// The tick of key time: a millisecond for Redis.
     pub clock_resolution_us: u32,
+    /// Which Redis keys may be gone at any time.
+    pub vanishing: Vanishing,
+    /// How the names of keys begin that are never gone of themselves.
+    pub lasting: Vec<String>,
     /// Explain a violation. Costs a second search and up to [`Options::explain_time`].
     pub explain: bool,
     /// The longest time to spend on making a counterexample small.
@@ -64,6 +69,8 @@ impl Default for Options {
             memory_bytes: 2 << 30,
             max_clock_error_ms: 60_000,
             clock_resolution_us: 1_000,
+            vanishing: Vanishing::Never,
+            lasting: Vec::new(),
             explain: true,
             explain_time: Duration::from_secs(3),
         }

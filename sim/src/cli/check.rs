@@ -13,6 +13,7 @@ use serde_json::json;
 use super::print;
 use crate::check::{Options, Report, Verdict, check};
 use crate::history::{self, Format};
+use crate::model::redis::Vanishing;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -47,6 +48,19 @@ pub(super) struct Arguments {
     /// The greatest clock error of the server to consider, for keys with time to live.
     #[arg(long, value_name = "N", default_value_t = 60_000)]
     max_clock_error_ms: u64,
+    /// Which Redis keys the server may have evicted at any time.
+    #[arg(long, value_enum, default_value_t = Evicts::None)]
+    evicts: Evicts,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Evicts {
+    /// None.
+    None,
+    /// Those with a time to live.
+    Volatile,
+    /// All.
+    All,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -92,6 +106,11 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         timeout: arguments.timeout_s.map(Duration::from_secs),
         memory_bytes: arguments.memory_mb.saturating_mul(1 << 20),
         max_clock_error_ms: arguments.max_clock_error_ms,
+        vanishing: match arguments.evicts {
+            Evicts::None => Vanishing::Never,
+            Evicts::Volatile => Vanishing::WithTtl,
+            Evicts::All => Vanishing::Always,
+        },
         ..Options::default()
     };
     let start = Instant::now();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use orrery_engine::config::Policy;
 use orrery_engine::planted::PlantedBug;
 use orrery_engine::time::TtlClock;
 use serde_json::json;
@@ -14,7 +15,7 @@ use crate::fault::FaultKind;
 use crate::judge::{Loss, server_history};
 use crate::plan::Plan;
 use crate::report;
-use crate::setup::Setup;
+use crate::setup::{Memory, Setup};
 use crate::trial::{Trial, first_difference, trial};
 use crate::workload::Workload;
 use crate::world::{self, Trace, Watch};
@@ -28,7 +29,7 @@ Examples:
   orrery-sim run --seed 7 --planted stale
 
 Workloads: plain, registers, counters, ttl, queues, groups, fields, bulk, transactions,
-messages.
+messages, caches, scripts.
 Faults: kill, power-loss, pause, client-pause, vm-freeze, clock-step, clock-drift, clock-slew,
 clock-strobe, partition-one-way, partition-halves, partition-ring, partition-bridge, isolate,
 isolate-primary, half-open, reset, latency, loss, slow.
@@ -65,7 +66,11 @@ pub(super) struct Arguments {
     /// Which clock keys expire by.
     #[arg(long, value_enum, default_value_t = ClockArgument::Monotonic)]
     ttl_clock: ClockArgument,
-    /// Give the servers a bug: ttl, split, stale, change, torn, reply, message, late.
+    /// Evict when data and clients take so much more memory than an empty server does.
+    #[arg(long, value_name = "POLICY:BYTES", value_parser = memory)]
+    memory: Option<Memory>,
+    /// Give the servers a bug: ttl, split, stale, change, torn, reply, message, late, missed,
+    /// victim, watch.
     #[arg(long, value_name = "BUG", value_parser = planted)]
     planted: Option<PlantedBug>,
     /// Carry out the faults in this file instead of drawing them.
@@ -94,8 +99,9 @@ pub(super) struct Arguments {
     disturb: Option<u64>,
 }
 
+/// A list of workloads, each once.
 #[derive(Clone, Debug)]
-struct Workloads(Vec<Workload>);
+pub(super) struct Workloads(pub(super) Vec<Workload>);
 
 #[derive(Clone, Debug)]
 struct Faults(Vec<FaultKind>);
@@ -108,7 +114,7 @@ enum ClockArgument {
     Wall,
 }
 
-fn workloads(text: &str) -> Result<Workloads, String> {
+pub(super) fn workloads(text: &str) -> Result<Workloads, String> {
     let named = |name: &str| Workload::named(name).ok_or_else(|| format!("no workload {name:?}"));
     let mut list: Vec<Workload> = text.split(',').map(named).collect::<Result<_, _>>()?;
     list.sort_unstable();
@@ -128,7 +134,15 @@ fn faults(text: &str) -> Result<Faults, String> {
 
 pub(super) fn planted(text: &str) -> Result<PlantedBug, String> {
     PlantedBug::named(text).ok_or_else(|| {
-        format!("no planted bug {text:?}: ttl, split, stale, change, torn, reply, message, late")
+        let names = PlantedBug::ALL.map(PlantedBug::name).join(", ");
+        format!("no planted bug {text:?}: {names}")
+    })
+}
+
+fn memory(text: &str) -> Result<Memory, String> {
+    Memory::named(text).ok_or_else(|| {
+        let policies = Policy::ALL.map(Policy::name).join(", ");
+        format!("not a policy and a number of bytes: {text:?}; policies: {policies}")
     })
 }
 
@@ -165,6 +179,7 @@ fn prepare(arguments: &Arguments) -> Result<Setup, String> {
             ClockArgument::Monotonic => TtlClock::Monotonic,
             ClockArgument::Wall => TtlClock::Wall,
         },
+        memory: arguments.memory,
         planted: arguments.planted,
         plan: plan.transpose()?,
         without: arguments.without.clone(),

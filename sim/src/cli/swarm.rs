@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use orrery_engine::planted::PlantedBug;
 
 use super::print;
-use super::run::planted;
+use super::run::{Workloads, planted, workloads};
 use crate::report;
 use crate::setup::Setup;
 use crate::swarm::{Swarm, Totals, swarm};
@@ -47,8 +47,11 @@ pub(super) struct Arguments {
     /// seed instead of drawing worlds.
     #[arg(long)]
     default_mix: bool,
-    /// Give the servers a bug (ttl, split, stale, change, torn, reply, message, late) and stop when
-    /// it is found.
+    /// With --default-mix: what clients do, instead of what `orrery-sim run` has them do.
+    #[arg(long, value_name = "NAMES", value_parser = workloads, requires = "default_mix")]
+    workload: Option<Workloads>,
+    /// Give the servers a bug (ttl, split, stale, change, torn, reply, message, late, missed,
+    /// victim, watch) and stop when it is found.
     #[arg(long, value_name = "BUG", value_parser = planted)]
     planted: Option<PlantedBug>,
     /// Print one JSON object.
@@ -66,7 +69,12 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         first_seed: arguments.seed.unwrap_or_else(seed_of_the_moment),
         planted: arguments.planted,
         twice_one_in: arguments.twice_one_in,
-        fixed: arguments.default_mix.then(Setup::default),
+        fixed: arguments.default_mix.then(|| match &arguments.workload {
+            None => Setup::default(),
+            Some(Workloads(workloads)) => {
+                Setup { workloads: workloads.clone(), ..Setup::default() }
+            }
+        }),
     };
     if let Some(problem) = Setup::default().problem() {
         eprintln!("orrery-sim: {problem}");

@@ -36,6 +36,7 @@ impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Get { key } => write!(f, "GET {key}"),
+            Self::Cached { key } => write!(f, "copy of {key}"),
             Self::Set(set) => set.fmt(f),
             Self::Cas { key, from, to } => write!(f, "CAS {key} {from} {to}"),
             Self::Append { key, value } => write!(f, "APPEND {key} {value}"),

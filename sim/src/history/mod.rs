@@ -40,6 +40,12 @@ pub enum Command {
         /// The key.
         key: Value,
     },
+    /// A read of a client's own copy, which need not know that the key's time is over before the
+    /// server has deleted it.
+    Cached {
+        /// The key.
+        key: Value,
+    },
     /// `SET key value` with its options.
     Set(SetCommand),
     /// Compare and set: write `to` if the register holds `from`. Replies 1 or 0.
@@ -198,6 +204,7 @@ impl Command {
     pub fn for_each_key<'a>(&'a self, visit: &mut dyn FnMut(&'a Value)) {
         match self {
             Self::Get { key }
+            | Self::Cached { key }
             | Self::Cas { key, .. }
             | Self::Append { key, .. }
             | Self::GetDel { key }

@@ -19,6 +19,7 @@ pub(super) fn judge(journal: &Journal, server: u16, places: &[usize]) -> Result<
                 let (call_ns, return_ns) = (op.call_ns, op.return_ns);
                 publishes.push(Publish { channel: op.key.index, value, call_ns, return_ns });
             }
+            (_, Seen::Refused(_)) => {}
             (Ask::Subscribe { .. } | Ask::Ping, Seen::Done | Seen::Open | Seen::Unknown) => {}
             _ => return Err(odd(journal, op)),
         }

@@ -154,6 +154,7 @@ pub fn run(setup: &Setup) -> Run {
         deaths: faults.deaths,
         clock_error_ms: vec![clock_error_ms(&knobs); setup.servers],
         starved: (0..starved).map(|_| "a client".to_owned()).collect(),
+        overfull: Vec::new(),
         effects: Effects::default(),
         log: Vec::new(),
     };

@@ -3,11 +3,14 @@
 //! Every value written in a run is different and says which operation wrote it, so that a read
 //! tells exactly which write it saw.
 
+mod caching;
 mod replies;
 mod transaction;
 mod values;
 mod words;
 
+pub(crate) use caching::CHANNEL;
+pub use caching::{Manner, Mode, Scope, Step, Via};
 pub(crate) use replies::{Said, number, parse_reply};
 pub use transaction::{Plan, Style};
 pub(crate) use transaction::{READ, first_key};
@@ -22,6 +25,11 @@ pub type Id = (u64, u64);
 
 /// The longest time that a command asks to wait; some wait longer than their clients.
 const BLOCK_MOST_MS: u64 = 1_500;
+
+/// The longest of the times to live that are meant to end while clients keep copies.
+const TTL_SHORT_MS: u64 = 300;
+/// Turns of the loop of a script that ends, at most.
+const TURNS_MAX: u64 = 300_000;
 
 /// A kind of use, with keys of its own on each server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +54,10 @@ pub enum Workload {
     Transactions,
     /// Messages that some publish and others have subscribed to.
     Messages,
+    /// Strings of which clients keep copies, told of changes by CLIENT TRACKING.
+    Caches,
+    /// Strings written by scripts that take long or never end, until somebody kills them.
+    Scripts,
 }
 
 impl Workload {
@@ -60,9 +72,9 @@ impl Workload {
         Self::Bulk,
     ];
     /// What the swarm adds to some runs. It is drawn by itself, so that a seed means what it meant.
-    pub const ADDED: [Self; 2] = [Self::Transactions, Self::Messages];
+    pub const ADDED: [Self; 4] = [Self::Transactions, Self::Messages, Self::Caches, Self::Scripts];
     /// All there are.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Plain,
         Self::Registers,
         Self::Counters,
@@ -73,6 +85,8 @@ impl Workload {
         Self::Bulk,
         Self::Transactions,
         Self::Messages,
+        Self::Caches,
+        Self::Scripts,
     ];
 
     /// The name on the command line.
@@ -89,6 +103,8 @@ impl Workload {
             Self::Bulk => "bulk",
             Self::Transactions => "transactions",
             Self::Messages => "messages",
+            Self::Caches => "caches",
+            Self::Scripts => "scripts",
         }
     }
 
@@ -111,9 +127,32 @@ impl Workload {
                 &["XADD", "XGROUP", "XREADGROUP", "XACK", "XAUTOCLAIM", "XPENDING", "XRANGE"]
             }
             Self::Messages => &["PUBLISH", "SUBSCRIBE", "PING"],
-            Self::Transactions => &["MULTI", "EXEC", "RPUSH", "LRANGE", "EVAL"],
+            Self::Transactions => &["MULTI", "EXEC", "RPUSH", "LRANGE", "EVAL", "WATCH"],
+            Self::Caches => &[
+                "GET",
+                "SET",
+                "GETDEL",
+                "DEL",
+                "PEXPIRE",
+                "MULTI",
+                "EVAL",
+                "CLIENT",
+                "FLUSHDB",
+                "FLUSHALL",
+                "SWAPDB",
+                "HELLO",
+                "SELECT",
+                "SUBSCRIBE",
+                "PING",
+            ],
+            Self::Scripts => &["GET", "SET", "EVAL", "SCRIPT"],
             Self::Fields => &["HGET", "HSET", "HSETEX", "HPTTL", "HPEXPIRE"],
         }
+    }
+
+    /// How the names of all its keys begin.
+    pub(crate) fn prefix(self) -> String {
+        char::from(self.letter()).to_string()
     }
 
     fn letter(self) -> u8 {
@@ -128,6 +167,8 @@ impl Workload {
             Self::Bulk => b'b',
             Self::Transactions => b'x',
             Self::Messages => b'm',
+            Self::Caches => b'k',
+            Self::Scripts => b's',
         }
     }
 }
@@ -206,6 +247,16 @@ pub enum Ask {
     Subscribe { channels: u16 },
     /// PING.
     Ping,
+    /// WATCH of some lists and a read of them: the first half of a transaction.
+    Watch(Plan),
+    /// MULTI, RPUSH, EXEC: the second half.
+    Commit(Plan),
+    /// What clients do that keep copies.
+    Cached(Step),
+    /// SET by a script that goes on for so many turns of a loop; 0: for ever.
+    SlowSet { value: u64, turns: u64 },
+    /// SCRIPT KILL.
+    Kill,
 }
 
 /// What a client knows about a key from what it saw there.
@@ -234,15 +285,7 @@ impl Ask {
         match workload {
             Workload::Plain | Workload::Bulk if die < 50 => Self::Get,
             Workload::Plain | Workload::Bulk => Self::Set { value },
-            Workload::Registers => match die {
-                0..42 => Self::Get,
-                42..66 => Self::Set { value },
-                66..84 if seen != 0 => Self::Cas { from: seen, value },
-                66..86 => Self::SetNx { value },
-                86..91 => Self::SetXx { value },
-                91..95 => Self::GetDel,
-                _ => Self::Del,
-            },
+            Workload::Registers => Self::on_register(die, seen, value),
             Workload::Counters if die < 60 => {
                 // Mostly the same step: increments whose outcome is unknown then stay
                 // exchangeable.
@@ -268,20 +311,27 @@ impl Ask {
             },
             Workload::Messages => Self::Publish { value },
             Workload::Transactions => {
-                let style = match die {
-                    0..60 => Style::Exec,
-                    60..65 => Style::Aborted,
-                    _ => Style::Script,
-                };
-                let first_key = 0;
-                Self::Transact(Plan {
-                    value,
-                    bits: draw.bits(),
-                    first_key,
-                    keys: knobs.keys,
-                    style,
-                })
+                let (style, bits) = (Style::drawn(die), draw.bits());
+                let plan = Plan { value, bits, first_key: 0, keys: knobs.keys, style };
+                if style == Style::Watched { Self::Watch(plan) } else { Self::Transact(plan) }
             }
+            Workload::Scripts => match die {
+                0..50 => Self::Get,
+                50..80 => Self::Set { value },
+                80..99 => Self::SlowSet { value, turns: draw.spread(1_000, TURNS_MAX) },
+                _ => Self::SlowSet { value, turns: 0 },
+            },
+            Workload::Caches => match die {
+                0..20 => Self::Get,
+                20..40 => Self::Set { value },
+                // Mostly so short that they end before anybody writes again.
+                40..75 => Self::SetPx { value, ttl_ms: draw.between(1, TTL_SHORT_MS) },
+                75..80 => Self::SetPx { value, ttl_ms: ttl_ms(draw) },
+                80..85 => Self::SetNx { value },
+                85..90 => Self::Pexpire { ttl_ms: ttl_ms(draw) },
+                90..95 => Self::GetDel,
+                _ => Self::Del,
+            },
             Workload::Ttl | Workload::Fields => match die {
                 0..35 => Self::Get,
                 35..68 => Self::SetPx { value, ttl_ms: ttl_ms(draw) },
@@ -290,6 +340,36 @@ impl Ask {
                 _ => Self::Pexpire { ttl_ms: ttl_ms(draw) },
             },
         }
+    }
+
+    fn on_register(die: u64, seen: u64, value: u64) -> Self {
+        match die {
+            0..42 => Self::Get,
+            42..66 => Self::Set { value },
+            66..84 if seen != 0 => Self::Cas { from: seen, value },
+            66..86 => Self::SetNx { value },
+            86..91 => Self::SetXx { value },
+            91..95 => Self::GetDel,
+            _ => Self::Del,
+        }
+    }
+
+    /// How many replies come, the last of which says what came of it.
+    pub(crate) fn replies(self) -> u16 {
+        match self {
+            Self::Transact(plan) => plan.replies(),
+            Self::Watch(_) => 2,
+            Self::Commit(plan) => 2 + plan.appends().count() as u16,
+            // One confirmation for each channel.
+            Self::Subscribe { channels } => channels,
+            Self::Cached(step) => step.replies(),
+            _ => 1,
+        }
+    }
+
+    /// Whether it goes over the client's second connection.
+    pub(crate) fn is_aside(self) -> bool {
+        matches!(self, Self::Cached(step) if step.is_aside())
     }
 
     /// What a client asks in the last round, when everybody looks at everything once more.

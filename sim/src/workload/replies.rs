@@ -14,7 +14,10 @@ pub(crate) enum Said<'a> {
     Integer(i64),
     Bulk(&'a [u8]),
     Nil,
+    /// A map is an array of its names and values.
     Array(Items<'a>),
+    /// A message that answers nothing.
+    Push(Items<'a>),
     /// Not a reply to any command here.
     Odd(&'a [u8]),
 }
@@ -80,15 +83,18 @@ fn parse(bytes: &[u8], depth: usize) -> Option<(Said<'_>, usize)> {
             }
             _ => Said::Odd(line),
         },
-        b'*' => match number(line) {
-            Some(-1) => Said::Nil,
+        b'_' if line.is_empty() => Said::Nil,
+        b'*' | b'>' | b'%' => match number(line) {
+            Some(-1) if first == b'*' => Said::Nil,
             Some(count @ 0..) if depth > 0 => {
+                let count = if first == b'%' { count.saturating_mul(2) } else { count };
                 let mut len = line_len;
                 for _ in 0..count {
                     len += parse(bytes.get(len..)?, depth - 1)?.1;
                 }
                 let items = Items { left: count as usize, bytes: &bytes[line_len..len] };
-                return Some((Said::Array(items), len));
+                let said = if first == b'>' { Said::Push(items) } else { Said::Array(items) };
+                return Some((said, len));
             }
             _ => Said::Odd(line),
         },
@@ -121,7 +127,8 @@ mod tests {
     fn replies_are_parsed_when_they_are_complete() {
         let replies = ["+OK\r\n", "$-1\r\n", "$3\r\nabc\r\n", ":-12\r\n", "-ERR no\r\n"];
         let arrays = ["*-1\r\n", "*2\r\n:1\r\n*1\r\n$1\r\na\r\n", "*0\r\n"];
-        for reply in replies.into_iter().chain(arrays) {
+        let newer = ["_\r\n", "%1\r\n+a\r\n:1\r\n", ">2\r\n+a\r\n_\r\n"];
+        for reply in replies.into_iter().chain(arrays).chain(newer) {
             for len in 0..reply.len() {
                 assert_eq!(parse_reply(&reply.as_bytes()[..len]), None);
             }
@@ -129,7 +136,7 @@ mod tests {
             assert_eq!(parse_reply(two.as_bytes()).map(|(_, len)| len), Some(reply.len()));
         }
         assert_eq!(parse_reply(b":-12\r\n"), Some((Said::Integer(-12), 6)));
-        assert_eq!(parse_reply(b"%1\r\n"), Some((Said::Odd(b"%1\r\n"), 4)));
+        assert_eq!(parse_reply(b"~1\r\n"), Some((Said::Odd(b"~1\r\n"), 4)));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use super::replies::Said;
 use super::words::{bulk, push_number};
-use super::{Ask, KeyName, Values, Workload};
+use super::{KeyName, Values, Workload};
 
 /// Steps of one transaction, at most.
 const STEPS_MAX: u64 = 4;
@@ -30,6 +30,20 @@ pub enum Style {
     Aborted,
     /// EVAL.
     Script,
+    /// WATCH and a read; then, if nothing has changed since, MULTI, what is appended, EXEC.
+    Watched,
+}
+
+impl Style {
+    /// The style for a number below a hundred.
+    pub(super) fn drawn(die: u64) -> Self {
+        match die {
+            0..35 => Self::Exec,
+            35..40 => Self::Aborted,
+            40..70 => Self::Watched,
+            _ => Self::Script,
+        }
+    }
 }
 
 /// A transaction.
@@ -112,13 +126,88 @@ impl Plan {
         }
     }
 
-    /// Whether more replies follow this one.
-    fn goes_on(self, said: Said<'_>) -> bool {
-        match (self.style, said) {
-            (Style::Script, _) => false,
-            (_, Said::Simple(word)) => word == b"OK" || word == b"QUEUED",
-            (Style::Aborted, Said::Error(text)) => !text.starts_with(b"EXECABORT"),
-            _ => false,
+    /// The lists of a watched transaction, each once.
+    pub(crate) fn lists(self) -> Vec<u16> {
+        let mut lists: Vec<u16> = self.actions().map(|action| action.key).collect();
+        lists.sort_unstable();
+        lists.dedup();
+        lists
+    }
+
+    /// What a watched transaction appends: at least one value.
+    pub(crate) fn appends(self) -> impl Iterator<Item = (u16, u64)> {
+        let any = self.actions().any(|action| action.append.is_some());
+        let value = self.value * STEPS_MAX;
+        self.actions().enumerate().filter_map(move |(slot, action)| {
+            let instead = (slot == 0 && !any).then_some(value);
+            Some((action.key, action.append.or(instead)?))
+        })
+    }
+
+    /// Appends the first half of a watched transaction: WATCH, and one read of all its lists.
+    pub(super) fn write_watch(self, out: &mut Vec<u8>) {
+        let lists = self.lists();
+        out.push(b'*');
+        push_number(out, 1 + lists.len() as u64);
+        out.extend_from_slice(b"\r\n$5\r\nWATCH\r\n");
+        lists.iter().for_each(|&list| bulk(out, |out| name(list).write(out)));
+        out.push(b'*');
+        push_number(out, 3 + 2 * lists.len() as u64);
+        out.extend_from_slice(b"\r\n$4\r\nEVAL\r\n");
+        bulk(out, |out| out.extend_from_slice(SCRIPT));
+        bulk(out, |out| push_number(out, lists.len() as u64));
+        lists.iter().for_each(|&list| bulk(out, |out| name(list).write(out)));
+        lists.iter().for_each(|_| bulk(out, |_| {}));
+    }
+
+    /// Appends the second half: what is appended if nothing has changed.
+    pub(super) fn write_commit(self, values: &Values, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"*1\r\n$5\r\nMULTI\r\n");
+        for (key, value) in self.appends() {
+            out.extend_from_slice(b"*3\r\n$5\r\nRPUSH\r\n");
+            bulk(out, |out| name(key).write(out));
+            bulk(out, |out| values.write(value, out));
+        }
+        out.extend_from_slice(b"*1\r\n$4\r\nEXEC\r\n");
+    }
+
+    /// What the first half of a watched transaction read, as the journal keeps it.
+    pub(crate) fn read_watched(
+        self,
+        said: Said<'_>,
+        values: &Values,
+        scratch: &mut Vec<u8>,
+    ) -> Option<Vec<((u64, u64), u64)>> {
+        let items = said.items()?;
+        let mut all = Vec::new();
+        let mut read = 0;
+        for item in items {
+            push_list(item, values, scratch, &mut all)?;
+            read += 1;
+        }
+        (read == self.lists().len()).then_some(all)
+    }
+
+    /// Whether a reply says that everything was appended.
+    pub(crate) fn is_committed(self, said: Said<'_>) -> bool {
+        let Some(items) = said.items() else { return false };
+        let mut appended = 0;
+        for item in items {
+            if !matches!(item, Said::Integer(1..)) {
+                return false;
+            }
+            appended += 1;
+        }
+        appended == self.appends().count()
+    }
+
+    /// How many replies come.
+    pub(super) fn replies(self) -> u16 {
+        let queued = self.actions().len() as u16;
+        match self.style {
+            Style::Script => 1,
+            Style::Exec | Style::Watched => queued + 2,
+            Style::Aborted => queued + 3,
         }
     }
 
@@ -135,14 +224,7 @@ impl Plan {
         for action in self.actions() {
             match (action.append, items.next()?) {
                 (Some(_), Said::Integer(1..)) => {}
-                (None, Said::Array(list)) => {
-                    let start = all.len();
-                    all.push(((READ, 0), 0));
-                    for item in list {
-                        all.push(((0, 0), values.read(item.bulk()?, scratch)?));
-                    }
-                    all[start].0.1 = (all.len() - start - 1) as u64;
-                }
+                (None, list) => push_list(list, values, scratch, &mut all)?,
                 _ => return None,
             }
         }
@@ -150,18 +232,20 @@ impl Plan {
     }
 }
 
-impl Ask {
-    /// Whether more replies of this command follow the one that came.
-    pub(crate) fn goes_on(self, said: Said<'_>) -> bool {
-        match self {
-            Self::Transact(plan) => plan.goes_on(said),
-            // One confirmation for each channel, with how many there are then.
-            Self::Subscribe { channels } => said.items().is_some_and(|mut items| {
-                items.nth(2).is_some_and(|count| count != Said::Integer(i64::from(channels)))
-            }),
-            _ => false,
-        }
+/// Adds a list that was read to those of a transaction.
+fn push_list(
+    said: Said<'_>,
+    values: &Values,
+    scratch: &mut Vec<u8>,
+    all: &mut Vec<((u64, u64), u64)>,
+) -> Option<()> {
+    let start = all.len();
+    all.push(((READ, 0), 0));
+    for item in said.items()? {
+        all.push(((0, 0), values.read(item.bulk()?, scratch)?));
     }
+    all[start].0.1 = (all.len() - start - 1) as u64;
+    Some(())
 }
 
 fn name(index: u16) -> KeyName {
@@ -177,8 +261,12 @@ mod tests {
     fn words(plan: Plan) -> Vec<String> {
         let mut out = Vec::new();
         plan.write(&Values::new(Chance::new(1)), &mut out);
+        commands_in(&out)
+    }
+
+    fn commands_in(out: &[u8]) -> Vec<String> {
         let mut commands = Vec::new();
-        let mut rest = &out[..];
+        let mut rest = out;
         while let Some((said, len)) = parse_reply(rest) {
             rest = &rest[len..];
             let words = said.items().expect("a command").filter_map(Said::bulk);
@@ -213,6 +301,31 @@ mod tests {
         assert_eq!(read("*1\r\n:1\r\n"), None);
         assert_eq!(read("*3\r\n:1\r\n*0\r\n:1\r\n"), None);
         assert_eq!(read("*2\r\n*0\r\n:1\r\n"), None);
+    }
+
+    #[test]
+    fn a_watched_transaction_reads_what_it_watches_and_appends_at_least_once() {
+        // Reads the second list, then the first.
+        let bits = 1 | (1 << 1) << 8;
+        let plan = Plan { value: 5, bits, first_key: 6, keys: 3, style: Style::Watched };
+        let (mut watch, mut commit) = (Vec::new(), Vec::new());
+        plan.write_watch(&mut watch);
+        let watch = commands_in(&watch);
+        assert_eq!((watch.len(), &watch[0][..]), (2, "WATCH x6 x7"));
+        assert!(watch[1].starts_with("EVAL ") && watch[1].ends_with(" 2 x6 x7  "), "{watch:?}");
+        let values = Values::new(Chance::new(1));
+        plan.write_commit(&values, &mut commit);
+        let commit = commands_in(&commit);
+        assert_eq!(commit.len(), 3, "{commit:?}");
+        assert!(commit[1].starts_with("RPUSH x7 "), "{commit:?}");
+        assert_eq!(plan.appends().collect::<Vec<_>>(), [(7, 20)]);
+        let said = |text: &'static str| parse_reply(text.as_bytes()).expect("whole").0;
+        let mut scratch = Vec::new();
+        let read = plan.read_watched(said("*2\r\n*0\r\n*0\r\n"), &values, &mut scratch);
+        assert_eq!(read, Some(vec![((READ, 0), 0), ((READ, 0), 0)]));
+        assert_eq!(plan.read_watched(said("*1\r\n*0\r\n"), &values, &mut scratch), None);
+        assert!(plan.is_committed(said("*1\r\n:1\r\n")));
+        assert!(!plan.is_committed(said("*-1\r\n")) && !plan.is_committed(said("*0\r\n")));
     }
 
     #[test]

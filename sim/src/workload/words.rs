@@ -8,6 +8,10 @@ use super::{Ask, KeyName, Values, Workload};
 const FIELDS_PER_HASH: u16 = 8;
 /// The one group that every stream has.
 const GROUP: &str = "g";
+/// Writes, and takes its time then: nobody may see what it wrote before it ends.
+const SLOW_SCRIPT: &str = "redis.call('SET', KEYS[1], ARGV[1]) local turns = tonumber(ARGV[2]) \
+    if turns == 0 then turns = math.huge end local turn = 0 while turn < turns do turn = turn + 1 \
+    end return redis.status_reply('OK')";
 /// More entries than any run adds to a stream.
 const MANY: &str = "1000000";
 
@@ -17,8 +21,12 @@ impl Ask {
         if key.workload == Workload::Fields {
             return self.write_of_field(key, values, out);
         }
-        if let Self::Transact(plan) = self {
-            return plan.write(values, out);
+        match self {
+            Self::Transact(plan) => return plan.write(values, out),
+            Self::Watch(plan) => return plan.write_watch(out),
+            Self::Commit(plan) => return plan.write_commit(values, out),
+            Self::Cached(step) => return step.write(key, values, out),
+            _ => {}
         }
         let words = Words { key, values, out };
         match self {
@@ -89,6 +97,11 @@ impl Ask {
                 send(&[Text("SUBSCRIBE")].into_iter().chain(names).collect::<Vec<_>>());
             }
             Self::Ping => send(&[Text("PING")]),
+            Self::SlowSet { value, turns } => {
+                let head = [Text("EVAL"), Text(SLOW_SCRIPT), Text("1"), Key];
+                send(&[&head[..], &[Value(value), Number(turns)]].concat());
+            }
+            Self::Kill => send(&[Text("SCRIPT"), Text("KILL")]),
             other => unreachable!("{other:?} is a command on strings"),
         }
     }

@@ -1,4 +1,5 @@
-//! A client host: a process with one connection, patience, and a journal of what it saw.
+//! A client host: a process with one connection, or two that it needs both, patience, and a journal
+//! of what it saw.
 //!
 //! It sends a command (a bulk client: several at once), waits, gives up when its patience ends or
 //! the connection does, and connects again. It acts on its own clock, which is as wrong as any
@@ -10,7 +11,7 @@
 use super::clock::HostClock;
 use super::network::{Arrival, End, Kind, Network, Toward};
 use super::queue::{Lane, Timer};
-use crate::errands::{Errands, Menu};
+use crate::errands::{Errands, Line, Menu};
 use crate::journal::Journal;
 use crate::setup::{Knobs, Setup};
 
@@ -62,14 +63,18 @@ pub(crate) struct Client {
     pub(crate) timers: [Timer; 2],
     state: State,
     conn: u32,
+    /// The second connection, if it has one.
+    aside: Option<u32>,
     errands: Errands,
     /// When it does the next thing, on its own clock.
     act_mono_ns: u64,
     /// When its patience ends, on its own clock.
     patience_mono_ns: u64,
     inbox: Vec<u8>,
+    /// What came over the second connection.
+    aside_inbox: Vec<u8>,
     outbox: Vec<u8>,
-    /// The other end has gone.
+    /// The other end of a connection has gone.
     ended: bool,
     pub(crate) stopped: u16,
     pub(crate) frozen: u16,
@@ -90,9 +95,11 @@ impl Client {
             timers: [Timer::default(); 2],
             state: State::Away,
             conn: 0,
+            aside: None,
             errands: Errands::new(setup.chance(), menu, index, bulk),
             patience_mono_ns: u64::MAX,
             inbox: Vec::new(),
+            aside_inbox: Vec::new(),
             outbox: Vec::new(),
             ended: false,
             stopped: 0,
@@ -102,9 +109,24 @@ impl Client {
 
     /// The connection that it has, if it is there at both ends.
     pub(crate) fn connection(&self, net: &Network) -> Option<u32> {
+        self.there(net, self.conn)
+    }
+
+    /// The same of its second connection.
+    pub(crate) fn second_connection(&self, net: &Network) -> Option<u32> {
+        self.aside.and_then(|aside| self.there(net, aside))
+    }
+
+    fn there(&self, net: &Network, conn: u32) -> Option<u32> {
         let there = matches!(self.state, State::Thinking | State::Waiting)
-            && net.conns[self.conn as usize].at_server == End::Open;
-        there.then_some(self.conn)
+            && net.conns[conn as usize].at_server == End::Open;
+        there.then_some(conn)
+    }
+
+    /// Whether what it has asked for is there.
+    fn is_connected(&self, net: &Network) -> bool {
+        let mut conns = [Some(self.conn), self.aside].into_iter().flatten();
+        conns.all(|conn| net.conns[conn as usize].at_client == End::Open)
     }
 
     /// Whether it has seen all that it wanted to see.
@@ -147,13 +169,15 @@ impl Client {
             }
             return;
         }
+        let is_aside = self.aside == Some(conn);
+        let inbox = if is_aside { &mut self.aside_inbox } else { &mut self.inbox };
         match kind {
             Kind::SynAck => net.conns[conn as usize].at_client = End::Open,
-            Kind::Data => net.take(conn, Toward::Client, len, &mut self.inbox),
+            Kind::Data => net.take(conn, Toward::Client, len, inbox),
             Kind::Fin => self.ended = true,
             Kind::Rst => {
                 self.ended = true;
-                self.inbox.clear();
+                inbox.clear();
             }
             Kind::Syn => return,
         }
@@ -210,11 +234,16 @@ impl Client {
     }
 
     fn react(&mut self, net: &mut Network, shared: &mut Shared) {
-        if self.state == State::Connecting && net.conns[self.conn as usize].at_client == End::Open {
+        if self.state == State::Connecting && self.is_connected(net) {
             self.think(net, shared);
         }
-        if !self.inbox.is_empty() {
-            self.read(net, shared);
+        // Which connection a process looks at first is its own business.
+        let mut lines = [Line::Main, Line::Aside];
+        if !self.aside_inbox.is_empty() && self.errands.looking().chance(1, 2) {
+            lines.reverse();
+        }
+        for line in lines {
+            self.read(net, shared, line);
         }
         if self.ended && !matches!(self.state, State::Away | State::Finished) {
             self.disconnect(net, shared, true);
@@ -225,7 +254,10 @@ impl Client {
         self.errands.choose_server(&shared.menu, shared.is_closing());
         self.ended = false;
         self.inbox.clear();
+        self.aside_inbox.clear();
         self.conn = net.connect(self.host, self.errands.server);
+        let wants_second = self.errands.wants_second();
+        self.aside = wants_second.then(|| net.connect(self.host, self.errands.server));
         self.state = State::Connecting;
         self.patience_mono_ns = self.clock.mono_ns(net.now_ns) + shared.menu.knobs.patience_ns;
     }
@@ -235,14 +267,21 @@ impl Client {
         self.errands.rewind();
         self.errands.give_up(&mut shared.journal);
         let mut draw = self.errands.leaving();
-        if !by_peer && self.state != State::Connecting {
-            let kind = if draw.chance(1, 4) { Kind::Rst } else { Kind::Fin };
-            net.post(self.conn, Toward::Server, kind);
+        let conns = [Some(self.conn), self.aside.take()].into_iter().flatten();
+        let is_open = |conn: &u32| net.conns[*conn as usize].at_client == End::Open;
+        // Of two connections, one may be there when the other has gone.
+        let says_so = (!by_peer || conns.clone().count() > 1) && conns.clone().any(|c| is_open(&c));
+        let kind = says_so.then(|| if draw.chance(1, 4) { Kind::Rst } else { Kind::Fin });
+        for conn in conns {
+            if let Some(kind) = kind.filter(|_| net.conns[conn as usize].at_client == End::Open) {
+                net.post(conn, Toward::Server, kind);
+            }
+            net.conns[conn as usize].at_client = End::Closed;
+            net.release(conn);
         }
-        net.conns[self.conn as usize].at_client = End::Closed;
-        net.release(self.conn);
         self.ended = false;
         self.inbox.clear();
+        self.aside_inbox.clear();
         self.state = State::Away;
         self.patience_mono_ns = u64::MAX;
         let backoff_ns = shared.menu.knobs.backoff_ns;
@@ -274,23 +313,27 @@ impl Client {
         let closing = shared.is_closing();
         let now = (net.now_ns, self.clock.now(net.now_ns).wall.0);
         let Shared { menu, journal, .. } = shared;
-        self.errands.write_batch(menu, journal, &mut self.outbox, now, closing);
-        net.send(self.conn, Toward::Server, &self.outbox);
+        let line = self.errands.write_batch(menu, journal, &mut self.outbox, now, closing);
+        let conn = if line == Line::Aside { self.aside } else { None }.unwrap_or(self.conn);
+        net.send(conn, Toward::Server, &self.outbox);
         self.state = State::Waiting;
         self.act_mono_ns = u64::MAX;
         self.patience_mono_ns = self.clock.mono_ns(net.now_ns) + menu.knobs.patience_ns;
     }
 
-    fn read(&mut self, net: &mut Network, shared: &mut Shared) {
+    fn read(&mut self, net: &mut Network, shared: &mut Shared, line: Line) {
+        let inbox = if line == Line::Main { &mut self.inbox } else { &mut self.aside_inbox };
+        if inbox.is_empty() {
+            return;
+        }
         let now = (net.now_ns, self.clock.now(net.now_ns).wall.0);
         let Shared { menu, journal, healed_ns, .. } = shared;
         let healed_ns = *healed_ns;
-        let read = self.errands.read(menu, journal, &mut self.inbox, now, |op| {
+        let read = self.errands.read(menu, journal, (line, inbox), now, |op| {
             healed_ns.is_some_and(|healed_ns| op.call_ns >= healed_ns)
         });
         if read.is_err() {
             // The connection makes no sense any more.
-            self.inbox.clear();
             return self.disconnect(net, shared, false);
         }
         if self.errands.has_nothing_open() && self.state == State::Waiting {

@@ -120,7 +120,7 @@ impl World {
             FaultKind::ClockStep => self.step_clock(host, fault.amount),
             FaultKind::ClockDrift | FaultKind::ClockSlew => self.add_rate(host, fault.amount),
             FaultKind::ClockStrobe => self.strobe(place),
-            FaultKind::HalfOpen | FaultKind::Reset => return self.strike_connection(fault),
+            FaultKind::HalfOpen | FaultKind::Reset => return self.strike_connection(place),
             FaultKind::Latency | FaultKind::Loss | FaultKind::Slow => self.worsen(fault, true),
             FaultKind::IsolatePrimary => {
                 let primary = self.primary();
@@ -199,9 +199,12 @@ impl World {
         true
     }
 
-    fn strike_connection(&mut self, fault: Fault) -> bool {
+    fn strike_connection(&mut self, place: usize) -> bool {
+        let crate::plan::Planned { at_ns, fault, .. } = self.plan.faults[place];
         let client = &self.clients[usize::from(fault.host) - self.servers.len()];
-        let Some(index) = client.connection(&self.net) else { return false };
+        // Of two connections, either may be struck.
+        let second = client.second_connection(&self.net).filter(|_| at_ns.is_multiple_of(2));
+        let Some(index) = second.or_else(|| client.connection(&self.net)) else { return false };
         if fault.kind == FaultKind::HalfOpen {
             for pipe in &mut self.net.conns[index as usize].pipes {
                 pipe.swallowed = true;

@@ -74,6 +74,8 @@ pub struct Outcome {
     pub clock_error_ms: Vec<u64>,
     /// Clients that got no answer after the faults were over, in words.
     pub starved: Vec<String>,
+    /// Servers whose data took more memory than it may, and that in words.
+    pub overfull: Vec<(u16, String)>,
     /// Messages sent, and what became of them.
     pub effects: Effects,
     /// The rolling hash after each event, if that was asked for.
@@ -95,6 +97,10 @@ pub struct Effects {
     pub swallowed: u64,
     /// Inputs that waited for a stopped process.
     pub waited: u64,
+    /// Keys evicted because memory was full.
+    pub evicted: u64,
+    /// Steps in which a script ran and did not end.
+    pub script_steps: u64,
 }
 
 /// How to watch a run.
@@ -162,18 +168,12 @@ impl World {
             let drift_ppm = draw.below(2 * knobs.drift_ppm + 1) as i64 - knobs.drift_ppm as i64;
             HostClock::new(draw.below(1 << 40), EPOCH_NS + off_ns, drift_ppm)
         };
-        let config = Config {
-            databases: knobs.databases,
-            step_commands_max: knobs.step_commands_max,
-            encodings: knobs.encodings(),
-            ttl_clock: setup.ttl_clock,
-            planted: setup.planted,
-            ..Config::default()
-        };
+        let config = config(setup, &knobs);
+        let room_bytes = setup.memory.map(|memory| memory.room_bytes);
         let mut servers: Vec<Server> = (0..setup.servers)
             .map(|host| {
                 let seeds = chance.key(Stream::Engine, host as u64);
-                Server::new(host as u16, clock(host), config.clone(), seeds)
+                Server::new(host as u16, clock(host), (config.clone(), room_bytes), seeds)
             })
             .collect();
         servers.iter_mut().for_each(|server| server.start(&net));
@@ -306,6 +306,7 @@ impl World {
             fired: self.fired,
             clock_error_ms: clock_error_ms.collect(),
             starved: waiting.map(Client::describe).collect(),
+            overfull: self.servers.iter().filter_map(Server::overfull).collect(),
             effects: Effects {
                 messages,
                 held,
@@ -313,12 +314,48 @@ impl World {
                 pieces,
                 swallowed,
                 waited: self.servers.iter().map(|server| server.waited).sum(),
+                evicted: self.servers.iter().map(|server| server.evicted()).sum(),
+                script_steps: self.servers.iter().map(|server| server.script_steps).sum(),
             },
             deaths: self.deaths,
             journal: self.shared.journal,
             log,
         }
     }
+}
+
+/// The settings of all servers.
+fn config(setup: &Setup, knobs: &Knobs) -> Config {
+    let mut config = Config {
+        databases: knobs.databases,
+        step_commands_max: knobs.step_commands_max,
+        encodings: knobs.encodings(),
+        ttl_clock: setup.ttl_clock,
+        tracking_table_max_keys: knobs.tracked_keys_max,
+        busy_reply_threshold_ms: knobs.busy_ms,
+        protected_mode: false,
+        planted: setup.planted,
+        ..Config::default()
+    };
+    if let Some(memory) = setup.memory {
+        config.eviction.policy = memory.policy;
+        config.eviction.protected_keys =
+            lasting(setup).iter().map(|name| format!("{name}*")).collect();
+    }
+    config
+}
+
+/// How keys begin that no server with little memory may evict: those of all whose checkers know
+/// nothing of eviction, and of one more workload.
+pub(crate) fn lasting(setup: &Setup) -> Vec<String> {
+    let by_rules = |workload: &Workload| {
+        let key = crate::workload::KeyName { workload: *workload, index: 0 };
+        crate::judge::has_own_checker(key)
+    };
+    let one_more = Workload::Counters;
+    let lasting = |workload: &Workload| by_rules(workload) || *workload == one_more;
+    let lasting = Workload::ALL.into_iter().filter(lasting);
+    lasting.filter(|workload| setup.workloads.contains(workload)).map(Workload::prefix).collect()
 }
 
 /// How many clients do bulk work: one per server, but not all if there is other work.

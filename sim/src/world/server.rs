@@ -10,6 +10,7 @@
 use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::collections::VecDeque;
 
+use orrery_engine::time::Micros;
 use orrery_engine::{
     Config, ConnId, Digest, Effect, Effects, Engine, Input, Origin, Outcome, Seed,
 };
@@ -25,6 +26,11 @@ const SEND_BUFFER_BYTES: usize = 256 << 10;
 const TURN_NS: u64 = 2_000;
 /// A deadline that has passed is met this much later, so that no instant has endless work.
 const TICK_NS: u64 = 1_000;
+/// What one command adds to the data at most, tables that grow included.
+const COMMAND_BYTES_MAX: u64 = 128 << 10;
+/// A unit of a script's work takes this long. Few machines are so slow, but a world is fast that
+/// has little to compute.
+const UNIT_NS: u64 = 200;
 /// Everybody is on one network without passwords.
 const PORT: u16 = 6379;
 
@@ -34,6 +40,8 @@ pub(crate) struct Server {
     pub(crate) clock: HostClock,
     engine: Option<Engine>,
     config: Config,
+    /// How much memory data and clients may take beyond what an empty engine takes.
+    room_bytes: Option<u64>,
     seeds: Key,
     incarnation: u64,
     pub(crate) timer: Timer,
@@ -51,15 +59,27 @@ pub(crate) struct Server {
     pub(crate) steps: u64,
     /// Inputs that waited because the process was stopped, frozen or busy.
     pub(crate) waited: u64,
+    /// Steps at whose end a script still ran.
+    pub(crate) script_steps: u64,
+    /// Keys that engines before the present one have evicted.
+    evicted_before: u64,
+    /// The most memory that data took after a step beyond what it may.
+    excess_bytes: u64,
 }
 
 impl Server {
-    pub(crate) fn new(host: u16, clock: HostClock, config: Config, seeds: Key) -> Self {
+    pub(crate) fn new(
+        host: u16,
+        clock: HostClock,
+        (config, room_bytes): (Config, Option<u64>),
+        seeds: Key,
+    ) -> Self {
         Self {
             host,
             clock,
             engine: None,
             config,
+            room_bytes,
             seeds,
             incarnation: 0,
             timer: Timer::default(),
@@ -72,18 +92,37 @@ impl Server {
             busy_until_ns: 0,
             steps: 0,
             waited: 0,
+            script_steps: 0,
+            evicted_before: 0,
+            excess_bytes: 0,
         }
     }
 
     /// The process starts, with nothing.
     pub(crate) fn start(&mut self, net: &Network) {
-        let mut config = self.config.clone();
-        config.protected_mode = false;
         let seed = Seed(self.seeds.at(self.incarnation).bits());
         self.incarnation += 1;
         self.busy_until_ns = 0;
         self.timer.cancel();
-        self.engine = Some(Engine::new(config, seed, self.clock.now(net.now_ns)));
+        let now = self.clock.now(net.now_ns);
+        let mut config = self.config.clone();
+        if let Some(room_bytes) = self.room_bytes {
+            let empty = Engine::new(config.clone(), seed, now).state().memory_used();
+            config.eviction.bytes_max = empty as u64 + room_bytes;
+        }
+        self.engine = Some(Engine::new(config, seed, now));
+    }
+
+    /// How many keys its engines have evicted.
+    pub(crate) fn evicted(&self) -> u64 {
+        let engine = self.engine.as_ref();
+        self.evicted_before + engine.map_or(0, |engine| engine.state().evicted().0)
+    }
+
+    /// That its data took more memory than it may, if it did.
+    pub(crate) fn overfull(&self) -> Option<(u16, String)> {
+        let excess = self.excess_bytes;
+        (excess > 0).then(|| (self.host, format!("its data took {excess} bytes more than it may")))
     }
 
     /// Whether there is a process.
@@ -101,6 +140,7 @@ impl Server {
     /// The process dies. With `resets` the kernel tells the peers. Returns the digest of what was
     /// lost and how many keys that was.
     pub(crate) fn die(&mut self, net: &mut Network, resets: bool) -> (Digest, usize) {
+        self.evicted_before = self.evicted();
         let lost = self.engine.take().map(|engine| {
             engine.check_invariants();
             let keyspace = &engine.state().keyspace;
@@ -181,6 +221,9 @@ impl Server {
         if let Some(index) = self.ready.pop_front() {
             net.conns[index as usize].ready = false;
             self.serve(net, index);
+        } else {
+            // It was busy, and has looked at no clock meanwhile.
+            self.plan_deadline(net);
         }
         self.plan_run(net, TURN_NS);
     }
@@ -268,12 +311,40 @@ impl Server {
     }
 
     #[inline]
-    fn step<'n>(&mut self, net: &'n mut Network, input: impl FnOnce(&'n mut Network) -> Input<'n>) {
+    fn step(&mut self, net: &mut Network, input: impl FnOnce(&mut Network) -> Input<'_>) {
         let now = self.clock.now(net.now_ns);
         if let Some(engine) = &mut self.engine {
             self.steps += 1;
             engine.step(now, input(net), &mut self.effects);
+            if let Some(units) = engine.script_units() {
+                let elapsed = Micros(u64::from(units) * UNIT_NS / 1_000);
+                engine.note_elapsed(elapsed);
+                self.script_steps += 1;
+                self.be_busy(net, elapsed);
+            }
+            if self.room_bytes.is_some() {
+                self.weigh();
+            }
         }
+    }
+
+    /// The process has no time for anything else.
+    fn be_busy(&mut self, net: &mut Network, span: Micros) {
+        let until_ns = self.clock.mono_ns(net.now_ns).saturating_add(span.0 * 1000);
+        let until_ns = self.clock.when_mono(until_ns, net.now_ns);
+        self.busy_until_ns = until_ns.unwrap_or(u64::MAX);
+        self.timer.cancel();
+        net.queue.push(self.busy_until_ns, What::Run { server: self.host });
+        self.run_planned = true;
+    }
+
+    /// Looks whether data keeps within memory: what one command adds may be over it, and no more.
+    #[cold]
+    fn weigh(&mut self) {
+        let Some(engine) = &self.engine else { return };
+        let may_take = engine.config().eviction.bytes_max + COMMAND_BYTES_MAX;
+        let excess_bytes = (engine.state().keyspace.memory_bytes() as u64).saturating_sub(may_take);
+        self.excess_bytes = self.excess_bytes.max(excess_bytes);
     }
 
     /// Does what the engine asked for, and what it asks for because of that.
@@ -307,14 +378,7 @@ impl Server {
                     net.conns[index as usize].waits = true;
                 }
             }
-            Effect::Stall(span) => {
-                let until_ns = self.clock.mono_ns(net.now_ns).saturating_add(span.0 * 1000);
-                let until_ns = self.clock.when_mono(until_ns, net.now_ns);
-                self.busy_until_ns = until_ns.unwrap_or(u64::MAX);
-                self.timer.cancel();
-                net.queue.push(self.busy_until_ns, What::Run { server: self.host });
-                self.run_planned = true;
-            }
+            Effect::Stall(span) => self.be_busy(net, span),
             Effect::RewriteConfig { conn, .. } => {
                 let outcome = Outcome::ConfigRewritten(Err("there is no file".to_owned()));
                 self.step(net, |_| Input::Done { conn, outcome });

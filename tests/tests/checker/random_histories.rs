@@ -4,6 +4,7 @@ use orrery_sim::check::{ClockError, Options, Report, UnknownReason, Verdict, che
 use orrery_sim::history::{
     Command, History, Operation, Outcome, Reply, SetCommand, Specification, Value,
 };
+use orrery_sim::model::redis::Vanishing;
 
 use super::generate::{Shape, history};
 use super::oracle::smallest_error_ms;
@@ -132,6 +133,115 @@ fn several_keys_with_ttl_are_never_wrongly_illegal() {
         }
     }
     assert!(legal > 300 && illegal > 300, "{legal} legal, {illegal} illegal");
+}
+
+/// The history with a deletion of each key for each operation, which may have happened or not.
+fn with_deletions(history: &History) -> History {
+    let mut keys: Vec<Value> = Vec::new();
+    for operation in &history.operations {
+        operation.command.for_each_key(&mut |key| keys.push(key.clone()));
+    }
+    keys.sort();
+    keys.dedup();
+    let mut more = history.clone();
+    for id in 100..100 + history.operations.len() as u64 {
+        more.operations.extend(keys.iter().zip(0..).map(|(key, place)| Operation {
+            id: id * 100 + place,
+            process: id * 100 + place,
+            command: Command::Del { keys: vec![key.clone()] },
+            call_us: 0,
+            return_us: None,
+            outcome: Outcome::Info,
+        }));
+    }
+    more
+}
+
+#[test]
+fn a_key_that_may_vanish_is_one_that_others_may_have_deleted() {
+    let (mut only_so, mut illegal) = (0, 0);
+    for keys in [1, 2] {
+        let shape = Shape { keys, operations: 5, lies: 3, ..SHAPE };
+        for seed in 0..1_500 {
+            let history = history(seed, shape);
+            let is_legal = |history: &History, vanishing| {
+                let options = Options { vanishing, explain: false, ..options() };
+                matches!(check(history, &options).verdict, Verdict::Linearizable(_))
+            };
+            let found = is_legal(&history, Vanishing::Always);
+            let expected = is_legal(&with_deletions(&history), Vanishing::Never);
+            assert_eq!(found, expected, "seed {seed} of {shape:?}\n{}", render(&history));
+            let is_kept = is_legal(&history, Vanishing::WithTtl);
+            assert_eq!(is_kept, is_legal(&history, Vanishing::Never), "no key has a time to live");
+            only_so += u64::from(found && !is_kept);
+            illegal += u64::from(!found);
+        }
+    }
+    assert!(only_so > 50 && illegal > 300, "{only_so} only so, {illegal} illegal");
+}
+
+#[test]
+fn only_keys_with_a_time_to_live_vanish_if_only_these_may() {
+    let key = Value::from("a");
+    let set = |ttl_ms| {
+        let value = Value::from("1");
+        Command::Set(SetCommand { key: key.clone(), value, ttl_ms, ..Default::default() })
+    };
+    let get = Command::Get { key: key.clone() };
+    let is_legal = |ttl_ms, vanishing, lasting: &[&str]| {
+        let operation = |id: u64, command: &Command, reply| Operation {
+            id,
+            process: id,
+            command: command.clone(),
+            call_us: 10 * id,
+            return_us: Some(10 * id + 5),
+            outcome: Outcome::Ok(reply),
+        };
+        let operations =
+            vec![operation(1, &set(ttl_ms), Reply::Done), operation(2, &get, Reply::Nil)];
+        let history = History { specification: Specification::Redis, operations };
+        let lasting = lasting.iter().map(|&start| start.to_owned()).collect();
+        let options = Options { vanishing, lasting, ..options() };
+        matches!(check(&history, &options).verdict, Verdict::Linearizable(_))
+    };
+    assert!(is_legal(Some(1_000), Vanishing::WithTtl, &[]));
+    assert!(!is_legal(None, Vanishing::WithTtl, &[]));
+    assert!(is_legal(None, Vanishing::Always, &["b"]));
+    assert!(!is_legal(None, Vanishing::Always, &["a"]));
+    assert!(!is_legal(Some(1_000), Vanishing::Never, &[]));
+}
+
+#[test]
+fn a_copy_may_outlive_its_time_but_not_a_change_or_a_read_that_misses_it() {
+    let key = Value::from("a");
+    let set = |value: &str, ttl_ms| {
+        let value = Value::from(value);
+        let set = SetCommand { key: key.clone(), value, ttl_ms, ..Default::default() };
+        (Command::Set(set), Reply::Done)
+    };
+    let copy = |value: &str| (Command::Cached { key: key.clone() }, Reply::Bulk(value.into()));
+    let nothing = (Command::Cached { key: key.clone() }, Reply::Nil);
+    let missed = (Command::Get { key: key.clone() }, Reply::Nil);
+    let is_legal = |all: &[(Command, Reply)]| {
+        let operations = all.iter().zip(1..).map(|((command, reply), id)| Operation {
+            id,
+            process: id,
+            command: command.clone(),
+            call_us: 1_000_000 * id,
+            return_us: Some(1_000_000 * id + 5),
+            outcome: Outcome::Ok(reply.clone()),
+        });
+        let operations = operations.collect();
+        let history = History { specification: Specification::Redis, operations };
+        matches!(check(&history, &options()).verdict, Verdict::Linearizable(_))
+    };
+    let short = set("1", Some(10));
+    assert!(is_legal(&[short.clone(), copy("1"), missed.clone()]));
+    assert!(!is_legal(&[short.clone(), missed.clone(), copy("1")]));
+    assert!(!is_legal(&[short.clone(), set("2", None), copy("1")]));
+    assert!(is_legal(&[nothing.clone(), set("2", None), copy("2")]));
+    assert!(!is_legal(&[nothing.clone(), set("2", None), nothing.clone()]));
+    assert!(is_legal(&[short, missed, nothing]));
 }
 
 /// `writers` clients set the same value at the same time; half get no answer if so wished. Then

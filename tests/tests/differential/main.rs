@@ -51,8 +51,14 @@ const NOT_DRAWN: &[(&str, &str)] = &[
 ];
 
 /// Groups of commands that have their own tests.
-const NOT_ON_DATA: [Group; 5] =
-    [Group::Connection, Group::Server, Group::Transactions, Group::PubSub, Group::Scripting];
+const NOT_ON_DATA: [Group; 6] = [
+    Group::Cluster,
+    Group::Connection,
+    Group::Server,
+    Group::Transactions,
+    Group::PubSub,
+    Group::Scripting,
+];
 
 fn start(test: &str) -> Option<RealRedis> {
     RealRedis::start_with(test, &["--enable-debug-command", "yes"])

@@ -1,13 +1,15 @@
 //! How a server starts, refuses to start, and ends.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::process::{Folder, Server, free_port, run, talk};
+use crate::process::{Folder, Server, command, free_port, run, talk};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -49,6 +51,63 @@ fn ends_cleanly_on_a_signal_and_tells_so() {
             rest = &rest[place..];
         }
         crate::process::expect_last(&mut client, b"");
+    }
+}
+
+#[test]
+fn a_signal_ends_a_server_whose_script_does_not_end() {
+    for (signal, script) in [
+        (Signal::TERM, "while true do end"),
+        (Signal::INT, "redis.call('set', 'k', 'v') while true do end"),
+        (Signal::TERM, "redis.call('set', 'k', 'v') while true do pcall(error) end"),
+    ] {
+        let mut server = Server::start(&["--busy-reply-threshold", "1"]);
+        let mut client = server.connect();
+        client.write_all(&command(&[b"EVAL", script.as_bytes(), b"0"])).unwrap();
+        let mut other = server.connect();
+        wait_until_busy(&mut other);
+        talk(&mut other, b"SHUTDOWN\r\nSHUTDOWN NOW\r\n", &[BUSY, BUSY].concat());
+        assert_eq!(server.end(signal), Some(0), "{script}: {}", server.logged);
+    }
+    let mut server = Server::start(&["--busy-reply-threshold", "1"]);
+    let mut client = server.connect();
+    client.write_all(&command(&[b"EVAL", b"while true do end", b"0"])).unwrap();
+    let mut other = server.connect();
+    wait_until_busy(&mut other);
+    other.write_all(b"SHUTDOWN NOSAVE\r\n").unwrap();
+    assert_eq!(server.wait_for_end(), Some(0), "{}", server.logged);
+}
+
+const BUSY: &[u8] = b"-BUSY Redis is busy running a script. You can only call SCRIPT KILL or \
+    SHUTDOWN NOSAVE.\r\n";
+
+fn wait_until_busy(client: &mut TcpStream) {
+    let mut reply = [0; 128];
+    loop {
+        client.write_all(b"PING\r\n").unwrap();
+        let len = client.read(&mut reply).unwrap();
+        if reply[..len].starts_with(b"-BUSY") {
+            return;
+        }
+    }
+}
+
+#[test]
+fn who_insists_ends_a_server_that_hangs() {
+    // Nobody reads its log, and a pipe holds no more than so much.
+    let text = vec![b'x'; 1 << 20];
+    for signals in [[Signal::TERM, Signal::TERM], [Signal::INT, Signal::INT]] {
+        let mut server = Server::start(&["--enable-debug-command", "local"]);
+        let mut client = server.connect();
+        client.write_all(&command(&[b"DEBUG", b"LOG", &text])).unwrap();
+        client.write_all(b"PING\r\n").unwrap();
+        client.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        client.read(&mut [0; 64]).expect_err("it hangs");
+        server.signal(signals[0]);
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(server.is_running(), "it was told once");
+        server.signal(signals[1]);
+        assert_eq!(server.wait_for_end(), Some(1));
     }
 }
 
@@ -129,6 +188,25 @@ fn a_wrong_directive_is_shown_with_its_line() {
 }
 
 #[test]
+fn what_cannot_be_obeyed_is_told_in_the_words_of_redis() {
+    let cases = [
+        (&["--rename-command", "nosuch", "x"][..], "No such command in rename-command"),
+        (&["--rename-command", "get", "SET"], "Target command name already exists"),
+        (&["--rename-command", "get"], "Bad directive or wrong number of arguments"),
+        (
+            &["--cluster-enabled", "yes"],
+            "this server cannot be a node of a cluster: cluster-enabled must be 'no'",
+        ),
+    ];
+    for (arguments, why) in cases {
+        let output = run(arguments, "");
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        let told = text(&output.stderr);
+        assert!(told.ends_with(&format!("\n{why}\n")), "{arguments:?}: {told}");
+    }
+}
+
+#[test]
 fn a_file_standard_input_and_arguments_add_up() {
     let folder = Folder::new();
     let port = free_port();
@@ -148,7 +226,7 @@ fn a_file_standard_input_and_arguments_add_up() {
             break log;
         }
         assert!(start.elapsed() < crate::process::PATIENCE, "{log}");
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(5));
     };
     assert!(log.contains("Warning: the parameter 'appendonly' is not supported"), "{log}");
     assert_eq!(fs::read_to_string(folder.0.join("pid")).unwrap(), format!("{}\n", child.id()));

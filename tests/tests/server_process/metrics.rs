@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Instant;
 
-use crate::process::{PATIENCE, Server, expect_last, free_port, run, talk};
+use crate::process::{PATIENCE, Server, command, expect, expect_last, free_port, run, talk};
 
 /// A server with an endpoint, and the endpoint's port.
 fn start() -> (Server, u16) {
@@ -94,6 +94,41 @@ fn figures_are_those_of_the_server() {
         assert!(samples[name] > 0.0, "{name} of {samples:#?}");
     }
     assert!(samples.contains_key("orrery_expire_lag_seconds"));
+}
+
+#[test]
+fn what_was_slow_hot_or_large_is_told_without_names_of_keys() {
+    let (server, port) = start();
+    let mut client = server.connect();
+    let settings = b"CONFIG SET slowlog-log-slower-than 0 latency-monitor-threshold 1 \
+        hotkeys-report-sample 1\r\n";
+    talk(&mut client, settings, b"+OK\r\n");
+    let secret = b"SET a-secret v\r\nGET a-secret\r\nGET a-secret\r\nGET other\r\n";
+    talk(&mut client, secret, b"+OK\r\n$1\r\nv\r\n$1\r\nv\r\n$-1\r\n");
+    // Long enough for an event.
+    let script = b"local n = 0 while n < 3000000 do n = n + 1 end return n";
+    client.write_all(&command(&[b"EVAL", script, b"0"])).unwrap();
+    expect(&mut client, b":3000000\r\n");
+    let samples = scrape(port);
+    assert!(samples["redis_slowlog_length"] >= 4.0, "{samples:#?}");
+    assert!(samples.contains_key("redis_slowlog_last_id"));
+    assert!(samples["redis_last_slow_execution_duration_seconds"] > 0.0);
+    let event = "{event_name=\"command\"}";
+    assert!(samples[&format!("redis_latency_spike_last{event}")] > 1e9);
+    let last = samples[&format!("redis_latency_spike_duration_seconds{event}")];
+    assert!(last > 0.0 && last <= samples[&format!("orrery_latency_spike_max_seconds{event}")]);
+    assert_eq!(samples["redis_latency_percentiles_usec_count{cmd=\"get\"}"], 3.0);
+    for quantile in ["50", "99", "99.9"] {
+        let name = format!("redis_latency_percentiles_usec{{cmd=\"get\",quantile=\"{quantile}\"}}");
+        assert!(samples[&name] > 0.0, "{name}");
+    }
+    assert_eq!(samples["orrery_hot_key_commands{rank=\"1\"}"], 3.0);
+    assert_eq!(samples["orrery_hot_key_commands{rank=\"2\"}"], 1.0);
+    assert!(samples["orrery_hot_key_bytes{rank=\"1\"}"] > 0.0);
+    assert!(samples.keys().all(|name| !name.contains("a-secret")), "{samples:#?}");
+    talk(&mut client, b"CONFIG SET metrics-key-names yes\r\n", b"+OK\r\n");
+    let named = "orrery_hot_key_commands{rank=\"1\",db=\"db0\",key=\"a-secret\"}";
+    assert_eq!(scrape(port)[named], 3.0);
 }
 
 #[test]

@@ -135,9 +135,17 @@ impl Server {
 
     /// Sends a signal and waits for the end; gives the exit code and reads the rest of the log.
     pub(crate) fn end(&mut self, signal: Signal) -> Option<i32> {
+        self.signal(signal);
+        self.wait_for_end()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
         let process = Pid::from_raw(self.process() as i32).expect("a process id is not zero");
         kill_process(process, signal).expect("it runs");
-        self.wait_for_end()
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("it is our child").is_none()
     }
 
     pub(crate) fn wait_for_end(&mut self) -> Option<i32> {

@@ -1,7 +1,7 @@
 //! Settings that change while the server runs, and commands that the process itself carries out.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -74,6 +74,80 @@ fn the_configuration_file_is_rewritten_in_place() {
         b"CONFIG REWRITE\r\n",
         b"-ERR The server is running without a config file\r\n",
     );
+}
+
+#[test]
+fn renamed_commands_stay_renamed_in_the_file() {
+    let folder = Folder::new();
+    let path = folder.file("redis.conf");
+    let port = free_port();
+    let lines = "rename-command flushdb badger\nrename-command get \"\"\n";
+    fs::write(&path, format!("port {port}\n{lines}timeout 5\n")).unwrap();
+    for timeout in [7, 8] {
+        let mut server = Server::spawn(std::slice::from_ref(&path), port);
+        server.wait_for_log("Ready to accept");
+        assert!(!server.logged.contains("has no effect"), "{}", server.logged);
+        let mut client = server.connect();
+        let unknown = b"-ERR unknown command 'FLUSHDB', with args beginning with: \r\n";
+        talk(&mut client, b"FLUSHDB\r\nBADGER\r\n", &[&unknown[..], b"+OK\r\n"].concat());
+        let change = format!("CONFIG SET timeout {timeout}\r\nCONFIG REWRITE\r\n");
+        talk(&mut client, change.as_bytes(), b"+OK\r\n+OK\r\n");
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text, format!("port {port}\n{lines}timeout {timeout}\n"));
+    }
+}
+
+#[test]
+fn a_file_with_everything_in_it_says_what_is_in_force() {
+    let folder = Folder::new();
+    let path = folder.file("redis.conf");
+    let port = free_port();
+    fs::write(&path, format!("port {port}\nenable-debug-command yes\n")).unwrap();
+    let mut shown = Vec::new();
+    for _ in 0..2 {
+        let mut server = Server::spawn(std::slice::from_ref(&path), port);
+        server.wait_for_log("Ready to accept");
+        let mut client = server.connect();
+        client.write_all(b"CONFIG GET *\r\nECHO end-of-list\r\n").unwrap();
+        let mut text = Vec::new();
+        while !text.ends_with(b"end-of-list\r\n") {
+            let mut byte = [0; 4096];
+            let len = client.read(&mut byte).unwrap();
+            text.extend_from_slice(&byte[..len]);
+        }
+        shown.push(String::from_utf8(text).unwrap());
+        talk(&mut client, b"DEBUG CONFIG-REWRITE-FORCE-ALL\r\n", b"+OK\r\n");
+    }
+    assert_eq!(shown[0], shown[1]);
+    let text = fs::read_to_string(&path).unwrap();
+    for line in ["maxmemory 0\n", "save \"\"\n", "appendonly no\n", "bind 127.0.0.1 -::1\n"] {
+        assert!(text.contains(line), "no {line} in\n{text}");
+    }
+}
+
+#[test]
+fn defaults_are_those_of_redis_where_that_is_wanted() {
+    let server = Server::start(&["--defaults", "redis"]);
+    let warning = "the parameter 'save' is not supported and has no effect";
+    assert!(server.logged.contains(warning), "what Redis would save is not saved");
+    let mut client = server.connect();
+    talk(
+        &mut client,
+        b"CONFIG GET save\r\nCONFIG GET bind\r\n",
+        b"*2\r\n$4\r\nsave\r\n$23\r\n3600 1 300 100 60 10000\r\n\
+          *2\r\n$4\r\nbind\r\n$6\r\n* -::*\r\n",
+    );
+    let mut other = TcpStream::connect(("127.0.0.2", server.port)).unwrap();
+    talk(&mut other, b"PING\r\n", b"+PONG\r\n");
+    talk(
+        &mut client,
+        b"CONFIG SET defaults redis\r\nCONFIG SET defaults orrery\r\n",
+        b"+OK\r\n-ERR CONFIG SET failed (possibly related to argument 'defaults') - can't set \
+          immutable config\r\n",
+    );
+    drop(server);
+    let server = Server::start(&[]);
+    assert!(!server.logged.contains("'save'"), "{}", server.logged);
 }
 
 #[test]

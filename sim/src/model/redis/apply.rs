@@ -1,11 +1,13 @@
 //! What one part of a command does to one key.
 //!
 //! A key with a deadline splits an operation into the case where it is still there and the case
-//! where it is gone; each case narrows the instant and must give the recorded answer.
+//! where it is gone; each case narrows the instant and must give the recorded answer. So does a key
+//! that may be evicted, at any instant: that it has gone needs to be settled only by an operation
+//! that looks.
 
 use super::compile::{Action, Expected, Only, Part, SetAction};
 use super::deadline::{Clock, Deadline, Moment};
-use super::{KeyState, Redis, RedisState};
+use super::{KeyState, Redis, RedisState, Vanishing};
 use crate::model::NEVER_US;
 
 /// One way in which the parts so far can have gone.
@@ -63,6 +65,13 @@ impl Redis {
             }
             return;
         }
+        if part.action == Action::Cached {
+            self.apply_to_copy(part, branch, after);
+            return;
+        }
+        if part.is_first_of_key && self.may_vanish(state) {
+            self.apply_seen(part, &branch, KeyState::Absent, branch.moment, after);
+        }
         let KeyState::Present { deadline: Some(deadline), .. } = state else {
             self.apply_seen(part, &branch, state, branch.moment, after);
             return;
@@ -78,9 +87,32 @@ impl Redis {
             self.apply_seen(part, &branch, state, moment, after);
         }
         if part.is_first_of_key
+            && !self.may_vanish(state)
             && let Some(moment) = deadline.dead(branch.moment)
         {
             self.apply_seen(part, &branch, KeyState::Absent, moment, after);
+        }
+    }
+
+    /// Whether the key may be gone at any instant.
+    fn may_vanish(&self, state: KeyState) -> bool {
+        match (self.vanishing, state) {
+            (Vanishing::Never, _) | (_, KeyState::Absent) => false,
+            (Vanishing::WithTtl, KeyState::Present { deadline, .. }) => deadline.is_some(),
+            (Vanishing::Always, KeyState::Present { .. }) => true,
+        }
+    }
+
+    /// A copy is what the server has, or would have if it did not look at the time: that a key has
+    /// expired is told when somebody finds it so. A copy of what was not there has never been
+    /// anything else.
+    fn apply_to_copy(&self, part: &Part, branch: Branch, after: &mut Vec<Branch>) {
+        let produced = match branch.keys[part.key as usize] {
+            KeyState::Present { value, .. } => Expected::Bulk(value),
+            KeyState::Absent => Expected::Nil,
+        };
+        if fits(part.expected, produced) {
+            after.push(branch);
         }
     }
 
@@ -129,7 +161,7 @@ impl Redis {
             return self.effect_on_absent(part.action, moment);
         };
         match part.action {
-            Action::Get => (Expected::Bulk(value), state),
+            Action::Get | Action::Cached => (Expected::Bulk(value), state),
             Action::GetDel => (Expected::Bulk(value), KeyState::Absent),
             Action::Set(set) => self.effect_of_set(set, Some((value, deadline)), moment),
             Action::Append(tail) => {
@@ -170,7 +202,7 @@ impl Redis {
     fn effect_on_absent(&mut self, action: Action, moment: Moment) -> Effect {
         let absent = KeyState::Absent;
         match action {
-            Action::Get | Action::GetDel => (Expected::Nil, absent),
+            Action::Get | Action::Cached | Action::GetDel => (Expected::Nil, absent),
             Action::Set(set) => self.effect_of_set(set, None, moment),
             Action::Append(value) => {
                 let len = self.values.bytes(value).len();

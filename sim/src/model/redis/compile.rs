@@ -34,6 +34,8 @@ pub(super) struct Part {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Action {
     Get,
+    /// A look at a client's own copy.
+    Cached,
     Set(SetAction),
     Append(u32),
     GetDel,
@@ -103,17 +105,30 @@ impl RedisOp {
 
     pub(super) fn only_observes(&self) -> bool {
         self.parts.iter().all(|part| {
-            matches!(part.action, Action::Get | Action::Pttl | Action::Ttl | Action::Exists)
+            matches!(
+                part.action,
+                Action::Get | Action::Cached | Action::Pttl | Action::Ttl | Action::Exists
+            )
         })
     }
 
-    /// For an answered GET: the key and the value that it saw (`None` for nil).
+    /// Whether it saw that the one key is there, or asked nothing of the server.
+    pub(super) fn saw_it_there(&self) -> bool {
+        matches!(
+            &*self.parts,
+            [Part { action: Action::Cached, .. }]
+                | [Part { action: Action::Get, expected: Expected::Bulk(_), .. }]
+        )
+    }
+
+    /// For an answered GET or a copy: the key and the value that it saw (`None` for nil).
     pub(super) fn seen(&self) -> Option<(u32, Option<u32>)> {
         match &*self.parts {
-            [Part { key, action: Action::Get, expected: Expected::Bulk(value), .. }] => {
-                Some((*key, Some(*value)))
-            }
-            [Part { key, action: Action::Get, expected: Expected::Nil, .. }] => Some((*key, None)),
+            [Part { key, action: Action::Get | Action::Cached, expected, .. }] => match expected {
+                Expected::Bulk(value) => Some((*key, Some(*value))),
+                Expected::Nil => Some((*key, None)),
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -168,6 +183,7 @@ impl<F: Fn(&Value) -> u32> Builder<'_, F> {
     fn command(&mut self, command: &Command, reply: Option<&Reply>) -> Option<()> {
         let (key, action) = match command {
             Command::Get { key } => (key, Action::Get),
+            Command::Cached { key } => (key, Action::Cached),
             Command::Set(set) => (&set.key, self.set(set)),
             Command::Append { key, value } => {
                 (key, Action::Append(self.model.values.intern(value.as_bytes())))

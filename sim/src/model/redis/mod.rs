@@ -25,6 +25,19 @@ pub struct Redis {
     keys: usize,
     /// `None` when no command in the partition sets a deadline.
     clock: Option<Clock>,
+    vanishing: Vanishing,
+}
+
+/// Which keys the server may delete on its own, whenever it likes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Vanishing {
+    /// None.
+    #[default]
+    Never,
+    /// Those with a time to live, as under the policies called `volatile-`.
+    WithTtl,
+    /// All.
+    Always,
 }
 
 /// What is known of one key.
@@ -53,7 +66,13 @@ impl Redis {
     /// A model of `keys` keys; the clock is needed if [`sets_deadlines`] holds of any command.
     #[must_use]
     pub fn new(keys: usize, clock: Option<Clock>) -> Self {
-        Self { values: Values::default(), keys, clock }
+        Self { values: Values::default(), keys, clock, vanishing: Vanishing::Never }
+    }
+
+    /// The same model for a server that evicts.
+    #[must_use]
+    pub fn with_vanishing(self, vanishing: Vanishing) -> Self {
+        Self { vanishing, ..self }
     }
 
     /// The same model for a server whose clock may err by so much.
@@ -69,9 +88,15 @@ impl Redis {
     /// Whether an action can make a key show `seen` whatever it held before.
     fn part_provides(&self, action: Action, seen: Option<u32>) -> bool {
         match (action, seen) {
-            (Action::Get | Action::Exists | Action::Pttl | Action::Ttl | Action::Persist, _) => {
-                false
-            }
+            (
+                Action::Get
+                | Action::Cached
+                | Action::Exists
+                | Action::Pttl
+                | Action::Ttl
+                | Action::Persist,
+                _,
+            ) => false,
             (Action::Set(set), None) => set.ttl_us.is_some(),
             (Action::Del | Action::GetDel | Action::Expire(_), seen) => seen.is_none(),
             (Action::Append(_) | Action::IncrBy(_), None) => false,
@@ -125,7 +150,9 @@ impl Model for Redis {
     }
 
     fn only_observes(&self, op: &RedisOp) -> bool {
-        self.clock.is_none() && op.only_observes()
+        // Where keys vanish, one that is missed stays gone.
+        let keeps = self.vanishing != Vanishing::Always || op.saw_it_there();
+        self.clock.is_none() && op.only_observes() && keeps
     }
 
     fn is_timed(&self) -> bool {
@@ -143,7 +170,9 @@ impl Model for Redis {
         // Without anything that provides the value, it can only have grown or died.
         match (state.keys[key as usize], seen) {
             (KeyState::Present { value, .. }, Some(seen)) => self.values.is_prefix(value, seen),
-            (KeyState::Present { deadline, .. }, None) => deadline.is_some(),
+            (KeyState::Present { deadline, .. }, None) => {
+                deadline.is_some() || self.vanishing == Vanishing::Always
+            }
             (KeyState::Absent, seen) => seen.is_none(),
         }
     }
