@@ -203,7 +203,7 @@ impl FileReader {
             opcodes::SLOT_IMPORT if self.dialect == Dialect::Valkey => {
                 reader.blob()?;
                 for _ in 0..reader.length()? {
-                    (reader.length()?, reader.length()?);
+                    let _range = (reader.length()?, reader.length()?);
                 }
             }
             opcodes::SLOT_IMPORT => {
