@@ -138,8 +138,12 @@ fn outcome(options: &Options, record: &Record) -> Outcome {
 
 /// What of an outcome is about one workload.
 fn part(outcome: &Outcome, workload: Workload) -> Outcome {
+    let mut journal = copy(&outcome.journal, |op| op.key.workload == workload);
+    if workload != Workload::Caches {
+        journal.recalls.clear();
+    }
     Outcome {
-        journal: copy(&outcome.journal, |op| op.key.workload == workload),
+        journal,
         deaths: outcome.deaths.clone(),
         clock_error_ms: outcome.clock_error_ms.clone(),
         starved: Vec::new(),
@@ -154,6 +158,7 @@ fn copy(journal: &Journal, wanted: impl Fn(&Op) -> bool) -> Journal {
     part.ops = journal.ops.iter().copied().filter(wanted).collect();
     part.texts.clone_from(&journal.texts);
     part.lists.clone_from(&journal.lists);
+    part.recalls.clone_from(&journal.recalls);
     part
 }
 

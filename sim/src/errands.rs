@@ -209,7 +209,8 @@ impl Errands {
         let mut draw = self.connecting.at(self.connects);
         self.connects += 1;
         self.has_subscribed = false;
-        (self.wants_half, self.wants_kill) = (None, false);
+        self.wants_half = None;
+        self.wants_kill &= self.listens;
         if let (Some(copies), Some(rules)) = (&mut self.copies, menu.copying) {
             // Whoever has lost its connection knows nothing any more.
             let mut draw = self.connecting.at(self.connects << 16 | 0xfffe);
@@ -447,6 +448,8 @@ impl Errands {
             (Ask::Commit(_), _) => self.retries = 0,
             (ask, Seen::Refused(text)) if ask != Ask::Kill => {
                 self.wants_kill = journal.texts[text as usize].starts_with(b"BUSY");
+                // Who has subscribed may not kill scripts: it has to connect again.
+                return if self.wants_kill && self.listens { Err(Nonsense) } else { Ok(()) };
             }
             _ => {}
         }

@@ -182,6 +182,17 @@ pub fn totals_as_text(totals: &Totals) -> String {
         "clients    {} operations answered, {} with unknown outcome",
         totals.answered, totals.unknown_operations
     );
+    let _ = writeln!(
+        text,
+        "servers    {} keys evicted in {} of {} runs with little memory, {} commands refused; {} steps \
+         of scripts that went on; {} looks at copies",
+        totals.evicted.0,
+        totals.evicted.1,
+        totals.runs_with_little_memory,
+        totals.refused,
+        totals.script_steps,
+        totals.recalls
+    );
     let _ = writeln!(text, "faults     (times struck, runs)");
     for kind in FaultKind::ALL {
         let (fired, runs) = totals.fired[kind.index()];
@@ -236,6 +247,12 @@ pub fn totals_as_json(totals: &Totals) -> Value {
         "times_real_time_per_core_without_judging": simulated / totals.world_time.as_secs_f64(),
         "answered": totals.answered,
         "unknown_operations": totals.unknown_operations,
+        "refused": totals.refused,
+        "evicted_keys": totals.evicted.0,
+        "runs_with_evictions": totals.evicted.1,
+        "runs_with_little_memory": totals.runs_with_little_memory,
+        "script_steps": totals.script_steps,
+        "looks_at_copies": totals.recalls,
         "faults_fired": fired,
         "runs_with_deaths": totals.runs_with_deaths,
         "runs_with_seen_loss": totals.runs_with_seen_loss,

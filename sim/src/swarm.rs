@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 use orrery_engine::planted::PlantedBug;
 
 use crate::fault::FaultKind;
+use crate::journal::Seen;
 use crate::judge::Loss;
-use crate::setup::Setup;
+use crate::model::redis::Vanishing;
+use crate::setup::{Memory, Setup};
 use crate::trial::{Fault, trial};
 use crate::world::{self, Watch};
 
@@ -20,6 +22,8 @@ use crate::world::{self, Watch};
 const REPORTS_MAX: usize = 100;
 /// So many runs with deaths must show at least one loss, or the judge is blind.
 const DEATHS_TO_SEE_LOSS: u64 = 20;
+/// So many runs with little memory must evict something.
+const RUNS_TO_SEE_EVICTION: u64 = 40;
 
 /// What a swarm does.
 #[derive(Clone, Debug)]
@@ -74,9 +78,19 @@ pub struct Totals {
     pub answered: u64,
     /// Operations with unknown outcome.
     pub unknown_operations: u64,
+    /// Operations that were refused because memory was full or a script ran.
+    pub refused: u64,
+    /// Keys evicted, and in how many runs.
+    pub evicted: (u64, u64),
+    /// Runs whose servers had little memory and might evict.
+    pub runs_with_little_memory: u64,
+    /// Steps in which a script ran and did not end.
+    pub script_steps: u64,
+    /// Looks at clients' own copies.
+    pub recalls: u64,
     /// By kind of fault: how often it struck, and in how many runs.
     pub fired: [(u64, u64); FaultKind::ALL.len()],
-    /// Runs in which a server died.
+    /// Runs in which a server died that had data.
     pub runs_with_deaths: u64,
     /// Runs in which clients saw that data was gone.
     pub runs_with_seen_loss: u64,
@@ -150,16 +164,30 @@ pub fn swarm(swarm: &Swarm, tell: &(dyn Fn(&Totals) + Sync)) -> Totals {
     let mut totals = progress.totals.into_inner().unwrap_or_else(|poison| poison.into_inner());
     totals.elapsed = progress.start.elapsed();
     totals.reports.sort_by_key(|report| report.seed);
-    let blind = totals.runs_with_deaths >= DEATHS_TO_SEE_LOSS && totals.runs_with_seen_loss == 0;
-    if blind && swarm.planted.is_none() {
+    tell_blindness(&mut totals, swarm);
+    totals
+}
+
+/// What should have happened by now and did not is a failure: nobody would see it if it were wrong.
+fn tell_blindness(totals: &mut Totals, swarm: &Swarm) {
+    let blind = [
+        (
+            totals.runs_with_deaths >= DEATHS_TO_SEE_LOSS && totals.runs_with_seen_loss == 0,
+            "servers died with their data and no history shows it",
+        ),
+        (
+            totals.runs_with_little_memory >= RUNS_TO_SEE_EVICTION && totals.evicted.0 == 0,
+            "memory was little and no key was evicted",
+        ),
+    ];
+    for (_, what) in blind.into_iter().filter(|(is_so, _)| *is_so && swarm.planted.is_none()) {
         totals.failures += 1;
         totals.reports.push(Report {
             seed: swarm.first_seed,
-            what: "servers died with their data and no history shows it".to_owned(),
+            what: what.to_owned(),
             command: String::new(),
         });
     }
-    totals
 }
 
 fn work(progress: &Progress<'_>) {
@@ -208,6 +236,8 @@ fn one(progress: &Progress<'_>, seed: u64) {
         }
         Ok((result, again)) => {
             add(&mut totals, &result);
+            let vanishing = setup.memory.map(Memory::vanishing).unwrap_or_default();
+            totals.runs_with_little_memory += u64::from(vanishing != Vanishing::Never);
             for fault in &result.faults {
                 report(&mut totals, seed, fault.to_string(), &command);
             }
@@ -246,11 +276,17 @@ fn add(totals: &mut Totals, result: &crate::trial::Trial) {
     totals.judge_time += result.judge_time;
     totals.answered += outcome.journal.answered;
     totals.unknown_operations += outcome.journal.unknown;
+    let refused = outcome.journal.ops.iter().filter(|op| matches!(op.seen, Seen::Refused(_)));
+    totals.refused += refused.count() as u64;
+    totals.evicted.0 += outcome.effects.evicted;
+    totals.evicted.1 += u64::from(outcome.effects.evicted > 0);
+    totals.script_steps += outcome.effects.script_steps;
+    totals.recalls += outcome.journal.recalls.len() as u64;
     for (sum, &fired) in totals.fired.iter_mut().zip(&outcome.fired) {
         sum.0 += u64::from(fired);
         sum.1 += u64::from(fired > 0);
     }
-    totals.runs_with_deaths += u64::from(!outcome.deaths.is_empty());
+    totals.runs_with_deaths += u64::from(outcome.deaths.iter().any(|death| death.keys > 0));
     totals.runs_with_seen_loss += u64::from(result.loss() == Loss::Seen);
     let unknown = result.faults.iter().any(|fault| matches!(fault, Fault::Unknown { .. }));
     totals.unknown_verdicts += u64::from(unknown);

@@ -332,17 +332,3 @@ fn a_script_that_never_ends_keeps_others_waiting_until_somebody_kills_it() {
     }
     assert!(killed > 3 && told > 3, "{killed} killed, {told} times others were told");
 }
-
-#[test]
-fn who_runs_a_script_counts_while_it_runs() {
-    // The memory of a caller was counted as nothing between the steps of its script.
-    let workloads = vec![Workload::Ttl, Workload::Fields, Workload::Scripts];
-    let memory = Memory::named("allkeys-lru:271746");
-    let faults = FaultKind::named("kill").expect("a fault");
-    for seed in 1..=6 {
-        let setup = Setup { seed, servers: 1, seconds: 10, memory, ..Setup::default() };
-        let setup = Setup { workloads: workloads.clone(), faults: faults.clone(), ..setup };
-        let result = run(&setup);
-        assert!(result.faults.is_empty(), "seed {seed}: {:?}", result.faults);
-    }
-}

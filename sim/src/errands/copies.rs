@@ -310,3 +310,93 @@ impl Copies {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chance::{Chance, Stream};
+    use crate::workload::parse_reply;
+
+    const FETCH: Ask = Ask::Cached(Step::Fetch { manner: Manner::Plain, caching: None });
+
+    /// One that is told of what it reads and may keep the first key, which it has asked for.
+    fn asking(via: Via, no_loop: bool) -> Copies {
+        let knobs = Knobs::draw(Chance::new(1));
+        let rules = Rules::new(&knobs, true);
+        let mut draw = Chance::new(1).key(Stream::Connect, 0).at(0);
+        let mut copies = Copies::new(&mut draw, rules, 2);
+        copies.mode = Some(Mode { via, scope: Scope::All, no_loop });
+        copies.awaited = Some(0);
+        copies
+    }
+
+    fn hear(copies: &mut Copies, text: &str) {
+        let (said, len) = parse_reply(text.as_bytes()).expect("whole");
+        assert!(copies.hears(said) && len == text.len(), "{text}");
+    }
+
+    /// What the copy of the first key is said to be, and since when it is certainly good.
+    fn recalled(copies: &Copies) -> Option<(Option<u64>, u64)> {
+        let mut journal = Journal::default();
+        copies.look(&mut journal, 0, (1, 2), 90).then(|| {
+            let Recall { value, since_ns, at_ns: 90, .. } = journal.recalls[0] else {
+                panic!("it was looked at now")
+            };
+            (value, since_ns)
+        })
+    }
+
+    const MESSAGE: &str = "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n";
+
+    #[test]
+    fn news_over_another_connection_spoil_what_is_on_its_way() {
+        let mut copies = asking(Via::Redirect, false);
+        hear(&mut copies, &format!("{MESSAGE}*1\r\n$2\r\nk0\r\n"));
+        assert!(copies.answered(FETCH, 0, Seen::Value(7), 30));
+        assert_eq!(recalled(&copies), None);
+        copies.awaited = Some(0);
+        hear(&mut copies, &format!("{MESSAGE}*1\r\n$2\r\nk1\r\n"));
+        assert!(copies.answered(FETCH, 0, Seen::Value(7), 30));
+        // Answers over the connection that works say nothing about news.
+        assert!(copies.answered(Ask::Get, 1, Seen::Nil, 40));
+        assert_eq!(recalled(&copies), Some((Some(7), 30)));
+        assert!(copies.answered(Ask::Cached(Step::Probe), 0, Seen::Done, 50));
+        assert_eq!(recalled(&copies), Some((Some(7), 50)));
+        hear(&mut copies, &format!("{MESSAGE}*-1\r\n"));
+        assert_eq!(recalled(&copies), None);
+    }
+
+    #[test]
+    fn pushes_come_in_order_with_replies() {
+        let mut copies = asking(Via::Push, false);
+        hear(&mut copies, ">2\r\n$10\r\ninvalidate\r\n*1\r\n$2\r\nk0\r\n");
+        assert!(copies.answered(FETCH, 0, Seen::Nil, 30));
+        assert!(copies.answered(Ask::Get, 1, Seen::Nil, 40));
+        assert_eq!(recalled(&copies), Some((None, 40)));
+        hear(&mut copies, ">2\r\n$10\r\ninvalidate\r\n_\r\n");
+        assert_eq!(recalled(&copies), None);
+    }
+
+    #[test]
+    fn who_is_not_told_of_its_own_changes_drops_what_it_changes() {
+        for no_loop in [false, true] {
+            let mut copies = asking(Via::Push, no_loop);
+            assert!(copies.answered(FETCH, 0, Seen::Value(7), 30));
+            copies.changes(Some(&[1]), Ask::Del);
+            assert!(recalled(&copies).is_some());
+            copies.changes(Some(&[0]), Ask::Del);
+            assert_eq!(recalled(&copies).is_none(), no_loop);
+        }
+    }
+
+    #[test]
+    fn nothing_is_kept_of_a_read_that_was_refused_or_was_not_to_be_told_of() {
+        let mut copies = asking(Via::Push, false);
+        copies.keep_nothing_of_this();
+        assert!(copies.answered(FETCH, 0, Seen::Value(7), 30));
+        assert_eq!(recalled(&copies), None);
+        copies.awaited = Some(0);
+        assert!(copies.answered(FETCH, 0, Seen::Refused(0), 30));
+        assert_eq!(recalled(&copies), None);
+    }
+}

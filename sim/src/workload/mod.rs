@@ -29,7 +29,7 @@ const BLOCK_MOST_MS: u64 = 1_500;
 /// The longest of the times to live that are meant to end while clients keep copies.
 const TTL_SHORT_MS: u64 = 300;
 /// Turns of the loop of a script that ends, at most.
-const TURNS_MAX: u64 = 300_000;
+const TURNS_MAX: u64 = 100_000;
 
 /// A kind of use, with keys of its own on each server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

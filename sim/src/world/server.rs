@@ -30,7 +30,7 @@ const TICK_NS: u64 = 1_000;
 const COMMAND_BYTES_MAX: u64 = 128 << 10;
 /// A unit of a script's work takes this long. Few machines are so slow, but a world is fast that
 /// has little to compute.
-const UNIT_NS: u64 = 200;
+const UNIT_NS: u64 = 1_000;
 /// Everybody is on one network without passwords.
 const PORT: u16 = 6379;
 

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 use orrery_engine::{Config, ConnId, Effect, Effects, Engine, Input, Now, Origin, Seed};
-use orrery_tests::resp_value::Value;
+use orrery_tests::resp_value::{Value, encode};
 use orrery_tests::server_in_process::Server;
 
 use super::{info, server};
@@ -158,4 +158,23 @@ fn the_list_shows_what_clients_take() {
     assert_eq!(field("qbuf"), 100_000);
     assert_eq!(field("argv-mem"), 3);
     assert!((1_100_000..1_200_000).contains(&field("tot-mem")), "{line}");
+}
+
+/// Found by the simulator (seed 2109): a client counted for nothing between the steps of its
+/// script.
+#[test]
+fn who_runs_a_script_counts_while_it_runs() {
+    let (mut server, conn) = server(&[("maxmemory", "1gb")]);
+    let other = server.connect();
+    server.send(conn, &encode(&["EVAL", "while true do end", "0"]));
+    for _ in 0..3 {
+        server.tick();
+        server.engine().check_invariants();
+    }
+    server.oversleep_ms(10_000);
+    server.tick();
+    assert_eq!(server.send(other, b"SCRIPT KILL\r\n"), b"+OK\r\n");
+    server.advance_ms(1);
+    assert!(server.output(conn).starts_with(b"-ERR Script killed by user"));
+    server.engine().check_invariants();
 }
