@@ -45,7 +45,7 @@ pub mod resp;
 pub mod rng;
 pub mod script;
 pub mod session;
-mod snapshot;
+pub mod snapshot;
 pub mod state;
 pub mod stopwatch;
 pub mod time;

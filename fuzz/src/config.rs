@@ -1,7 +1,7 @@
 //! Lines of a configuration file and values of CONFIG SET.
 
 use orrery_engine::Config;
-use orrery_engine::config::find;
+use orrery_engine::config::{Extent, find};
 use orrery_engine::resp::split_words_in_place;
 
 /// A line that ends the file; each line behind it is one CONFIG SET.
@@ -68,13 +68,19 @@ fn words(line: &str) -> Option<Vec<String>> {
 }
 
 fn reads_as_it_is(config: &Config, file: &str) {
-    let text = config.rewritten(file);
+    for extent in [Extent::Changed, Extent::Everything] {
+        reads_back(config, file, extent);
+    }
+}
+
+fn reads_back(config: &Config, file: &str, extent: Extent) {
+    let text = config.rewritten(file, extent);
     let mut again = Config::default();
     for line in text.lines() {
         assert!(take(&mut again, line).is_some(), "{line:?} was written and cannot be read");
     }
     assert_eq!(again.recorded(), config.recorded(), "of {text:?}");
-    assert_eq!(config.rewritten(&text), text, "written again it is another text");
+    assert_eq!(config.rewritten(&text, extent), text, "written again it is another text");
 }
 
 fn may_be_set_again(config: &Config, name: &str) {

@@ -49,7 +49,7 @@ pub fn packed_values_are_read(data: &[u8]) {
     assert!(!parts.is_empty(), "no collection is empty");
     for compress in [false, true] {
         let mut saver = Saver::new(Target::Redis72, compress);
-        match kind(&value, Dialect::Redis) {
+        match kind(value[0], Dialect::Redis) {
             Ok(Kind::Hash) => write_hash(&mut saver, &parts),
             Ok(Kind::Zset) => saver.small_zset(parts.iter().map(|part| match part {
                 Part::Member(member, score) => (Element::Bytes(member), f64::from_bits(*score)),

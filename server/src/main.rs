@@ -7,13 +7,16 @@ use std::rc::Rc;
 use orrery_engine::{Config, LogLevel};
 use orrery_server::directives::Sources;
 use orrery_server::platform::Platform;
-use orrery_server::{Launch, Log, OsPlatform, Server, Settings, VERSION, open_files, recorder};
+use orrery_server::{
+    Launch, Log, OsPlatform, Server, Settings, VERSION, check_rdb, open_files, recorder,
+};
 use tokio::runtime::{Builder, LocalOptions};
 
 const HELP: &str = "\
 Usage: orrery-server [/path/to/redis.conf] [--name value ...] [-]
        orrery-server -v or --version
        orrery-server -h or --help
+       orrery-server --check-rdb [--json] FILE
 
 Examples:
        orrery-server (listen on 127.0.0.1:6379, in memory)
@@ -25,6 +28,7 @@ Examples:
        orrery-server --port 0 --unixsocket /run/orrery.sock --unixsocketperm 770
        orrery-server /etc/orrery.conf --loglevel verbose
        echo 'maxmemory 128mb' | orrery-server -
+       orrery-server --check-rdb dump.rdb (says what is in it, or where it is broken)
 ";
 
 fn main() -> ExitCode {
@@ -35,6 +39,7 @@ fn main() -> ExitCode {
         Some("-v" | "--version") => {
             println!("Orrery server v={VERSION} bits={} build=release", usize::BITS);
         }
+        Some("--check-rdb") => return check_rdb::run(&arguments[1..]),
         _ => return run(&Sources::from_arguments(&arguments)),
     }
     ExitCode::SUCCESS

@@ -1,7 +1,7 @@
 //! CLIENT LIST and CLIENT INFO: one line for each client.
 //!
-//! Invariants: the fields that Redis 7.0 has stand in its order, later ones behind them; clients are
-//! listed in the order in which they connected; one that is being closed is no longer listed.
+//! Invariants: the fields that Redis 7.0 has stand in its order, later ones behind them; clients
+//! are listed in the order in which they connected; one that is being closed is no longer listed.
 
 use super::Cx;
 use super::client::ANY_TIME;

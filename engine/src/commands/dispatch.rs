@@ -7,6 +7,7 @@ use super::Cx;
 use super::acl_gate::{NO_AUTH, Place};
 use super::measure;
 use super::memory_gate;
+use super::monitor_line;
 use super::planted;
 use super::schema;
 use super::spec::Flags;
@@ -51,10 +52,10 @@ pub(crate) fn dispatch(cx: &mut Cx<'_>, args: Args<'_>) -> Ran {
                 start = cx.reply.out.len();
             }
             if let Err(error) = admitted {
-                refuse(cx, row, &error);
+                refuse(cx, args, &error);
             } else if cx.state.running_script.is_some() && !row.command.flags.has(Flags::ALLOW_BUSY)
             {
-                if let Some(ran) = meet_script(cx) {
+                if let Some(ran) = meet_script(cx, args) {
                     return ran;
                 }
             } else if must_wait(cx, args) {
@@ -82,7 +83,7 @@ pub(crate) fn dispatch(cx: &mut Cx<'_>, args: Args<'_>) -> Ran {
 
 /// Another client's script runs: the command waits for its end, or is told that it takes long.
 #[cold]
-fn meet_script(cx: &mut Cx<'_>) -> Option<Ran> {
+fn meet_script(cx: &mut Cx<'_>, args: Args<'_>) -> Option<Ran> {
     let since = cx.state.running_script.as_ref()?.since;
     let patience = Micros::from_millis(cx.state.config.busy_reply_threshold_ms);
     if cx.now.mono < since + patience {
@@ -91,8 +92,7 @@ fn meet_script(cx: &mut Cx<'_>) -> Option<Ran> {
         return Some(Ran::Postponed);
     }
     let busy = cx.state.running_script.as_ref()?.program.busy();
-    let row = cx.row;
-    refuse(cx, row, &busy);
+    refuse(cx, args, &busy);
     None
 }
 
@@ -276,7 +276,8 @@ impl Cx<'_> {
 
 /// Replies with an error to a command that is not run. A transaction that it was for, or that it
 /// was to end, is refused with it.
-fn refuse(cx: &mut Cx<'_>, row: &Row, error: &Error) {
+fn refuse(cx: &mut Cx<'_>, args: Args<'_>, error: &Error) {
+    let row = cx.row;
     cx.state.stats.by_command[row.index].rejected += 1;
     if row.command.flags.has(Flags::RUNS_QUEUED) {
         cx.session.transaction = None;
@@ -285,6 +286,10 @@ fn refuse(cx: &mut Cx<'_>, row: &Row, error: &Error) {
         let why = why.strip_prefix("ERR ").unwrap_or(&why);
         cx.reply.error_text(&format!("EXECABORT Transaction discarded because of: {why}"));
         cx.state.count_error("EXECABORT");
+        // Those who watch have seen MULTI.
+        if !cx.state.observer.monitors.is_empty() {
+            monitor_line::feed(cx, args);
+        }
         return;
     }
     refuse_transaction(cx);

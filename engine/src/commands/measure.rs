@@ -160,9 +160,7 @@ fn log(cx: &mut Cx<'_>, args: Args<'_>, ended: &Ended) {
     if !ended.is_waiting && !flags.has(Flags::SKIP_SLOWLOG) {
         log_amounts(cx, args, ended);
     }
-    // In Redis 7.0 QUIT is no command like others.
-    let is_quit = ended.row.full_name == "quit";
-    let is_shown = !flags.has(Flags::SKIP_MONITOR) && !flags.has(Flags::ADMIN) && !is_quit;
+    let is_shown = !flags.has(Flags::SKIP_MONITOR) && !flags.has(Flags::ADMIN);
     if is_shown && !cx.retry && !cx.state.observer.monitors.is_empty() {
         let row = core::mem::replace(&mut cx.row, ended.row);
         monitor_line::feed(cx, args);

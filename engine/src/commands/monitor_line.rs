@@ -14,8 +14,8 @@ pub(super) fn feed(cx: &mut Cx<'_>, args: Args<'_>) {
     let line = line(cx, args);
     let limits = cx.state.config.output_limits;
     for &conn in &cx.state.observer.monitors {
-        // It has just asked for silence.
-        if conn == cx.session.id && cx.session.is_muted() {
+        // It has just asked for silence, or left.
+        if conn == cx.session.id && (cx.session.is_muted() || cx.session.closing) {
             continue;
         }
         cx.state.sessions.post_line(conn, &line, &limits);

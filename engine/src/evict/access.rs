@@ -72,23 +72,69 @@ impl State {
         self.frequent(frequency)
     }
 
+    /// What the bits of keys say now.
+    pub(crate) fn usage(&self) -> Usage {
+        Usage {
+            now: self.keyspace.now(),
+            second: self.access_second(),
+            order: self.config.eviction.policy.order,
+            lfu_decay_mins: self.config.eviction.lfu_decay_mins,
+        }
+    }
+
     /// How often a key with these bits was used of late, on a logarithmic scale.
     pub(crate) fn frequency(&self, access: u32) -> u8 {
-        let (now, then) = (minute(self.keyspace.now()), access >> 8);
-        // The minutes wrap after 45 days.
-        let minutes = u64::from(now.wrapping_sub(then)) & MINUTES;
-        let decay = self.config.eviction.lfu_decay_mins;
-        let fallen = minutes.checked_div(decay).unwrap_or(0);
-        (u64::from(access & 0xff)).saturating_sub(fallen) as u8
+        self.usage().frequency(access)
     }
 
     /// Seconds since a key with these bits was last used.
     pub(crate) fn idle_secs(&self, access: u32) -> u32 {
-        self.access_second().wrapping_sub(access) & SECONDS
+        self.usage().idle_secs(access)
+    }
+
+    /// The bits of a key that comes with what is known of its use: whatever the policy looks at.
+    pub(crate) fn access_of_loaded(&self, idle_secs: Option<u64>, frequency: Option<u8>) -> u32 {
+        if self.is_lfu() {
+            self.frequent(frequency.unwrap_or(FREQUENCY_OF_NEW))
+        } else {
+            self.access_after(idle_secs.unwrap_or(0))
+        }
     }
 
     /// Bits that say that a key was last used so long ago.
     pub(crate) fn access_after(&self, idle_secs: u64) -> u32 {
         self.access_second().wrapping_sub(idle_secs as u32) & SECONDS
+    }
+}
+
+/// Reads the bits of keys as they are to be understood at one moment.
+pub(crate) struct Usage {
+    now: UnixMillis,
+    second: u32,
+    order: Order,
+    lfu_decay_mins: u64,
+}
+
+impl Usage {
+    fn frequency(&self, access: u32) -> u8 {
+        let (now, then) = (minute(self.now), access >> 8);
+        // The minutes wrap after 45 days.
+        let minutes = u64::from(now.wrapping_sub(then)) & MINUTES;
+        let fallen = minutes.checked_div(self.lfu_decay_mins).unwrap_or(0);
+        (u64::from(access & 0xff)).saturating_sub(fallen) as u8
+    }
+
+    fn idle_secs(&self, access: u32) -> u32 {
+        self.second.wrapping_sub(access) & SECONDS
+    }
+
+    /// What files say of a key's use: for how many seconds it was idle, or how often it was used;
+    /// neither where no policy looks at it.
+    pub(crate) fn of(&self, access: u32) -> (Option<u64>, Option<u8>) {
+        match self.order {
+            Order::Lru | Order::Lrm => (Some(self.idle_secs(access).into()), None),
+            Order::Lfu => (None, Some(self.frequency(access))),
+            Order::Never | Order::Random | Order::Ttl => (None, None),
+        }
     }
 }

@@ -19,6 +19,7 @@ use crate::rng::Rng;
 use crate::state::State;
 use crate::time::{Instant, Micros};
 
+pub(crate) use access::Usage;
 use choose::{Choice, Search};
 use convert::Conversion;
 use pool::Pool;

@@ -92,6 +92,16 @@ impl Taken {
 }
 
 impl TakenValue {
+    /// The value, to be read.
+    pub(super) fn as_value(&self) -> Value<'_> {
+        match self {
+            Self::Inline(bytes, _) => Value::Bytes(bytes),
+            Self::Integer(value) => Value::Integer(*value),
+            Self::Packed(kind, bytes) => Value::of_packed(*kind, bytes),
+            Self::Object(object) => object.value(),
+        }
+    }
+
     pub(super) fn as_new(&mut self) -> NewValue<'_> {
         match self {
             Self::Inline(bytes, false) => NewValue::Text(bytes),
@@ -465,16 +475,21 @@ impl Db {
 
     /// Visits the entries of the next piece of hash space; returns the next cursor, 0 at the end.
     pub fn scan(&self, cursor: u64, mut visit: impl FnMut(&[u8], Found)) -> u64 {
-        let mut handles = Vec::new();
         let hash_of = |handle| hash_entry(&self.arena, self.hash_key, handle);
-        let next = self.table.scan(cursor, hash_of, |handle| handles.push(handle));
-        for handle in handles {
-            let key = entry::key(self.arena.bytes(handle));
-            if let Some(found) = self.find(key) {
-                visit(key, found);
-            }
-        }
-        next
+        self.table.scan(cursor, hash_of, |position, handle, hash| {
+            let found = Found { handle, position, hash };
+            visit(entry::key(self.arena.bytes(handle)), found);
+        })
+    }
+
+    /// Whether the entry is marked by the walk that goes on.
+    pub(super) fn is_marked(&self, found: Found) -> bool {
+        self.table.is_marked(found.position)
+    }
+
+    /// Marks the entry, or takes the mark back.
+    pub(super) fn set_mark(&mut self, found: Found, is_marked: bool) {
+        self.table.set_mark(found.position, is_marked);
     }
 
     /// Any entry near this position in hash space; `pick` chooses among neighbours.

@@ -4,6 +4,7 @@
 //! through the millisecond of its deadline and dies with the next, as in Redis.
 
 mod arena;
+mod capture;
 mod chunk;
 mod collections;
 mod db;
@@ -19,6 +20,7 @@ mod trash;
 mod undo;
 mod wheel;
 
+pub use capture::Given;
 pub use collections::{Kept, Object, Value};
 pub use db::{Db, Found, NewValue, Taken};
 pub use sample::Candidate;
@@ -29,6 +31,7 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::rng::Rng;
 use crate::time::UnixMillis;
+use capture::Capture;
 use db::DbTurn;
 use planted::Planted;
 use protected::Patterns;
@@ -61,6 +64,8 @@ pub struct Keyspace {
     planted: Option<Box<Planted>>,
     /// The changes of the script that runs.
     undo: Option<Box<Undo>>,
+    /// The walk over a moment's keys that goes on.
+    capture: Option<Box<Capture>>,
 }
 
 /// What expiry has done so far.
@@ -92,6 +97,7 @@ impl Keyspace {
             lapsed: VecDeque::new(),
             planted: None,
             undo: None,
+            capture: None,
         };
         keyspace.sum_up();
         keyspace
@@ -162,6 +168,7 @@ impl Keyspace {
     /// Deletes an entry whose deadline has passed and notes its key.
     #[cold]
     fn lapse(&mut self, index: usize, found: Found) {
+        self.capture_before(index, found);
         self.lapsed.push_back((index, self.databases[index].key(found).into()));
         self.remove_for_good(index, found);
         self.stats.expired_keys += 1;
@@ -202,7 +209,7 @@ impl Keyspace {
         deadline: Option<UnixMillis>,
         access: u32,
     ) {
-        if self.undo.is_some() {
+        if self.is_noting() {
             return self.store_noted(index, key, value, deadline, access);
         }
         let now = self.now;
@@ -211,8 +218,7 @@ impl Keyspace {
         match db.find(key) {
             None => db.insert(key, value, deadline, access),
             Some(found) => {
-                let (_, old) = db.replace(found, value, deadline, access);
-                self.discard(index, old);
+                self.overwrite(index, found, value, deadline, access);
             }
         }
     }
@@ -226,7 +232,7 @@ impl Keyspace {
         deadline: Option<UnixMillis>,
         access: u32,
     ) {
-        if self.undo.is_some() {
+        if self.is_noting() {
             self.note_new(index, key);
         }
         let now = self.now;
@@ -234,6 +240,9 @@ impl Keyspace {
         debug_assert!(db.find(key).is_none(), "the key was searched and not found");
         db.sync_wheel(now);
         db.insert(key, value, deadline, access);
+        if self.capture.is_some() {
+            self.capture_added(index, key);
+        }
     }
 
     /// Gives a found entry another value and deadline.
@@ -249,9 +258,20 @@ impl Keyspace {
             deadline = self.planted_deadline(deadline);
             self.planted_overwrite(index, found);
         }
-        if self.undo.is_some() {
+        if self.is_noting() {
             return self.replace_noted(index, found, value, deadline, access);
         }
+        self.overwrite(index, found, value, deadline, access)
+    }
+
+    fn overwrite(
+        &mut self,
+        index: usize,
+        found: Found,
+        value: NewValue<'_>,
+        deadline: Option<UnixMillis>,
+        access: u32,
+    ) -> Found {
         let now = self.now;
         let db = self.db_mut(index);
         db.sync_wheel(now);
@@ -264,7 +284,7 @@ impl Keyspace {
     /// [`Self::put_back`] before anything else is done with the database. Another type is an error.
     #[inline]
     pub fn hand_out<T: Kept>(&mut self, index: usize, found: Found) -> Result<T, Error> {
-        if self.undo.is_some() {
+        if self.is_noting() {
             self.note_change(index, found);
         }
         let collection = self.db_mut(index).hand_out(found)?;
@@ -326,7 +346,7 @@ impl Keyspace {
         if self.planted.is_some() {
             deadline = self.planted_deadline(deadline);
         }
-        if self.undo.is_some() {
+        if self.is_noting() {
             self.note_change(index, found);
         }
         let now = self.now;
@@ -338,7 +358,7 @@ impl Keyspace {
     /// The long string at a found entry, to be changed in place; `None`: it is something else.
     /// [`Self::string_changed`] must follow.
     pub fn string_mut(&mut self, index: usize, found: Found) -> Option<&mut Vec<u8>> {
-        if self.undo.is_some() {
+        if self.is_noting() {
             self.note_change(index, found);
         }
         match self.db_mut(index).object_mut(found) {
@@ -356,7 +376,7 @@ impl Keyspace {
 
     /// Deletes a found entry; a big value is freed in later steps.
     pub fn remove(&mut self, index: usize, found: Found) {
-        if self.undo.is_some() {
+        if self.is_noting() {
             return self.remove_noted(index, found);
         }
         self.remove_for_good(index, found);
@@ -369,7 +389,7 @@ impl Keyspace {
 
     /// Takes a found entry out with its value and deadline, for [`Self::put`].
     pub fn take(&mut self, index: usize, found: Found) -> Taken {
-        if self.undo.is_some() {
+        if self.is_noting() {
             self.note_change(index, found);
         }
         self.db_mut(index).take(found)
@@ -431,13 +451,23 @@ impl Keyspace {
 
     fn flush_all(&mut self, index: usize) -> usize {
         if self.undo.is_some() {
-            return self.flush_noted(index);
+            if self.capture.is_none() {
+                return self.flush_noted(index);
+            }
+            // The walk needs the database, too, and cannot go back.
+            self.give_undo_up();
         }
         let empty = self.empty_db();
         let db = core::mem::replace(self.db_mut(index), empty);
         let len = db.len();
-        self.throw_away_db(db);
+        self.capture_flushed(index, db);
         len
+    }
+
+    /// Whether somebody must know of changes before they are made.
+    #[inline]
+    fn is_noting(&self) -> bool {
+        self.undo.is_some() || self.capture.is_some()
     }
 
     /// Frees a database. A small one is freed at once, or a client that fills and empties in turn
@@ -451,7 +481,12 @@ impl Keyspace {
     /// Exchanges two databases.
     pub fn swap(&mut self, a: usize, b: usize) {
         self.note_swap(a, b);
+        self.exchange(a, b);
+    }
+
+    fn exchange(&mut self, a: usize, b: usize) {
         self.databases.swap(a, b);
+        self.capture_swapped(a, b);
         self.sum_up();
     }
 

@@ -7,6 +7,7 @@
 //! 0..10   tags; 0: the slot is empty
 //! 10      how many entries that belong here or before went further; stays at 255 once there
 //! 11..61  handles
+//! 61..63  a mark for each slot, of a walk that goes on (see `capture.rs`); little endian
 //! ```
 //! Buckets that overflow count, so removal needs no tombstones and a search ends at the first
 //! bucket that nothing went past. A fresh bucket is all zeroes, as the system gives it.
@@ -27,6 +28,7 @@ const SEGMENTS_PER_CHUNK: usize = CHUNK_BYTES / SEGMENT_BYTES;
 const OVERFLOW: usize = SLOTS;
 const HANDLES: usize = OVERFLOW + 1;
 const HANDLE_BYTES: usize = 5;
+const MARKS: usize = HANDLES + SLOTS * HANDLE_BYTES;
 
 /// All segments of one index, by number.
 #[derive(Default)]
@@ -128,11 +130,11 @@ impl Segments {
         None
     }
 
-    /// Adds a handle that is not there.
+    /// Adds a handle that is not there, marked or not.
     ///
     /// # Panics
     /// If the segment is full.
-    pub(super) fn insert(&mut self, segment: u32, hash: u64, handle: Handle) {
+    pub(super) fn insert(&mut self, segment: u32, hash: u64, handle: Handle, is_marked: bool) {
         let full = usize::from(self.len(segment)) == BUCKETS * SLOTS;
         assert!(!full, "a full segment is split first");
         let mut bucket = self.home(segment, hash);
@@ -141,6 +143,9 @@ impl Segments {
             if let Some(slot) = line[..SLOTS].iter().position(|&tag| tag == 0) {
                 line[slot] = tag_of(hash);
                 set_handle(line, slot, handle);
+                if is_marked {
+                    set_mark(line, slot, true);
+                }
                 self.shapes[segment as usize].len += 1;
                 return;
             }
@@ -155,6 +160,7 @@ impl Segments {
         let line = self.line_mut(segment, usize::from(end));
         assert_eq!(line[usize::from(slot)], tag_of(hash), "it is not where it should be");
         line[usize::from(slot)] = 0;
+        set_mark(line, usize::from(slot), false);
         let mut bucket = self.home(segment, hash);
         while bucket != usize::from(end) {
             let line = self.line_mut(segment, bucket);
@@ -172,12 +178,27 @@ impl Segments {
         set_handle(line, usize::from(position.slot), handle);
     }
 
-    /// Empties a segment, gives it another depth, and returns what it held.
-    pub(super) fn take_all(&mut self, segment: u32, depth: u8) -> Vec<Handle> {
+    /// Whether the handle at a position is marked.
+    #[inline]
+    pub(super) fn is_marked(&self, position: Position) -> bool {
+        let line = self.line(position.segment, usize::from(position.bucket));
+        marks(line) >> position.slot & 1 == 1
+    }
+
+    /// Marks the handle at a position, or takes the mark back.
+    pub(super) fn set_mark(&mut self, position: Position, is_marked: bool) {
+        let line = self.line_mut(position.segment, usize::from(position.bucket));
+        set_mark(line, usize::from(position.slot), is_marked);
+    }
+
+    /// Empties a segment, gives it another depth, and returns what it held, and what was marked.
+    pub(super) fn take_all(&mut self, segment: u32, depth: u8) -> Vec<(Handle, bool)> {
         let mut all = Vec::with_capacity(usize::from(self.len(segment)));
         for bucket in 0..BUCKETS {
             let line = self.line_mut(segment, bucket);
-            all.extend(handles_in(line));
+            let marks = marks(line);
+            let slots = (0..SLOTS).filter(|&slot| line[slot] != 0);
+            all.extend(slots.map(|slot| (handle_in(line, slot), marks >> slot & 1 == 1)));
             line.fill(0);
         }
         self.shapes[segment as usize] = Shape { depth, len: 0, in_use: true };
@@ -185,13 +206,26 @@ impl Segments {
     }
 
     /// The buckets in which entries can lie whose home is that of `hash`, the home first.
-    pub(super) fn chain(&self, segment: u32, hash: u64) -> impl Iterator<Item = Handle> + '_ {
+    pub(super) fn chain(
+        &self,
+        segment: u32,
+        hash: u64,
+    ) -> impl Iterator<Item = (Position, Handle)> + '_ {
         let home = self.home(segment, hash);
         let mut went_on = true;
         (0..BUCKETS)
-            .map(move |step| self.line(segment, (home + step) % BUCKETS))
-            .take_while(move |line| core::mem::replace(&mut went_on, line[OVERFLOW] > 0))
-            .flat_map(handles_in)
+            .map(move |step| (home + step) % BUCKETS)
+            .take_while(move |&bucket| {
+                let overflows = self.line(segment, bucket)[OVERFLOW] > 0;
+                core::mem::replace(&mut went_on, overflows)
+            })
+            .flat_map(move |bucket| {
+                let line = self.line(segment, bucket);
+                (0..SLOTS).filter(|&slot| line[slot] != 0).map(move |slot| {
+                    let position = Position { segment, bucket: bucket as u8, slot: slot as u8 };
+                    (position, handle_in(line, slot))
+                })
+            })
     }
 
     /// The handles in the home bucket of `hash`.
@@ -233,6 +267,9 @@ impl Segments {
         let mut len = 0;
         for at in 0..BUCKETS {
             let line = self.line(segment, at);
+            let used = (0..SLOTS).filter(|&slot| line[slot] != 0);
+            let stray = used.fold(marks(line), |marks, slot| marks & !(1 << slot));
+            assert_eq!(stray, 0, "what is marked is there");
             for slot in (0..SLOTS).filter(|&slot| line[slot] != 0) {
                 len += 1;
                 let hash = hash_of(handle_in(line, slot));
@@ -297,6 +334,18 @@ fn handle_in(line: &[u8; BUCKET_BYTES], slot: usize) -> Handle {
 fn set_handle(line: &mut [u8; BUCKET_BYTES], slot: usize, handle: Handle) {
     let at = HANDLES + slot * HANDLE_BYTES;
     line[at..at + HANDLE_BYTES].copy_from_slice(&handle.to_bytes());
+}
+
+/// A bit for each slot that is marked.
+#[inline]
+fn marks(line: &[u8; BUCKET_BYTES]) -> u16 {
+    u16::from_le_bytes([line[MARKS], line[MARKS + 1]])
+}
+
+fn set_mark(line: &mut [u8; BUCKET_BYTES], slot: usize, is_marked: bool) {
+    let others = marks(line) & !(1 << slot);
+    let marks = others | u16::from(is_marked) << slot;
+    line[MARKS..MARKS + 2].copy_from_slice(&marks.to_le_bytes());
 }
 
 /// The tag of a hash: its low byte, but never zero.

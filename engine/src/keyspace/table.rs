@@ -66,7 +66,7 @@ impl Table {
         while self.segments.len(self.segment_of(hash)) >= SPLIT_AT {
             self.split(hash, &hash_of);
         }
-        self.segments.insert(self.segment_of(hash), hash, handle);
+        self.segments.insert(self.segment_of(hash), hash, handle, false);
         self.len += 1;
     }
 
@@ -90,13 +90,24 @@ impl Table {
         self.segments.replace(position, handle);
     }
 
+    /// Whether the handle at a position is marked. Marks go where the handle goes, also when it is
+    /// replaced by another of the same key.
+    pub(crate) fn is_marked(&self, position: Position) -> bool {
+        self.segments.is_marked(position)
+    }
+
+    /// Marks the handle at a position, or takes the mark back.
+    pub(crate) fn set_mark(&mut self, position: Position, is_marked: bool) {
+        self.segments.set_mark(position, is_marked);
+    }
+
     /// Visits every handle of one bucket's worth of hash space, starting at `cursor`, and returns
     /// the cursor of the next; 0 is both the start and the end.
     pub(crate) fn scan(
         &self,
         cursor: u64,
         hash_of: impl Fn(Handle) -> u64,
-        mut visit: impl FnMut(Handle),
+        mut visit: impl FnMut(Position, Handle, u64),
     ) -> u64 {
         if self.directory.is_empty() {
             return 0;
@@ -104,9 +115,10 @@ impl Table {
         let position = cursor << CURSOR_SHIFT;
         let segment = self.segment_of(position);
         let wanted = self.segments.home(segment, position);
-        for handle in self.segments.chain(segment, position) {
-            if self.segments.home(segment, hash_of(handle)) == wanted {
-                visit(handle);
+        for (place, handle) in self.segments.chain(segment, position) {
+            let hash = hash_of(handle);
+            if self.segments.home(segment, hash) == wanted {
+                visit(place, handle, hash);
             }
         }
         let width = self.segments.bucket_width(segment);
@@ -181,10 +193,10 @@ impl Table {
             self.depth += 1;
         }
         let high = self.segments.add(old_depth + 1);
-        for handle in self.segments.take_all(low, old_depth + 1) {
+        for (handle, is_marked) in self.segments.take_all(low, old_depth + 1) {
             let hash = hash_of(handle);
             let half = if hash << old_depth >> 63 == 0 { low } else { high };
-            self.segments.insert(half, hash, handle);
+            self.segments.insert(half, hash, handle, is_marked);
         }
         let places = self.places(hash, old_depth);
         let middle = places.start + places.len() / 2;
@@ -206,8 +218,8 @@ impl Table {
         }
         let mut all = self.segments.take_all(segment, depth - 1);
         all.extend(self.segments.take_all(sister, depth));
-        for handle in all {
-            self.segments.insert(segment, hash_of(handle), handle);
+        for (handle, is_marked) in all {
+            self.segments.insert(segment, hash_of(handle), handle, is_marked);
         }
         self.segments.vacate(sister);
         let places = self.places(hash, depth - 1);
@@ -298,7 +310,7 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         let (mut cursor, mut next) = (0, 0);
         loop {
-            cursor = table.scan(cursor, hash_of, |found| {
+            cursor = table.scan(cursor, hash_of, |_, found, _| {
                 seen.insert(found);
             });
             if cursor == 0 {
@@ -322,7 +334,7 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         let (mut cursor, mut next) = (0, 3000);
         loop {
-            cursor = table.scan(cursor, hash_of, |found| {
+            cursor = table.scan(cursor, hash_of, |_, found, _| {
                 seen.insert(found);
             });
             if cursor == 0 {

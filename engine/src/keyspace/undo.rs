@@ -144,8 +144,7 @@ impl Keyspace {
                     undone.push(Undone::Database(index));
                 }
                 Change::Swapped(a, b) => {
-                    self.databases.swap(a, b);
-                    self.sum_up();
+                    self.exchange(a, b);
                     undone.extend([Undone::Database(a), Undone::Database(b)]);
                 }
             }
@@ -179,6 +178,7 @@ impl Keyspace {
     /// Notes an entry that is to be changed in place: its value is copied.
     #[cold]
     pub(super) fn note_change(&mut self, index: usize, found: Found) {
+        self.capture_before(index, found);
         let db = &self.databases[index];
         let (key, hash) = (db.key(found), found.hash());
         let Some(undo) = self.undo.as_deref_mut() else { return };
@@ -198,6 +198,7 @@ impl Keyspace {
     /// Takes an entry out that is to be deleted or replaced, and keeps it if the log wants it.
     #[cold]
     pub(super) fn remove_noted(&mut self, index: usize, found: Found) {
+        self.capture_before(index, found);
         self.db_mut(index);
         let db = &mut self.databases[index];
         let (key, hash, access): (Box<[u8]>, _, _) =
@@ -223,6 +224,10 @@ impl Keyspace {
         deadline: Option<UnixMillis>,
         access: u32,
     ) -> Found {
+        self.capture_before(index, found);
+        if self.undo.is_none() {
+            return self.overwrite(index, found, value, deadline, access);
+        }
         let key = self.databases[index].key(found).to_vec();
         self.remove_noted(index, found);
         self.add(index, &key, value, deadline, access);
@@ -276,14 +281,19 @@ impl Keyspace {
 
     /// Gives the log up where it has become too long or has lost something.
     fn check_undo(&mut self) {
-        if let Some(undo) = &mut self.undo
+        if let Some(undo) = &self.undo
             && (undo.is_lost || undo.kept_bytes > undo.kept_bytes_max)
-            && let Some(mut undo) = self.undo.take()
         {
-            undo.is_lost = true;
-            self.forget_changes(&mut undo);
-            self.undo = Some(undo);
+            self.give_undo_up();
         }
+    }
+
+    /// What the log has is freed, and the changes stand.
+    pub(super) fn give_undo_up(&mut self) {
+        let Some(mut undo) = self.undo.take() else { return };
+        undo.is_lost = true;
+        self.forget_changes(&mut undo);
+        self.undo = Some(undo);
     }
 
     /// Frees what the log keeps: much of it in later steps.

@@ -52,28 +52,45 @@ pub(crate) fn load(
     dialect: Dialect,
     setting: &Setting<'_>,
 ) -> Result<Loaded, Corrupt> {
-    match rdb::kind(value, dialect)? {
-        Kind::String => build::<Text>(value, dialect, setting).map(|text| Loaded::String(text.0)),
-        Kind::List => object::<List>(value, dialect, setting),
-        Kind::Set => object::<Set>(value, dialect, setting),
-        Kind::Hash => object::<Hash>(value, dialect, setting),
-        Kind::Zset => object::<Zset>(value, dialect, setting),
-        Kind::Stream => object::<Stream>(value, dialect, setting),
+    let mut loaded = None;
+    rdb::whole(rdb::Value::of(value, dialect)?, |value| {
+        let (found, len) = load_front(value, setting)?;
+        loaded = Some(found);
+        Ok(len)
+    })?;
+    loaded.ok_or(STRAY)
+}
+
+/// Reads a value with more behind it; gives its length, too, without the type byte.
+pub(crate) fn load_front(
+    value: rdb::Value<'_>,
+    setting: &Setting<'_>,
+) -> Result<(Loaded, usize), Corrupt> {
+    match rdb::kind(value.type_byte, value.dialect)? {
+        Kind::String => {
+            let (text, len) = build::<Text>(value, setting)?;
+            Ok((Loaded::String(text.0), len))
+        }
+        Kind::List => object::<List>(value, setting),
+        Kind::Set => object::<Set>(value, setting),
+        Kind::Hash => object::<Hash>(value, setting),
+        Kind::Zset => object::<Zset>(value, setting),
+        Kind::Stream => object::<Stream>(value, setting),
     }
 }
 
-fn build<T: Build>(value: &[u8], dialect: Dialect, setting: &Setting<'_>) -> Result<T, Corrupt> {
+fn build<T: Build>(value: rdb::Value<'_>, setting: &Setting<'_>) -> Result<(T, usize), Corrupt> {
     let mut built = T::default();
-    rdb::load(value, dialect, &mut |item| built.add(item, setting))?;
-    Ok(built)
+    let len = rdb::load_front(value, &mut |item| built.add(item, setting))?;
+    Ok((built, len))
 }
 
 fn object<T: Build + Kept>(
-    value: &[u8],
-    dialect: Dialect,
+    value: rdb::Value<'_>,
     setting: &Setting<'_>,
-) -> Result<Loaded, Corrupt> {
-    Ok(Loaded::Object(build::<T>(value, dialect, setting)?.into_object()))
+) -> Result<(Loaded, usize), Corrupt> {
+    let (built, len) = build::<T>(value, setting)?;
+    Ok((Loaded::Object(built.into_object()), len))
 }
 
 #[derive(Default)]

@@ -3,9 +3,12 @@
 //! Invariant: what [`save`] writes, [`load`] reads as the same value, and so do the servers that
 //! the target names.
 
+pub(crate) mod file;
+mod inspect;
 mod load;
 mod save;
 mod stream;
 
-pub(crate) use load::{Loaded, Setting, load};
+pub use inspect::{Inspector, Note, Tally};
+pub(crate) use load::{Setting, load};
 pub(crate) use save::save;

@@ -11,6 +11,12 @@ use crate::value::zset::ZsetRef;
 /// Writes a value for the readers that the settings name.
 pub(crate) fn save(value: Value<'_>, encodings: &Encodings) -> Saver {
     let mut saver = Saver::new(encodings.rdb_target, encodings.rdb_compression);
+    save_into(&mut saver, value, encodings);
+    saver
+}
+
+/// The same, behind what was written before.
+pub(crate) fn save_into(saver: &mut Saver, value: Value<'_>, encodings: &Encodings) {
     match value {
         Value::Bytes(bytes) => saver.string(Element::Bytes(bytes)),
         Value::Integer(value) => saver.string(Element::Integer(value)),
@@ -18,12 +24,11 @@ pub(crate) fn save(value: Value<'_>, encodings: &Encodings) -> Saver {
             saver.begin_list(list.part_count());
             list.for_each_part(|part| saver.list_part(part));
         }
-        Value::Set(set) => save_set(&mut saver, set),
-        Value::Hash(hash) => save_hash(&mut saver, hash),
-        Value::Zset(zset) => save_zset(&mut saver, zset),
-        Value::Stream(stream) => return save_stream(stream, encodings),
+        Value::Set(set) => save_set(saver, set),
+        Value::Hash(hash) => save_hash(saver, hash),
+        Value::Zset(zset) => save_zset(saver, zset),
+        Value::Stream(stream) => save_stream(saver, stream, encodings),
     }
-    saver
 }
 
 fn save_set(saver: &mut Saver, set: SetRef<'_>) {

@@ -31,9 +31,9 @@ fn default_settings(encodings: &Encodings) -> Settings {
     }
 }
 
-/// Writes a stream for the readers that the settings name.
-pub(super) fn save_stream(stream: &Stream, encodings: &Encodings) -> Saver {
-    let mut saver = StreamSaver::new(encodings.rdb_target, encodings.rdb_compression);
+/// Writes a stream.
+pub(super) fn save_stream(into: &mut Saver, stream: &Stream, encodings: &Encodings) {
+    let mut saver = StreamSaver::new(encodings.rdb_compression);
     let log = stream.log();
     for entry in log.range(StreamId::MIN, StreamId::MAX) {
         let fields: Vec<_> = entry.fields().collect();
@@ -55,7 +55,7 @@ pub(super) fn save_stream(stream: &Stream, encodings: &Encodings) -> Saver {
     let usual = default_settings(encodings);
     let settings = stream.idempotency().map_or(usual, stream::Idempotency::settings);
     let idempotence = idempotence_of(stream.idempotency(), settings);
-    saver.finish(&totals, &groups, &idempotence, settings == usual)
+    saver.finish(into, &totals, &groups, &idempotence, settings == usual);
 }
 
 fn group_of(group: &stream::Group) -> Group<'_> {

@@ -52,7 +52,7 @@ impl Owned {
 type Entry = (Id, Vec<(Vec<u8>, Vec<u8>)>);
 
 pub(crate) fn read(value: &[u8]) -> Owned {
-    let mut owned = match rdb::kind(value, Dialect::Redis).expect("a known type") {
+    let mut owned = match rdb::kind(value[0], Dialect::Redis).expect("a known type") {
         Kind::String => Owned::String(Vec::new()),
         Kind::List => Owned::List(Vec::new()),
         Kind::Set => Owned::Set(Vec::new()),
@@ -167,12 +167,14 @@ pub(crate) fn write(owned: &Owned, compress: bool) -> Vec<Vec<u8>> {
             ]
         }
         Owned::Stream(entries, totals, groups) => {
-            let mut saver = StreamSaver::new(Target::Redis70, compress);
+            let mut saver = StreamSaver::new(compress);
             for (id, fields) in entries {
                 let pairs = fields.iter().map(|(a, b)| (Element::Bytes(a), Element::Bytes(b)));
                 saver.entry(*id, pairs);
             }
-            vec![saver.finish(totals, groups, &Idempotence::default(), true).into_payload()]
+            let mut whole = Saver::new(Target::Redis70, compress);
+            saver.finish(&mut whole, totals, groups, &Idempotence::default(), true);
+            vec![whole.into_payload()]
         }
     }
 }

@@ -53,6 +53,13 @@ C: ping
 A: quit
 C: ping
 
+A: monitor
+B: multi; exec now; exec
+B: subscribe c
+B: exec; get k
+B: quit
+C: multi; ping; quit
+
 A: multi; monitor; exec
 B: ping
 

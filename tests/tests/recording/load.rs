@@ -12,7 +12,7 @@ use crate::process::{Server, bulk, command, talk};
 
 /// What would end the server, stop it for long, or shut everybody out.
 const LEFT_OUT: [&str; 6] =
-    ["SHUTDOWN", "DEBUG", "CONFIG SET", "CONFIG REWRITE", "CLIENT PAUSE", "MONITOR"];
+    ["SHUTDOWN", "DEBUG", "CONFIG|SET", "CONFIG|REWRITE", "CLIENT|PAUSE", "MONITOR"];
 
 /// Sends random commands in pieces of random lengths over connections that come and go.
 pub(crate) fn client(port: u16, seed: u64, rounds: usize) {

@@ -4,6 +4,7 @@ mod life;
 mod log;
 mod metrics;
 mod process;
+mod rdb_files;
 mod settings;
 mod traffic;
 mod users;

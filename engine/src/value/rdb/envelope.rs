@@ -6,15 +6,15 @@
 use crc::{CRC_64_REDIS, Crc, Table};
 
 /// CRC-64 as Redis computes it (Jones's polynomial), sixteen bytes at a time.
-static CHECKSUM: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_REDIS);
+pub(super) static CHECKSUM: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_REDIS);
 
 const VERSION_BYTES: usize = 2;
 const CHECKSUM_BYTES: usize = 8;
 
 /// The newest version of Redis's that is read.
-const REDIS_VERSION_MAX: u16 = 14;
+pub(super) const REDIS_VERSION_MAX: u16 = 14;
 /// The version of Valkey 9. Valkey 7.2 and 8 write Redis's version 11.
-const VALKEY_VERSION: u16 = 80;
+pub(super) const VALKEY_VERSION: u16 = 80;
 
 /// Whose type bytes a payload has: one of them means different things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,13 +1,10 @@
 //! Libraries of functions as RDB has them since Redis 7.0: an opcode and the text, for each.
 
+use super::opcodes::{EARLY_LIBRARY, LIBRARY};
 use super::reader::Reader;
 use super::writer::Writer;
 use super::{Element, seal};
 
-/// A library's text follows.
-const LIBRARY: u8 = 245;
-/// What the release candidates of Redis 7.0 wrote: name, engine, description and text.
-const EARLY_LIBRARY: u8 = 246;
 /// The version that first had the opcode: whatever reads it reads this.
 const VERSION: u16 = 10;
 
@@ -28,31 +25,37 @@ pub fn load_libraries(bytes: &[u8]) -> Result<Vec<Vec<u8>>, &'static str> {
     let mut texts = Vec::new();
     while !reader.is_at_end() {
         let opcode = reader.byte().map_err(|_| "can not read data type")?;
-        let mut text = |what| match reader.text() {
-            Ok(text) => Ok(text.into_bytes().into_owned()),
-            Err(_) => Err(what),
-        };
-        texts.push(match opcode {
-            LIBRARY => text("Failed loading library payload")?,
-            EARLY_LIBRARY => {
-                let name = text("Failed loading library name")?;
-                let engine = text("Failed loading engine name")?;
-                let is_described =
-                    reader.length().map_err(|_| "Failed loading library description indicator")?;
-                let mut text = |what| match reader.text() {
-                    Ok(text) => Ok(text.into_bytes().into_owned()),
-                    Err(_) => Err(what),
-                };
-                if is_described != 0 {
-                    text("Failed loading library description")?;
-                }
-                let code = text("Failed loading library blob")?;
-                [b"#!", &*engine, b" name=", &name, b"\n", &code].concat()
-            }
-            _ => return Err("given type is not a function"),
-        });
+        texts.push(library(&mut reader, opcode)?);
     }
     Ok(texts)
+}
+
+/// The text behind an opcode. The release candidates of Redis 7.0 wrote name, engine, description
+/// and code apart.
+pub(super) fn library(reader: &mut Reader<'_>, opcode: u8) -> Result<Vec<u8>, &'static str> {
+    let mut text = |what| match reader.text() {
+        Ok(text) => Ok(text.into_bytes().into_owned()),
+        Err(_) => Err(what),
+    };
+    match opcode {
+        LIBRARY => text("Failed loading library payload"),
+        EARLY_LIBRARY => {
+            let name = text("Failed loading library name")?;
+            let engine = text("Failed loading engine name")?;
+            let is_described =
+                reader.length().map_err(|_| "Failed loading library description indicator")?;
+            let mut text = |what| match reader.text() {
+                Ok(text) => Ok(text.into_bytes().into_owned()),
+                Err(_) => Err(what),
+            };
+            if is_described != 0 {
+                text("Failed loading library description")?;
+            }
+            let code = text("Failed loading library blob")?;
+            Ok([b"#!", &*engine, b" name=", &name, b"\n", &code].concat())
+        }
+        _ => Err("given type is not a function"),
+    }
 }
 
 #[cfg(test)]

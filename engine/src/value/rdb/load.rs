@@ -5,7 +5,7 @@ use super::load_stream::{Layout, stream};
 use super::reader::{Reader, parse_double};
 use super::ziplist::Ziplist;
 use super::zipmap::Zipmap;
-use super::{Corrupt, Dialect, Element, Item, Kind, Visit, intset, types};
+use super::{Corrupt, Dialect, Element, Item, Kind, Value, Visit, intset, types};
 
 const UNKNOWN: Corrupt = Corrupt("a type of value that is not known");
 const HALF: Corrupt = Corrupt("an element without its other half");
@@ -13,10 +13,10 @@ const HALF: Corrupt = Corrupt("an element without its other half");
 /// The last moment at which a field may expire, in milliseconds since the epoch: as in Redis.
 const DEADLINE_MS_MAX: u64 = (1 << 48) - 2;
 
-/// What the bytes of a value, type byte first, hold if they hold anything.
-pub fn kind(value: &[u8], dialect: Dialect) -> Result<Kind, Corrupt> {
+/// What a value holds if it holds anything.
+pub fn kind(type_byte: u8, dialect: Dialect) -> Result<Kind, Corrupt> {
     use types::*;
-    Ok(match (*value.first().ok_or(UNKNOWN)?, dialect) {
+    Ok(match (type_byte, dialect) {
         (STRING, _) => Kind::String,
         (LIST | LIST_ZIPLIST | LIST_QUICKLIST | LIST_QUICKLIST_2, _) => Kind::List,
         (SET | SET_INTSET | SET_LISTPACK, _) => Kind::Set,
@@ -33,9 +33,24 @@ pub fn kind(value: &[u8], dialect: Dialect) -> Result<Kind, Corrupt> {
 /// Gives every item of a value, type byte first, to `visit`. Items may have been given before an
 /// error is found.
 pub fn load(value: &[u8], dialect: Dialect, visit: &mut Visit<'_>) -> Result<(), Corrupt> {
-    kind(value, dialect)?;
-    let mut reader = Reader::new(value);
-    let type_byte = reader.byte()?;
+    whole(Value::of(value, dialect)?, |value| load_front(value, visit))
+}
+
+/// Reads a value behind which nothing may stand.
+pub fn whole(
+    value: Value<'_>,
+    read: impl FnOnce(Value<'_>) -> Result<usize, Corrupt>,
+) -> Result<(), Corrupt> {
+    if read(value)? == value.rest.len() { Ok(()) } else { Err(Corrupt("bytes behind the value")) }
+}
+
+/// Gives every item of a value to `visit`, and its length without the type byte: more may stand
+/// behind it. [`SHORT`](super::SHORT) if not all of it is there. Items may have been given before
+/// an error is found.
+pub fn load_front(value: Value<'_>, visit: &mut Visit<'_>) -> Result<usize, Corrupt> {
+    let Value { type_byte, rest, dialect } = value;
+    kind(type_byte, dialect)?;
+    let mut reader = Reader::new(rest);
     let reader = &mut reader;
     match type_byte {
         types::STRING => visit(Item::String(reader.text()?.element())),
@@ -68,7 +83,7 @@ pub fn load(value: &[u8], dialect: Dialect, visit: &mut Visit<'_>) -> Result<(),
         types::STREAM_5 => stream(reader, Layout::GivenBack, visit),
         _ => Err(UNKNOWN),
     }?;
-    if reader.is_at_end() { Ok(()) } else { Err(Corrupt("bytes behind the value")) }
+    Ok(rest.len() - reader.left())
 }
 
 /// No collection is empty.

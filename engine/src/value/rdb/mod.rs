@@ -11,7 +11,10 @@
 
 mod element;
 mod envelope;
+mod file_read;
+mod file_write;
 mod functions;
+mod header;
 mod intset;
 pub mod listpack;
 mod load;
@@ -27,8 +30,11 @@ mod zipmap;
 
 pub use element::Element;
 pub use envelope::{Dialect, is_readable, open, seal};
+pub use file_read::{Broken, FileReader, Head, Progress, Receive};
+pub use file_write::FileWriter;
 pub use functions::{load_libraries, save_libraries};
-pub use load::{kind, load};
+pub use load::{kind, load, load_front, whole};
+pub use reader::SHORT;
 pub use save::{HashField, Saver, Target};
 pub use save_stream::StreamSaver;
 pub use stream::{Consumer, Group, Id, Idempotence, Pending, Producer, Totals};
@@ -53,6 +59,40 @@ pub enum Kind {
     /// A stream: its entries in order, then its totals, then its groups, then what it remembers of
     /// producers.
     Stream,
+}
+
+impl Kind {
+    /// The type's name, as TYPE gives it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::List => "list",
+            Self::Set => "set",
+            Self::Hash => "hash",
+            Self::Zset => "zset",
+            Self::Stream => "stream",
+        }
+    }
+}
+
+/// The bytes of a value.
+#[derive(Clone, Copy, Debug)]
+pub struct Value<'a> {
+    /// What it is, and how it is packed.
+    pub type_byte: u8,
+    /// What is behind the type byte; in files, behind the key that follows it. There may be more
+    /// than the value.
+    pub rest: &'a [u8],
+    /// What the type byte means.
+    pub dialect: Dialect,
+}
+
+impl<'a> Value<'a> {
+    /// A value whose type byte is its first.
+    pub fn of(bytes: &'a [u8], dialect: Dialect) -> Result<Self, Corrupt> {
+        let (&type_byte, rest) = bytes.split_first().ok_or(SHORT)?;
+        Ok(Self { type_byte, rest, dialect })
+    }
 }
 
 /// A part of a value.
@@ -103,6 +143,29 @@ pub enum Item<'a> {
 /// Takes the items of a value; refuses one that was there before.
 pub type Visit<'v> = dyn FnMut(Item<'_>) -> Result<(), Corrupt> + 'v;
 
+/// What comes in the place of a type byte in files.
+mod opcodes {
+    /// Where slots of a cluster come from: Valkey 9. In Redis 8.6, what modules say of a key.
+    pub(super) const SLOT_IMPORT: u8 = 243;
+    /// How many keys a slot of a cluster has.
+    pub(super) const SLOT_SIZES: u8 = 244;
+    pub(super) const LIBRARY: u8 = 245;
+    /// As the release candidates of Redis 7.0 wrote it.
+    pub(super) const EARLY_LIBRARY: u8 = 246;
+    pub(super) const MODULE_AUX: u8 = 247;
+    /// Seconds since the key was used.
+    pub(super) const IDLE: u8 = 248;
+    /// How often the key was used, on a logarithmic scale.
+    pub(super) const FREQUENCY: u8 = 249;
+    pub(super) const AUX: u8 = 250;
+    /// How many keys the database has, and how many of them expire.
+    pub(super) const SIZES: u8 = 251;
+    pub(super) const DEADLINE_MS: u8 = 252;
+    pub(super) const DEADLINE_SECS: u8 = 253;
+    pub(super) const DATABASE: u8 = 254;
+    pub(super) const END: u8 = 255;
+}
+
 /// The type bytes.
 mod types {
     pub(super) const STRING: u8 = 0;
@@ -113,6 +176,9 @@ mod types {
     pub(super) const HASH: u8 = 4;
     /// Scores in binary.
     pub(super) const ZSET_2: u8 = 5;
+    /// Values of modules, as Redis 3.2 and as Redis 4 wrote them.
+    pub(super) const MODULE: u8 = 6;
+    pub(super) const MODULE_2: u8 = 7;
     pub(super) const HASH_ZIPMAP: u8 = 9;
     pub(super) const LIST_ZIPLIST: u8 = 10;
     pub(super) const SET_INTSET: u8 = 11;

@@ -7,7 +7,8 @@ use std::borrow::Cow;
 use super::stream::Id;
 use super::{Corrupt, Element, lzf};
 
-const SHORT: Corrupt = Corrupt("the bytes end too early");
+/// What was there so far is no whole value.
+pub const SHORT: Corrupt = Corrupt("the bytes end too early");
 
 /// A length, or the mark of a string in another form.
 enum Length {
@@ -52,13 +53,18 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
-    fn take(&mut self, len: usize) -> Result<&'a [u8], Corrupt> {
+    /// How many bytes are left.
+    pub(super) fn left(&self) -> usize {
+        self.rest.len()
+    }
+
+    pub(super) fn take(&mut self, len: usize) -> Result<&'a [u8], Corrupt> {
         let (taken, rest) = self.rest.split_at_checked(len).ok_or(SHORT)?;
         self.rest = rest;
         Ok(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Corrupt> {
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], Corrupt> {
         let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or(SHORT)?;
         self.rest = rest;
         Ok(*taken)

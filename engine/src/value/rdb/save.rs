@@ -1,6 +1,7 @@
 //! Writing values: each in the packing that fits how it is held, in the newest form that the
 //! readers in mind understand.
 
+use super::envelope::{REDIS_VERSION_MAX, VALKEY_VERSION};
 use super::listpack::Builder;
 use super::writer::Writer;
 use super::{Element, intset, seal, types};
@@ -27,24 +28,55 @@ impl Target {
             Self::Redis72 | Self::Valkey9 => 11,
         }
     }
+
+    /// The newest version that anything needs.
+    pub fn version_max(self) -> u16 {
+        match self {
+            Self::Redis70 | Self::Redis72 => REDIS_VERSION_MAX,
+            Self::Valkey9 => VALKEY_VERSION,
+        }
+    }
 }
 
 /// A field of a hash, its value and its deadline in milliseconds since the epoch.
 pub type HashField<'a> = (Element<'a>, Element<'a>, Option<u64>);
 
-/// Writes one value.
+/// Writes values.
 #[derive(Debug)]
 pub struct Saver {
     pub(super) writer: Writer,
     pub(super) target: Target,
     /// What readers must understand.
     pub(super) version: u16,
+    /// What stands between the type byte and the value, in files.
+    key: Option<Vec<u8>>,
 }
 
 impl Saver {
     /// A value for these readers; long strings are compressed or not.
     pub fn new(target: Target, compress: bool) -> Self {
-        Self { writer: Writer::new(compress), target, version: target.version() }
+        let writer = Writer::new(compress);
+        Self { writer, target, version: target.version(), key: None }
+    }
+
+    /// Values are those of keys from now on, whose names come behind the type byte.
+    pub(super) fn expect_keys(&mut self) {
+        self.key = Some(Vec::new());
+    }
+
+    /// The next value is that of this key.
+    pub(super) fn name(&mut self, key: &[u8]) {
+        let name = self.key.as_mut().expect("a writer of files expects keys");
+        name.clear();
+        name.extend_from_slice(key);
+    }
+
+    /// Begins a value.
+    pub(super) fn begin(&mut self, type_byte: u8) {
+        self.writer.byte(type_byte);
+        if let Some(key) = &self.key {
+            self.writer.text(Element::Bytes(key));
+        }
     }
 
     /// The value, type byte first, and the version of it.
@@ -65,19 +97,19 @@ impl Saver {
     }
 
     fn packed(&mut self, type_byte: u8, listpack: Builder) {
-        self.writer.byte(type_byte);
+        self.begin(type_byte);
         self.writer.bytes(&listpack.finish());
     }
 
     /// A string.
     pub fn string(&mut self, string: Element<'_>) {
-        self.writer.byte(types::STRING);
+        self.begin(types::STRING);
         self.writer.text(string);
     }
 
     /// A list of so many parts, which are to follow from head to tail, none of them empty.
     pub fn begin_list(&mut self, parts: usize) {
-        self.writer.byte(types::LIST_QUICKLIST_2);
+        self.begin(types::LIST_QUICKLIST_2);
         self.writer.count(parts);
     }
 
@@ -108,7 +140,7 @@ impl Saver {
     pub fn integer_set(&mut self, integers: impl Iterator<Item = i64>) {
         let mut integers: Vec<i64> = integers.collect();
         integers.sort_unstable();
-        self.writer.byte(types::SET_INTSET);
+        self.begin(types::SET_INTSET);
         self.writer.bytes(&intset::build(&integers));
     }
 
@@ -124,7 +156,7 @@ impl Saver {
 
     /// A set of `len` members.
     pub fn set<'a>(&mut self, len: usize, members: impl Iterator<Item = Element<'a>>) {
-        self.writer.byte(types::SET);
+        self.begin(types::SET);
         self.writer.count(len);
         members.for_each(|member| self.writer.text(member));
     }
@@ -145,7 +177,7 @@ impl Saver {
         len: usize,
         fields: impl Iterator<Item = (Element<'a>, Element<'a>)>,
     ) {
-        self.writer.byte(types::HASH);
+        self.begin(types::HASH);
         self.writer.count(len);
         for (field, value) in fields {
             self.writer.text(field);
@@ -164,7 +196,7 @@ impl Saver {
             return self.valkey_hash(len, fields);
         }
         self.needs(12);
-        self.writer.byte(types::HASH_DEADLINES);
+        self.begin(types::HASH_DEADLINES);
         self.writer.millis(earliest_ms as i64);
         self.writer.count(len);
         for (field, value, deadline_ms) in fields {
@@ -178,7 +210,7 @@ impl Saver {
 
     fn valkey_hash<'a>(&mut self, len: usize, fields: impl Iterator<Item = HashField<'a>>) {
         self.needs(80);
-        self.writer.byte(types::HASH_2_VALKEY);
+        self.begin(types::HASH_2_VALKEY);
         self.writer.count(len);
         for (field, value, deadline_ms) in fields {
             self.writer.text(field);
@@ -199,7 +231,7 @@ impl Saver {
 
     /// A sorted set of `len` members.
     pub fn zset<'a>(&mut self, len: usize, members: impl Iterator<Item = (Element<'a>, f64)>) {
-        self.writer.byte(types::ZSET_2);
+        self.begin(types::ZSET_2);
         self.writer.count(len);
         for (member, score) in members {
             self.writer.text(member);
@@ -237,7 +269,7 @@ mod tests {
             for compress in [false, true] {
                 let (value, version) = saver(target, compress, &write);
                 let dialect = if version == 80 { Dialect::Valkey } else { Dialect::Redis };
-                assert_eq!(kind(&value, dialect), Ok(expected));
+                assert_eq!(kind(value[0], dialect), Ok(expected));
                 let mut read = Vec::new();
                 load(&value, dialect, &mut |item| {
                     read.push(show(item));

@@ -16,7 +16,6 @@ const SAME_FIELDS: i64 = 2;
 /// Writes one stream: its entries first, all else in [`Self::finish`].
 #[derive(Debug)]
 pub struct StreamSaver {
-    saver: Saver,
     /// The blocks that are full.
     blocks: Writer,
     blocks_len: usize,
@@ -89,10 +88,9 @@ impl Block {
 }
 
 impl StreamSaver {
-    /// A stream for these readers; blocks are compressed or not.
-    pub fn new(target: Target, compress: bool) -> Self {
-        let (saver, blocks) = (Saver::new(target, compress), Writer::new(compress));
-        Self { saver, blocks, blocks_len: 0, block: None }
+    /// A stream whose blocks are compressed or not.
+    pub fn new(compress: bool) -> Self {
+        Self { blocks: Writer::new(compress), blocks_len: 0, block: None }
     }
 
     /// Adds an entry. Identifiers ascend; there is at least one field.
@@ -115,17 +113,18 @@ impl StreamSaver {
         }
     }
 
-    /// All else. What only newer readers understand is written only if there is something to say:
+    /// All else, and writes it. What only newer readers understand is written only if there is something to say:
     /// of `idempotence`, if it has more than settings that are `usual`.
     pub fn finish(
         mut self,
+        saver: &mut Saver,
         totals: &Totals,
         groups: &[Group<'_>],
         idempotence: &Idempotence<'_>,
         usual: bool,
-    ) -> Saver {
+    ) {
         self.end_block();
-        let Self { mut saver, blocks, blocks_len, .. } = self;
+        let Self { blocks, blocks_len, .. } = self;
         let given_back = groups.iter().any(|group| !group.given_back.is_empty());
         let nothing_known = usual
             && idempotence.producers.is_empty()
@@ -137,8 +136,8 @@ impl StreamSaver {
             Target::Redis72 | Target::Valkey9 => (types::STREAM_3, 11),
         };
         saver.needs(version);
+        saver.begin(type_byte);
         let writer = &mut saver.writer;
-        writer.byte(type_byte);
         writer.count(blocks_len);
         writer.out.extend_from_slice(&blocks.out);
         writer.length(totals.length);
@@ -151,7 +150,6 @@ impl StreamSaver {
         if type_byte >= types::STREAM_4 {
             write_idempotence(writer, idempotence);
         }
-        saver
     }
 }
 
@@ -263,13 +261,16 @@ mod tests {
         groups: &[Group<'_>],
         idempotence: Option<&Idempotence<'_>>,
     ) -> (Vec<u8>, u16) {
-        let mut saver = StreamSaver::new(target, true);
+        let mut saver = StreamSaver::new(true);
         for (id, fields) in entries {
             let element = |bytes| Element::Bytes(bytes);
             saver.entry(*id, fields.iter().map(|(a, b)| (element(a), element(b))));
         }
         let known = idempotence.cloned().unwrap_or_default();
-        saver.finish(&totals(entries), groups, &known, idempotence.is_none()).into_value()
+        let mut written = Saver::new(target, true);
+        let usual = idempotence.is_none();
+        saver.finish(&mut written, &totals(entries), groups, &known, usual);
+        written.into_value()
     }
 
     fn totals(entries: &[Entry]) -> Totals {
@@ -374,8 +375,9 @@ mod tests {
         assert!(refused(&good, &changed), "an entry pending twice");
         let mut totals = totals(&good);
         totals.length += 1;
-        let value = StreamSaver::new(Target::Redis72, false);
-        let value = value.finish(&totals, &[], &Idempotence::default(), true);
+        let mut value = Saver::new(Target::Redis72, false);
+        let nothing = Idempotence::default();
+        StreamSaver::new(false).finish(&mut value, &totals, &[], &nothing, true);
         assert!(load(&value.into_value().0, Dialect::Redis, &mut |_| Ok(())).is_err());
     }
 
@@ -383,7 +385,7 @@ mod tests {
     fn what_old_groups_have_read_is_guessed() {
         // Length 2, last 6-0, one group at 5-1, nothing pending, no consumers.
         let mut value = vec![types::STREAM, 1];
-        let mut saver = StreamSaver::new(Target::Redis70, false);
+        let mut saver = StreamSaver::new(false);
         for ms in [5, 6] {
             saver.entry(id(ms, 1), [(Element::Integer(1), Element::Integer(2))].into_iter());
         }
