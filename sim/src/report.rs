@@ -184,8 +184,8 @@ pub fn totals_as_text(totals: &Totals) -> String {
     );
     let _ = writeln!(
         text,
-        "servers    {} keys evicted in {} of {} runs with little memory, {} commands refused; {} steps \
-         of scripts that went on; {} looks at copies",
+        "servers    {} keys evicted in {} of {} runs with little memory, {} commands refused; {} \
+         steps of scripts that went on; {} looks at copies",
         totals.evicted.0,
         totals.evicted.1,
         totals.runs_with_little_memory,
