@@ -313,13 +313,22 @@ pub(crate) fn go_on(cx: &mut Cx<'_>, running: &mut Running) -> Option<Result<(),
                 }
                 return Some(end(cx, running, run));
             }
-            Ask::Call(_) if is_over => return leave(running, ask, true),
+            Ask::Call(_) | Ask::Permits(_) | Ask::Log(..) | Ask::Clock if is_over => {
+                return leave(running, ask, true);
+            }
             Ask::Call(mut asked) => {
                 call(cx, running, asked.words.args(), &mut asked.reply);
                 spent += UNITS_PER_CALL + asked.bytes() / CALL_BYTES_PER_UNIT;
                 Tell::Replied(asked)
             }
-            Ask::Permits(words) => permits(cx, running, words.args()),
+            Ask::Permits(words) => {
+                spent += UNITS_PER_CALL + words.len_bytes() / CALL_BYTES_PER_UNIT;
+                permits(cx, running, words.args())
+            }
+            Ask::Clock => {
+                spent += UNITS_PER_CALL;
+                Tell::Time(cx.now.mono.since(running.since))
+            }
             Ask::Log(level, text) => {
                 log(cx, level, &text);
                 Tell::GoOn

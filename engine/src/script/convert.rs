@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use mlua::{Lua, Table, Value};
 
 use super::interpreter::COUNTED;
+use super::work::Work;
 use crate::args::Words;
 use crate::error::Error;
 use crate::resp::{Protocol, Reply};
@@ -100,8 +101,9 @@ pub(super) fn from_lua(
     value: &Value,
     reply: &mut Reply,
     protocol: Protocol,
+    work: &mut Work<'_>,
 ) -> mlua::Result<InnerErrors> {
-    let mut writer = Writer { reply, protocol, errors: InnerErrors::default() };
+    let mut writer = Writer { reply, protocol, work, errors: InnerErrors::default() };
     writer.write(value, DEPTH_MAX)?;
     if writer.reply.out.first() == Some(&b'-') {
         // It is no inner one.
@@ -110,14 +112,19 @@ pub(super) fn from_lua(
     Ok(writer.errors)
 }
 
-struct Writer<'a> {
+/// Writes values of Lua; what it writes may be as long as what scripts may take.
+struct Writer<'a, 'b> {
     reply: &'a mut Reply,
     protocol: Protocol,
+    work: &'a mut Work<'b>,
     errors: InnerErrors,
 }
 
-impl Writer<'_> {
+impl Writer<'_, '_> {
     fn write(&mut self, value: &Value, depth: usize) -> mlua::Result<()> {
+        let bytes = if let Value::String(text) = value { text.as_bytes().len() } else { 0 };
+        self.work.make(0)?;
+        self.work.write(self.reply.out.len(), bytes)?;
         match value {
             Value::String(text) => self.reply.bulk(&text.as_bytes()),
             Value::Integer(number) => self.reply.integer(*number),
@@ -154,7 +161,8 @@ impl Writer<'_> {
             return Ok(());
         }
         if let Value::Table(map) = table.raw_get("map")? {
-            self.reply.map(map.pairs::<Value, Value>().count());
+            let len = self.entries(&map)?;
+            self.reply.map(len);
             for pair in map.pairs::<Value, Value>() {
                 let (key, value) = pair?;
                 self.write(&key, depth)?;
@@ -163,7 +171,8 @@ impl Writer<'_> {
             return Ok(());
         }
         if let Value::Table(set) = table.raw_get("set")? {
-            self.reply.set(set.pairs::<Value, Value>().count());
+            let len = self.entries(&set)?;
+            self.reply.set(len);
             for pair in set.pairs::<Value, Value>() {
                 self.write(&pair?.0, depth)?;
             }
@@ -173,6 +182,17 @@ impl Writer<'_> {
             return Ok(());
         }
         self.write_array(table, depth)
+    }
+
+    /// How many entries a table has.
+    fn entries(&mut self, table: &Table) -> mlua::Result<usize> {
+        let mut len = 0;
+        for pair in table.pairs::<Value, Value>() {
+            pair?;
+            self.work.make(0)?;
+            len += 1;
+        }
+        Ok(len)
     }
 
     /// A number or text that Lua has no type for; false: it is something else.
@@ -202,6 +222,7 @@ impl Writer<'_> {
     fn write_array(&mut self, table: &Table, depth: usize) -> mlua::Result<()> {
         let mut len = 0;
         while !table.raw_get::<Value>(len + 1)?.is_nil() {
+            self.work.make(0)?;
             len += 1;
         }
         self.reply.array(len);
@@ -213,14 +234,15 @@ impl Writer<'_> {
 }
 
 /// The value of Lua that a command's reply is.
-pub(super) fn to_lua(lua: &Lua, reply: &[u8]) -> mlua::Result<Value> {
-    let mut reader = Reader { lua, bytes: reply, at: 0 };
+pub(super) fn to_lua(work: Work<'_>, reply: &[u8]) -> mlua::Result<Value> {
+    let mut reader = Reader { lua: work.lua(), work, bytes: reply, at: 0 };
     reader.value()
 }
 
 /// Reads replies that this server wrote itself.
 struct Reader<'a> {
     lua: &'a Lua,
+    work: Work<'a>,
     bytes: &'a [u8],
     at: usize,
 }
@@ -230,6 +252,7 @@ impl<'a> Reader<'a> {
         let kind = self.bytes[self.at];
         self.at += 1;
         let line = self.line();
+        self.work.make(line.len())?;
         match kind {
             b'+' => self.tagged("ok", line),
             b'-' => {
@@ -244,6 +267,7 @@ impl<'a> Reader<'a> {
                 -1 => Ok(Value::Boolean(false)),
                 len => {
                     let text = self.block(len as usize);
+                    self.work.make(text.len())?;
                     self.lua.create_string(text).map(Value::String)
                 }
             },

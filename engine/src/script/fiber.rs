@@ -13,6 +13,7 @@ use super::known::ScriptId;
 use super::shelf::Registered;
 use crate::args::Words;
 use crate::resp::Reply;
+use crate::time::Micros;
 
 /// Bytes of the stack; the system gives memory for what is used of them.
 const STACK_BYTES: usize = 4 << 20;
@@ -44,6 +45,8 @@ pub(crate) enum Tell {
     Permitted(bool),
     /// What was asked for cannot be.
     Refused(String),
+    /// How long the script has run.
+    Time(Micros),
     /// Go on.
     GoOn,
     /// Go on, and pause again after so many instructions.
@@ -126,6 +129,8 @@ pub(crate) enum Ask {
     Permits(Words),
     /// To write a line to the log: its level and the text.
     Log(i64, Vec<u8>),
+    /// How long the script has run, up to the present step.
+    Clock,
     /// Whether to go on: the script has run for a while.
     Pause,
     /// For something to do: the script has ended, with a reply or an error.

@@ -18,9 +18,9 @@ use super::memory::Memory;
 use super::pace::PAUSE_INTERVAL;
 use super::random::Random;
 use super::register::{Registration, Registrations, register};
-use super::sha::Sha;
+use super::sha::Digest;
 use super::shelf::Registered;
-use super::work::Work;
+use super::work::{Work, tell_of_work_by};
 use crate::args::Words;
 use crate::resp::Protocol;
 
@@ -46,6 +46,10 @@ const CONSTANTS: [(&str, i64); 9] = [
     ("REPL_REPLICA", 2),
     ("REPL_ALL", 3),
 ];
+/// Bytes that are hashed between two looks at whether the script must end.
+const HASHED_BYTES: usize = 1 << 16;
+/// Units of work that a line for the log counts for, besides its bytes.
+const LOG_UNITS: usize = 1000;
 /// Says in the table of an error that it was counted, in Redis's word.
 pub(super) const COUNTED: &str = "ignore_error_stats_update";
 const WRONG_NUMBER: &str = "ERR wrong number of arguments";
@@ -110,6 +114,7 @@ struct Prelude {
     load: Function,
     end_load: Function,
     call: Function,
+    forget_debts: Function,
 }
 
 /// What the functions of `redis` work with.
@@ -123,8 +128,6 @@ struct Api<'a> {
     random: &'a Cell<Random>,
     /// Instructions between two pauses.
     interval: &'a Cell<u32>,
-    /// Units of work that functions of ours have done since the last pause.
-    worked: &'a Cell<u32>,
     registrations: &'a Registrations,
 }
 
@@ -135,19 +138,21 @@ pub(super) fn live(line: &Line, memory_bytes_max: usize) {
     let state = RefCell::new(State::default());
     let memory = Memory::new(memory_bytes_max);
     let registrations = Registrations::default();
-    let (interval, worked) = (&Cell::new(PAUSE_INTERVAL), &Cell::new(0));
+    let interval = &Cell::new(PAUSE_INTERVAL);
     let random = &Cell::new(Random::default());
     let lived = lua.scope(|scope| {
         let (state, memory, registrations) = (&state, &memory, &registrations);
-        let api = Api { lua: &lua, line, state, memory, random, interval, worked, registrations };
+        let api = Api { lua: &lua, line, state, memory, random, interval, registrations };
         let raw = functions(scope, api)?;
         let prelude: Table = lua.load(PRELUDE).set_name("=prelude").call(raw)?;
+        tell_of_work_by(&lua, &prelude.get("spend")?)?;
         let prelude = Prelude {
             compile: prelude.get("compile")?,
             run: prelude.get("run")?,
             load: prelude.get("load")?,
             end_load: prelude.get("end_load")?,
             call: prelude.get("call")?,
+            forget_debts: prelude.get("forget_debts")?,
         };
         set_hook(&lua, PAUSE_INTERVAL)?;
         Interpreter { api, scripts: Vec::new(), libraries: BTreeMap::new(), prelude }.work();
@@ -166,21 +171,23 @@ fn functions<'scope, 'env>(
     let raw = lua.create_table()?;
     raw.set("call", scope.create_function(move |_, args| api.call(&args))?)?;
     raw.set("pcall", scope.create_function(move |_, args| api.pcall(&args))?)?;
+    raw.set("clock", scope.create_function(move |_, ()| api.clock())?)?;
     raw.set("raised", scope.create_function(raised)?)?;
     let pause = scope.create_function(move |_, ()| Ok(api.pause()))?;
     lua.set_named_registry_value(PAUSE, pause)?;
-    raw.set("work", scope.create_function(move |_, units: u32| api.work(units))?)?;
-    raw.set("room", scope.create_function(move |_, bytes: usize| api.room(bytes))?)?;
     raw.set("random", scope.create_function(|lua, args| random(lua, generator, &args))?)?;
     raw.set(
         "seed",
-        scope.create_function(|_, seed: f64| {
-            generator.set(Random::new(seed as i64 as u32));
+        scope.create_function(|lua, args: MultiValue| {
+            let seed = Arguments::new(lua, &args).integer(1)?;
+            generator.set(Random::new(seed as u32));
             Ok(())
         })?,
     )?;
-    raw.set("sha1hex", scope.create_function(|_, args: MultiValue| sha1hex(&args))?)?;
-    raw.set("log", scope.create_function(|_, args: MultiValue| log(line, &args))?)?;
+    let function = move |lua: &Lua, args| sha1hex(Work::new(lua, memory_bytes_max), &args);
+    raw.set("sha1hex", scope.create_function(function)?)?;
+    let function = move |lua: &Lua, args| log(Work::new(lua, memory_bytes_max), line, &args);
+    raw.set("log", scope.create_function(function)?)?;
     raw.set(
         "setresp",
         scope
@@ -216,25 +223,17 @@ fn functions<'scope, 'env>(
 /// one that is too deep in calls for a look, until it has left them.
 fn set_hook(lua: &Lua, interval: u32) -> mlua::Result<()> {
     let triggers = HookTriggers::new().every_nth_instruction(interval);
-    lua.set_global_hook(triggers, move |lua, _| {
-        look_after(lua, Some(interval)).map(|()| VmState::Continue)
-    })
+    lua.set_global_hook(triggers, |lua, _| look(lua).map(|()| VmState::Continue))
 }
 
 /// Has the server look at the script that runs; an error when the script must end.
-pub(super) fn look(lua: &Lua) -> mlua::Result<()> {
-    look_after(lua, None)
-}
-
-/// `interval`: the present one, if it is known.
-fn look_after(lua: &Lua, interval: Option<u32>) -> mlua::Result<()> {
+fn look(lua: &Lua) -> mlua::Result<()> {
     let looked = lua
         .named_registry_value::<Function>(PAUSE)
         .and_then(|pause| pause.call::<(Option<String>, u32)>(()));
     let next = if let Ok((None, next)) = looked { next } else { 1 };
-    if Some(next) != interval {
-        set_hook(lua, next)?;
-    }
+    // Also if it is as before: this coroutine may have begun with another.
+    set_hook(lua, next)?;
     match looked?.0 {
         None => Ok(()),
         Some(text) => Err(mlua::Error::runtime(text)),
@@ -274,10 +273,14 @@ impl Interpreter<'_> {
 
     fn compile(&mut self, id: ScriptId, text: &[u8]) -> Result<(), String> {
         let Api { lua, memory, .. } = self.api;
+        self.begin_alone();
         let text = lua.create_string(text).map_err(|error| error.to_string())?;
         let compiled = memory.limited(lua, || {
             self.prelude.compile.call::<(Option<Function>, Option<LuaString>)>(text)
         });
+        if let Some(text) = self.end_alone() {
+            return Err(text);
+        }
         let script = match compiled {
             Ok((Some(script), _)) => script,
             Ok((None, problem)) => {
@@ -296,15 +299,13 @@ impl Interpreter<'_> {
 
     /// Runs a library's text, which registers its functions.
     fn load(&mut self, library: u32, text: &[u8]) -> Result<Vec<Registered>, String> {
-        let Api { lua, state, memory, registrations, interval, .. } = self.api;
+        let Api { lua, memory, registrations, .. } = self.api;
+        self.begin_alone();
         let text = lua.create_string(text).map_err(|error| error.to_string())?;
         registrations.replace(Some(Vec::new()));
         let loaded = memory.limited(lua, || self.prelude.load.call::<Option<LuaString>>(text));
         let made = registrations.take().unwrap_or_default();
-        let ending = state.borrow_mut().ending.take();
-        if ending.is_some() {
-            set_hook(lua, interval.get()).expect("it was set before");
-        }
+        let ending = self.end_alone();
         self.prelude.end_load.call::<()>(()).expect("it sets a field that is there");
         memory.tidy(lua);
         let failed = |text: &str| Err(format!("Error registering functions: ERR {text}"));
@@ -328,6 +329,29 @@ impl Interpreter<'_> {
         Ok(functions)
     }
 
+    /// Before code that is no script's: what it does is measured, whatever was before.
+    fn begin_alone(&self) {
+        let Api { lua, interval, .. } = self.api;
+        interval.set(PAUSE_INTERVAL);
+        set_hook(lua, PAUSE_INTERVAL).expect("it was set before");
+        self.forget_debts();
+    }
+
+    /// After code of any kind: why it was ended, if it was.
+    fn end_alone(&self) -> Option<String> {
+        let Api { lua, state, interval, .. } = self.api;
+        let ending = state.borrow_mut().ending.take();
+        if ending.is_some() {
+            set_hook(lua, interval.get()).expect("it was set before");
+            self.forget_debts();
+        }
+        ending
+    }
+
+    fn forget_debts(&self) {
+        self.prelude.forget_debts.call::<()>(()).expect("it takes no memory");
+    }
+
     fn run(&self, run: &mut Run) {
         let Api { lua, state, interval, .. } = self.api;
         let call = state.take().call;
@@ -337,11 +361,7 @@ impl Interpreter<'_> {
         }
         let result = self.try_run(run);
         self.tidy();
-        let ending = state.borrow_mut().ending.take();
-        if ending.is_some() {
-            set_hook(lua, interval.get()).expect("it was set before");
-        }
-        match (ending, result) {
+        match (self.end_alone(), result) {
             (None, Ok(())) => {}
             (Some(text), _) => run.fail(text.into_bytes()),
             (None, Err(error)) => run.fail(format!("ERR {error}").into_bytes()),
@@ -355,7 +375,8 @@ impl Interpreter<'_> {
         let mut cycles = 0;
         while cycles < 2 && memory.is_crowded(lua) {
             cycles += usize::from(memory.tidy_some(lua));
-            self.api.pause();
+            // Also if the script was ended: others wait all the same.
+            self.api.ask_to_go_on();
         }
     }
 
@@ -363,9 +384,11 @@ impl Interpreter<'_> {
     fn try_run(&self, run: &mut Run) -> mlua::Result<()> {
         let Api { lua, state, memory, .. } = self.api;
         let words = run.words.args();
-        let list = |from: usize, to: usize| -> mlua::Result<Table> {
+        let mut work = Work::new(lua, memory.bytes_max());
+        let mut list = |from: usize, to: usize| -> mlua::Result<Table> {
             let table = lua.create_table_with_capacity(to - from, 0)?;
             for (index, word) in words.from(from).take(to - from).enumerate() {
+                work.make(word.len())?;
                 table.raw_set(index + 1, lua.create_string(word)?)?;
             }
             Ok(table)
@@ -386,7 +409,7 @@ impl Interpreter<'_> {
         };
         if ok {
             let protocol = state.borrow().protocol;
-            run.inner_errors = from_lua(&value, &mut run.reply, protocol)?;
+            run.inner_errors = from_lua(&value, &mut run.reply, protocol, &mut work)?;
             return Ok(());
         }
         run.fail(error_text(&value));
@@ -442,26 +465,34 @@ impl Api<'_> {
     fn pause(&self) -> (Option<String>, u32) {
         let known = self.state.borrow().ending.clone();
         if known.is_none() {
-            match self.line.suspend(Ask::Pause) {
-                Tell::End(text) => self.state.borrow_mut().ending = Some(text),
-                Tell::GoOnFor(interval) => self.interval.set(interval),
-                _ => {}
-            }
+            self.ask_to_go_on();
         }
         (self.state.borrow().ending.clone(), self.interval.get())
     }
 
-    /// Counts work of a function that Lua does not count.
-    fn work(&self, units: u32) -> mlua::Result<()> {
-        let worked = self.worked.get().saturating_add(units);
-        let is_due = worked >= self.interval.get();
-        self.worked.set(if is_due { 0 } else { worked });
-        if is_due { look(self.lua) } else { Ok(()) }
+    /// Pauses, and notes what is answered.
+    fn ask_to_go_on(&self) {
+        match self.line.suspend(Ask::Pause) {
+            Tell::End(text) => self.state.borrow_mut().ending = Some(text),
+            Tell::GoOnFor(interval) => self.interval.set(interval),
+            _ => {}
+        }
     }
 
-    /// Whether there is memory for so many bytes more; an error if not.
-    fn room(&self, bytes: usize) -> mlua::Result<()> {
-        Work::new(self.lua, self.memory.bytes_max()).write(0, bytes)
+    /// `os.clock`: seconds since the script began, as the present step knows the time.
+    fn clock(&self) -> mlua::Result<f64> {
+        let known = self.state.borrow().ending.clone();
+        if let Some(text) = known {
+            return raise(text);
+        }
+        match self.line.suspend(Ask::Clock) {
+            Tell::Time(elapsed) => Ok(elapsed.0 as f64 / 1e6),
+            Tell::End(text) => {
+                self.state.borrow_mut().ending = Some(text.clone());
+                raise(text)
+            }
+            told => unreachable!("no answer to what time it is: {told:?}"),
+        }
     }
 
     /// `redis.call`: the reply, or an error.
@@ -505,7 +536,7 @@ impl Api<'_> {
             let text = String::from_utf8_lossy(&reply[1..reply.len() - 2]).into_owned();
             Err(Raised { text, is_counted: true })
         } else {
-            Ok(to_lua(self.lua, reply))
+            Ok(to_lua(Work::new(self.lua, self.memory.bytes_max()), reply))
         };
         if reply.capacity() <= SPARE_BYTES_MAX {
             self.state.borrow_mut().call = Some(call);
@@ -564,14 +595,19 @@ fn words_of(args: &MultiValue, words: &mut Words) -> Result<(), &'static str> {
     Ok(())
 }
 
-fn sha1hex(args: &MultiValue) -> mlua::Result<String> {
-    match (args.len(), args.front().map(word_of)) {
-        (1, Some(word)) => Ok(Sha::of(&word.unwrap_or_default()).to_string()),
-        _ => raise(WRONG_NUMBER),
+fn sha1hex(mut work: Work<'_>, args: &MultiValue) -> mlua::Result<String> {
+    let (1, Some(word)) = (args.len(), args.front().map(word_of)) else {
+        return raise(WRONG_NUMBER);
+    };
+    let mut digest = Digest::default();
+    for part in word.unwrap_or_default().chunks(HASHED_BYTES) {
+        work.spend(part.len())?;
+        digest.update(part);
     }
+    Ok(digest.finish().to_string())
 }
 
-fn log(line: &Line, args: &MultiValue) -> mlua::Result<()> {
+fn log(mut work: Work<'_>, line: &Line, args: &MultiValue) -> mlua::Result<()> {
     if args.len() < 2 {
         return raise("ERR redis.log() requires two arguments or more.");
     }
@@ -583,6 +619,7 @@ fn log(line: &Line, args: &MultiValue) -> mlua::Result<()> {
         return raise("ERR Invalid debug level.");
     }
     let words: Vec<Vec<u8>> = args.iter().skip(1).filter_map(word_of).collect();
+    work.spend(LOG_UNITS + words.iter().map(Vec::len).sum::<usize>())?;
     line.suspend(Ask::Log(level, words.join(&b' ')));
     Ok(())
 }

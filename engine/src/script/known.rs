@@ -12,6 +12,8 @@ use super::stage::Stage;
 
 /// Scripts that only EVAL made known.
 const EVALUATED_MAX: usize = 500;
+/// Pauses of the compiler, which works in one step.
+const PAUSES_MAX: u32 = 1000;
 /// Texts that are found without their SHA-1; a power of two.
 const RECENT: usize = 64;
 
@@ -128,10 +130,16 @@ impl Scripts {
         let id = self.free.last().copied().unwrap_or(ScriptId(next));
         let stage = self.stage.get_or_insert_with(|| Stage::new(memory_bytes_max));
         let mut tell = Tell::Compile { id, text: code };
+        let mut pauses = 0;
         loop {
             match stage.fiber.tell(tell) {
-                // The interpreter counts instructions of whatever it runs, its own included.
-                Ask::Pause => tell = Tell::GoOn,
+                Ask::Pause => {
+                    pauses += 1;
+                    tell = match pauses > PAUSES_MAX {
+                        true => Tell::End("the script takes too long to compile".to_owned()),
+                        false => Tell::GoOn,
+                    };
+                }
                 Ask::Compiled(Ok(())) => break,
                 Ask::Compiled(Err(why)) => {
                     return Err(format!("ERR Error compiling script (new function): {why}"));

@@ -7,13 +7,23 @@ local error, getmetatable, ipairs = error, getmetatable, ipairs
 local loadstring, next, pairs, pcall, rawget = loadstring, next, pairs, pcall, rawget
 local rawset, setfenv, setmetatable, tostring = rawset, setfenv, setmetatable, tostring
 local tonumber, type, xpcall, select, unpack = tonumber, type, xpcall, select, unpack
-local concat, format, byte = table.concat, string.format, string.byte
+local concat, format, byte, sub = table.concat, string.format, string.byte, string.sub
+local load, collectgarbage, dump = load, collectgarbage, string.dump
+local ceil, floor = math.ceil, math.floor
+-- Takes units of work from the count of instructions; a negative number forgets debts.
+local spend = spend
 
 local READ_ONLY = "Attempt to modify a readonly table"
 -- Longer tables are worked on in parts.
 local LONG = 200
--- From here on it is asked whether there is memory for the text of a table.
-local ROOM = 1e6
+-- Elements that are moved at once.
+local MOVED = 1e5
+-- Units of work that an error of ours takes.
+local RAISED = 3000
+-- Bytes of code that are compiled at once.
+local CODE = 512
+-- Kilobytes that the collector works on at once.
+local COLLECTED = 64
 
 -- What is behind a read-only table. The table itself is empty, or it could be written to.
 local contents = setmetatable({}, { __mode = "k" })
@@ -49,11 +59,43 @@ setmetatable(globals, {
 })
 
 for _, name in ipairs {
-  "assert", "collectgarbage", "error", "gcinfo", "getmetatable", "ipairs", "rawequal", "select",
+  "assert", "error", "gcinfo", "getmetatable", "ipairs", "rawequal", "select",
   "tonumber", "type",
 } do
   globals[name] = _G[name]
 end
+
+-- The collector works in parts, too.
+local function clamped(number)
+  if number < 100 then return 100 end
+  return number > 1000 and 1000 or number
+end
+local settings = { setpause = 200, setstepmul = 200 }
+globals.collectgarbage = function(...)
+  local option, size = ...
+  if option == nil or option == "collect" then
+    -- The first cycle may have begun before and miss some.
+    for _ = 1, 2 do
+      while not collectgarbage("step", COLLECTED) do end
+    end
+    return 0
+  end
+  local number = tonumber(size)
+  if option == "step" and number and number > COLLECTED then
+    for _ = COLLECTED, number, COLLECTED do
+      if collectgarbage("step", COLLECTED) then return true end
+    end
+    return false
+  end
+  if settings[option] and (number or size == nil) then
+    local before = settings[option]
+    settings[option] = number or 0
+    collectgarbage(option, clamped(settings[option]))
+    return before
+  end
+  return collectgarbage(...)
+end
+
 local check_unpack = raw.strings.check_unpack
 globals.unpack = function(...)
   check_unpack(...)
@@ -62,21 +104,38 @@ end
 globals._G = world
 globals._VERSION = _VERSION
 
-globals.next = function(table, key) return next(contents[table] or table, key) end
-globals.pairs = function(table) return next, contents[table] or table, nil end
-globals.rawget = function(table, key) return rawget(contents[table] or table, key) end
-globals.rawset = function(table, key, value)
-  if contents[table] then error(READ_ONLY, 0) end
-  return rawset(table, key, value)
+globals.next = function(...)
+  local table, key = ...
+  local content = contents[table]
+  if content then return next(content, key) end
+  return next(...)
 end
-globals.setmetatable = function(table, metatable)
-  if contents[table] then error(READ_ONLY, 0) end
-  return setmetatable(table, metatable)
+globals.pairs = function(...)
+  local content = contents[(...)]
+  if content then return next, content, nil end
+  return pairs(...)
+end
+globals.rawget = function(...)
+  local table, key = ...
+  local content = contents[table]
+  if content then return rawget(content, key) end
+  return rawget(...)
+end
+globals.rawset = function(...)
+  if contents[(...)] then error(READ_ONLY, 0) end
+  return rawset(...)
+end
+globals.setmetatable = function(...)
+  if contents[(...)] then error(READ_ONLY, 0) end
+  return setmetatable(...)
 end
 
 -- Errors of our own functions are tables for scripts.
 local function seen(problem)
-  if type(problem) == "userdata" then return raw.raised(problem) or problem end
+  if type(problem) == "userdata" then
+    spend(RAISED)
+    return raw.raised(problem) or problem
+  end
   return problem
 end
 
@@ -90,7 +149,9 @@ local function caught(ok, problem, ...)
   return ok, problem, ...
 end
 globals.pcall = function(...) return caught(pcall(...)) end
-globals.xpcall = function(body, handler)
+globals.xpcall = function(...)
+  local body, handler = ...
+  if select("#", ...) < 2 then return xpcall(...) end
   return xpcall(body, function(problem) return handler(seen(problem)) end)
 end
 
@@ -117,19 +178,38 @@ end
 -- Compiled code that was tampered with could do anything.
 local function compile(text, name, seen_by_it)
   if byte(text, 1) == 27 then return nil, "attempt to load a compiled chunk" end
-  local made, problem = loadstring(text, name or text)
+  local made, problem
+  if #text <= CODE then
+    made, problem = loadstring(text, name or text)
+  else
+    local at = 1
+    made, problem = load(function()
+      local part = sub(text, at, at + CODE - 1)
+      at = at + CODE
+      spend(#part / 8)
+      if part ~= "" then return part end
+    end, name or text)
+  end
   if not made then return nil, problem end
   return setfenv(made, seen_by_it or world)
 end
-globals.loadstring = function(text, name)
-  if type(text) ~= "string" then error("bad argument #1 to 'loadstring' (string expected)", 2) end
+globals.loadstring = function(...)
+  local text, name = ...
+  if type(text) == "number" then text = tostring(text) end
+  if type(text) ~= "string" then return loadstring(...) end
   return compile(text, name)
 end
-globals.load = function(more, name)
+globals.load = function(...)
+  local more, name = ...
+  if type(more) ~= "function" then return load(...) end
   local parts = {}
   while true do
-    local part = more()
+    local ok, part = pcall(more)
+    if not ok then return nil, seen(part) end
     if part == nil or part == "" then break end
+    if type(part) ~= "string" and type(part) ~= "number" then
+      return nil, "reader function must return a string"
+    end
     parts[#parts + 1] = part
   end
   return compile(concat(parts), name or "=(load)")
@@ -205,63 +285,99 @@ end
 getmetatable("").__index = strings
 getmetatable("").__metatable = locked
 
--- What takes long inside of one instruction is told of.
-local function work_on(table)
-  if type(table) == "table" and #table > LONG then raw.work(#table) end
-end
-
 local tables = library("table", table)
-for _, name in ipairs { "insert", "remove", "setn" } do
-  local change = tables[name]
-  tables[name] = function(table, ...)
-    check_writable(table)
-    work_on(table)
-    return change(table, ...)
-  end
+local insert, remove, sort = tables.insert, tables.remove, tables.sort
+local tobit = raw.bit.tobit
+-- A position as C has it, if from there many elements may be moved.
+local function far_position(table, position)
+  if type(table) ~= "table" then return end
+  local number = tonumber(position)
+  if not number or #table <= MOVED and number >= 1 and number < 2^31 then return end
+  return tobit(number < 0 and ceil(number) or floor(number))
 end
-
-local sort = tables.sort
-local function less(one, other) return one < other end
-tables.sort = function(table, compare, ...)
+-- Moves elements in parts that can be left.
+tables.insert = function(...)
+  local table, position, value = ...
   check_writable(table)
-  -- A comparison in Lua can be left and ended.
-  if compare == nil and type(table) == "table" and #table > LONG then compare = less end
-  if compare == nil then return sort(table) end
-  return sort(table, compare, ...)
+  local first = select("#", ...) == 3 and far_position(table, position)
+  if first then
+    local last = #table + 1
+    if last - first > MOVED then
+      for index = last, first + 1, -1 do rawset(table, index, rawget(table, index - 1)) end
+      rawset(table, first, value)
+      return
+    end
+  end
+  return insert(...)
+end
+tables.remove = function(...)
+  local table, position = ...
+  check_writable(table)
+  local first = position ~= nil and far_position(table, position)
+  if first then
+    local last = #table
+    if first >= 1 and last - first > MOVED then
+      local removed = rawget(table, first)
+      for index = first, last - 1 do rawset(table, index, rawget(table, index + 1)) end
+      rawset(table, last, nil)
+      return removed
+    end
+  end
+  return remove(...)
+end
+local setn = tables.setn
+tables.setn = function(...)
+  check_writable((...))
+  return setn(...)
 end
 
--- Long ones in parts: each is the text of some elements and of the separators behind them.
-local function concat_long(table, separator, first, last)
-  local parts, bytes = {}, 0
-  for index = first, last do
-    local element = table[index]
-    local kind = type(element)
-    if kind ~= "string" and kind ~= "number" then
-      error("invalid value (" .. kind .. ") at index " .. index .. " in table for 'concat'", 3)
+-- A comparison in Lua can be left and ended.
+local function less(one, other) return one < other end
+tables.sort = function(...)
+  local table, compare = ...
+  check_writable(table)
+  if type(table) == "table" and #table > LONG then
+    if compare == nil then return sort(table, less) end
+    if type(compare) == "function" and not pcall(dump, compare) then
+      return sort(table, function(one, other) return compare(one, other) end)
     end
-    bytes = bytes + #tostring(element) + #separator
-    if bytes > ROOM then raw.room(2 * bytes) end
   end
-  for from = first, last, LONG do
-    local to = from + LONG - 1
-    local tail = ""
-    if to >= last then to = last else tail = separator end
-    parts[#parts + 1] = concat(table, separator, from, to) .. tail
-  end
-  return concat(parts)
+  return sort(...)
 end
-tables.concat = function(table, separator, first, last, ...)
-  if type(table) ~= "table" or #table <= LONG then
-    return concat(table, separator, first, last, ...)
+
+-- So can a loop.
+local foreach, foreachi = tables.foreach, tables.foreachi
+tables.foreach = function(...)
+  local table, body = ...
+  if type(table) ~= "table" or type(body) ~= "function" then return foreach(...) end
+  for key, value in next, table do
+    local result = body(key, value)
+    if result ~= nil then return result end
   end
-  first, last = tonumber(first) or 1, tonumber(last) or #table
-  return concat_long(table, separator and tostring(separator) or "", first, last)
+end
+tables.foreachi = function(...)
+  local table, body = ...
+  if type(table) ~= "table" or type(body) ~= "function" then return foreachi(...) end
+  for index = 1, #table do
+    local result = body(index, rawget(table, index))
+    if result ~= nil then return result end
+  end
+end
+
+local concat_long = raw.strings.concat
+tables.concat = function(...)
+  local table, separator, _, last = ...
+  local is_long = last ~= nil or type(table) == "table" and #table > LONG
+    or type(separator) == "string" and #separator > LONG
+  if is_long then return concat_long(...) end
+  return concat(...)
 end
 
 for _, name in ipairs { "bit", "cjson", "cmsgpack", "struct" } do library(name, raw[name]) end
 local maths = library("math", math)
 maths.random = raw.random
-maths.randomseed = function(seed) raw.seed(seed) end
+maths.randomseed = raw.seed
+globals.os = read_only({ clock = raw.clock })
 
 local coroutines = library("coroutine", coroutine)
 local resume = coroutine.resume
@@ -348,6 +464,13 @@ contents[library_world] = globals
 -- What the interpreter calls.
 local api = {}
 
+function api.spend(units)
+  spend(units)
+end
+function api.forget_debts()
+  spend(-1)
+end
+
 local function handler(problem)
   problem = seen(problem)
   if type(problem) ~= "table" then problem = { err = "ERR " .. tostring(problem) } end
@@ -381,16 +504,21 @@ function api.end_load()
   library_view.__index = globals
 end
 
--- Runs a function, as `api.run` runs a script.
-function api.call(body, keys, argv)
-  return xpcall(function() return body(keys, argv) end, handler)
+-- What `xpcall` returns; the handler is not called for what the interpreter itself raises.
+local function ended(ok, value)
+  if not ok and type(value) == "userdata" then value = handler(value) end
+  return ok, value
 end
 
+-- Runs a function, as `api.run` runs a script.
+function api.call(body, keys, argv)
+  return ended(xpcall(function() return body(keys, argv) end, handler))
+end
 
 -- Runs a script: whether it came to its end and its value; or the error and its place.
 function api.run(script, keys, argv)
   globals.KEYS, globals.ARGV = keys, argv
-  local ok, value = xpcall(script, handler)
+  local ok, value = ended(xpcall(script, handler))
   globals.KEYS, globals.ARGV = nil, nil
   return ok, value
 end

@@ -4,10 +4,28 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Sha([u8; 20]);
 
+/// The name of a text that comes in parts.
+#[derive(Default)]
+pub(super) struct Digest(sha1_smol::Sha1);
+
+impl Digest {
+    /// Takes the next part.
+    pub(super) fn update(&mut self, part: &[u8]) {
+        self.0.update(part);
+    }
+
+    /// The name of all parts.
+    pub(super) fn finish(&self) -> Sha {
+        Sha(self.0.digest().bytes())
+    }
+}
+
 impl Sha {
     /// The name of a text.
     pub(crate) fn of(text: &[u8]) -> Self {
-        Self(sha1_smol::Sha1::from(text).digest().bytes())
+        let mut digest = Digest::default();
+        digest.update(text);
+        digest.finish()
     }
 
     /// Reads forty hexadecimal digits of either case.

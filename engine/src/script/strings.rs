@@ -1,5 +1,5 @@
 //! Functions whose originals in C could not be stopped or do harm: those of `string` that match
-//! patterns, `rep`, and what `unpack` needs.
+//! patterns, `rep`, `table.concat`, and what `unpack` needs.
 //!
 //! Invariant: what they return and the errors that they raise are those of Lua 5.1.
 
@@ -13,11 +13,14 @@ use super::work::Work;
 /// Bytes that make a pattern more than a text.
 const SPECIAL: &[u8] = b"^$*+?.([%-";
 
+/// Bytes whose search for a plain text is one unit of work.
+const PLAIN_BYTES_PER_UNIT: usize = 4;
+
 /// The functions, by name. `next_match` and `gsub_arguments` are what `gmatch` and `gsub` are made
 /// of in the prelude.
 pub(super) fn library(lua: &Lua, memory_bytes_max: usize) -> mlua::Result<Table> {
     type Function = fn(&Arguments<'_>, usize) -> mlua::Result<MultiValue>;
-    let functions: [(&str, Function); 8] = [
+    let functions: [(&str, Function); 9] = [
         ("find", |args, memory| find(args, memory, true)),
         ("match", |args, memory| find(args, memory, false)),
         ("gmatch_arguments", gmatch_arguments),
@@ -25,6 +28,7 @@ pub(super) fn library(lua: &Lua, memory_bytes_max: usize) -> mlua::Result<Table>
         ("gsub_arguments", gsub_arguments),
         ("gsub", gsub),
         ("rep", rep),
+        ("concat", concat),
         ("check_unpack", check_unpack),
     ];
     let strings = lua.create_table()?;
@@ -51,7 +55,7 @@ fn find(args: &Arguments<'_>, memory: usize, is_find: bool) -> mlua::Result<Mult
     let until_zero = pattern.split(|&byte| byte == 0).next().unwrap_or_default();
     let mut work = Work::new(args.lua, memory);
     if is_find && (is_plain || !until_zero.iter().any(|byte| SPECIAL.contains(byte))) {
-        work.read(text.len() - from)?;
+        work.spend((text.len() - from + pattern.len()) / PLAIN_BYTES_PER_UNIT)?;
         let found = memmem::find(&text[from..], &pattern).map(|at| from + at);
         return Ok(found.map_or_else(nothing, |at| {
             let ends = [at + 1, at + pattern.len()];
@@ -257,18 +261,58 @@ fn rep(args: &Arguments<'_>, memory: usize) -> mlua::Result<MultiValue> {
     Ok(MultiValue::from_iter([Value::String(made)]))
 }
 
+/// `table.concat(list [, separator [, from [, to]]])`
+fn concat(args: &Arguments<'_>, memory: usize) -> mlua::Result<MultiValue> {
+    let separator = if args.is_nil(2) { None } else { Some(args.string(2)?) };
+    let separator = separator.as_ref().map(|text| text.as_bytes());
+    let separator = separator.as_deref().unwrap_or_default();
+    let Some(Value::Table(list)) = args.value(1) else {
+        let got = type_name(args.value(1));
+        return args.bad(1, format!("table expected, got {got}"));
+    };
+    let from = args.integer_or(3, 1)? as i32;
+    let to = match args.is_nil(4) {
+        true => i32::try_from(list.raw_len()).unwrap_or(i32::MAX),
+        false => args.integer(4)? as i32,
+    };
+    let mut work = Work::new(args.lua, memory);
+    let mut out = Vec::new();
+    for index in from..=to {
+        let value: Value = list.raw_get(index)?;
+        let text = match &value {
+            Value::String(text) => Some(text.clone()),
+            Value::Integer(_) | Value::Number(_) => args.lua.coerce_string(value.clone())?,
+            _ => None,
+        };
+        let Some(text) = text else {
+            let kind = type_name(Some(&value));
+            let what = format!("invalid value ({kind}) at index {index} in table for 'concat'");
+            return throw(args.lua, what);
+        };
+        work.make(0)?;
+        work.write(out.len(), text.as_bytes().len() + separator.len())?;
+        out.extend_from_slice(&text.as_bytes());
+        if index < to {
+            out.extend_from_slice(separator);
+        }
+    }
+    let made = args.lua.create_string(&out)?;
+    Ok(MultiValue::from_iter([Value::String(made)]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::script::arguments::Thrown;
+    use crate::script::work::tell_of_work_by;
     use mlua::{Function, LuaOptions, StdLib};
     use proptest::prelude::*;
 
     /// Lua with its own library, and with ours.
     fn both() -> (Lua, Table, Table) {
         let lua = Lua::new_with(StdLib::STRING, LuaOptions::new()).expect("it is safe");
-        let pause = lua.create_function(|_, ()| Ok(None::<String>)).expect("there is memory");
-        lua.set_named_registry_value("pause", pause).expect("there is memory");
+        let spend = lua.create_function(|_, _: usize| Ok(())).expect("there is memory");
+        tell_of_work_by(&lua, &spend).expect("there is memory");
         let originals: Table = lua.globals().get("string").expect("it was asked for");
         let ours = library(&lua, 1 << 24).expect("there is memory");
         (lua, originals, ours)
