@@ -6,6 +6,9 @@ mod undo;
 #[path = "scripts/functions.rs"]
 mod functions;
 
+#[path = "scripts/steps.rs"]
+mod steps;
+
 use orrery_engine::{Config, Seed};
 use orrery_tests::real_redis::RealRedis;
 use orrery_tests::resp_value::{Value, encode};
@@ -13,8 +16,9 @@ use orrery_tests::server_in_process::Server;
 
 /// Scripts, apart by lines of dashes, whose replies must be those of Redis 7.0.15 in both
 /// protocols.
-const CASES: [&str; 3] = [
+const CASES: [&str; 4] = [
     include_str!("scripts/cases.txt"),
+    include_str!("scripts/errors.txt"),
     include_str!("scripts/libraries.txt"),
     include_str!("scripts/patterns.txt"),
 ];
@@ -108,6 +112,7 @@ fn a_script_without_end_lets_others_know_and_can_be_killed() {
          while true do coroutine.resume(co) end",
         "while true do redis.pcall('GET', 'k') end",
         "while true do redis.pcall('NOSUCH') end",
+        "while true do xpcall(error, function() while true do end end) end",
     ] {
         let config = Config { busy_reply_threshold_ms: 50, ..Config::default() };
         let mut server = Server::new(config, Seed(1));
