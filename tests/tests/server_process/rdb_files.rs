@@ -22,7 +22,10 @@ const KEYS: &str = r##"
     XADD stream 1-1 field value
     XGROUP CREATE stream group 0
     XREADGROUP GROUP group consumer STREAMS stream >
-    EVAL "for i = 1, 1000 do redis.call('RPUSH', 'long list', i) redis.call('HSET', 'long hash', i, i) redis.call('SADD', 'long set', 'm' .. i) redis.call('ZADD', 'long zset', i, i) end" 0
+    EVAL "for i = 1, 1000 do redis.call('RPUSH', KEYS[1], i) end" 1 "long list"
+    EVAL "for i = 1, 1000 do redis.call('HSET', KEYS[1], i, i) end" 1 "long hash"
+    EVAL "for i = 1, 1000 do redis.call('SADD', KEYS[1], 'm' .. i) end" 1 "long set"
+    EVAL "for i = 1, 1000 do redis.call('ZADD', KEYS[1], i, i) end" 1 "long zset"
     FUNCTION LOAD "#!lua name=lib\nredis.register_function('f', function() return 1 end)"
     SELECT 9
     SET elsewhere 1
