@@ -1,6 +1,7 @@
 //! The connection family: every reply and error is compared with a real redis-server; what only
 //! Orrery has, or what takes time, is checked against what is expected.
 
+use orrery_engine::config::Access;
 use orrery_engine::{Config, Effect, Input, Origin, Outcome, Seed};
 use orrery_tests::real_redis::{RealClient, RealRedis};
 use orrery_tests::resp_value::{Value, encode, words};
@@ -592,4 +593,24 @@ fn help_begins_and_ends_as_in_redis_and_names_every_subcommand() {
             assert!(ours.contains(&name), "{line} does not tell of {name}");
         }
     }
+}
+
+#[test]
+fn periodic_work_rests_when_debug_says_so() {
+    let config = Config { timeout_secs: 1, debug_command: Access::Yes, ..Config::default() };
+    let mut server = Server::new(config, Seed(1));
+    let (active, idle) = (server.connect(), server.connect());
+    server.line(idle, "PING");
+    server.check(active, "DEBUG PAUSE-CRON 1", "OK");
+    server.check(active, "SET k v PX 10", "OK");
+    server.check(active, "SET other v PX 10", "OK");
+    server.advance_ms(5000);
+    server.check(active, "DBSIZE", "(integer) 2");
+    server.check(active, "GET k", "(nil)");
+    server.check(active, "DBSIZE", "(integer) 1");
+    assert!(!server.is_closed(idle) && !server.is_closed(active));
+    server.check(active, "DEBUG PAUSE-CRON 0", "OK");
+    server.advance_ms(900);
+    assert!(server.is_closed(idle) && !server.is_closed(active));
+    server.check(active, "DBSIZE", "(integer) 0");
 }

@@ -113,8 +113,8 @@ impl StreamSaver {
         }
     }
 
-    /// All else, and writes it. What only newer readers understand is written only if there is something to say:
-    /// of `idempotence`, if it has more than settings that are `usual`.
+    /// All else, and writes it. What only newer readers understand is written only if there is
+    /// something to say: of `idempotence`, if it has more than settings that are `usual`.
     pub fn finish(
         mut self,
         saver: &mut Saver,
