@@ -16,9 +16,9 @@ use crate::world::Weather;
 /// Most hosts in a world: a set of hosts is one word.
 pub const HOSTS_MAX: usize = 64;
 /// The least memory that the swarm gives a server beyond what it takes when it is empty.
-const MEMORY_LEAST_BYTES: u64 = 64 << 10;
+const MEMORY_LEAST_BYTES: u64 = 8 << 10;
 /// The most.
-const MEMORY_MOST_BYTES: u64 = 1 << 20;
+const MEMORY_MOST_BYTES: u64 = 256 << 10;
 /// Longest safety phase, in seconds.
 pub const SECONDS_MAX: u64 = 600;
 
