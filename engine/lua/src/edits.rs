@@ -221,18 +221,18 @@ pub(crate) const EDITS: &[Edit] = &[
     edit(
         "ltable.c",
         "      setnvalue(key, cast_num(i+1));\n",
-        "      work_(L, (i - begun) / 8);\n      setnvalue(key, cast_num(i+1));\n",
+        "      work_(L, (i - begun) / 2);\n      setnvalue(key, cast_num(i+1));\n",
     ),
     edit(
         "ltable.c",
         "      setobj2s(L, key, key2tval(gnode(t, i)));\n",
-        "      work_(L, (i + t->sizearray - begun) / 8);\n\
+        "      work_(L, (i + t->sizearray - begun) / 2);\n\
          \x20     setobj2s(L, key, key2tval(gnode(t, i)));\n",
     ),
     edit(
         "ltable.c",
         "  return 0;  /* no more elements */",
-        "  work_(L, (i + t->sizearray - begun) / 8);\n  return 0;  /* no more elements */",
+        "  work_(L, (i + t->sizearray - begun) / 2);\n  return 0;  /* no more elements */",
     ),
     edit(
         "lapi.c",
