@@ -1,6 +1,6 @@
 //! Values of keys in the form that DUMP payloads and snapshots have, and back.
 //!
-//! Invariant: what [`save`] writes, [`load`] reads as the same value, and so do the servers that
+//! Invariant: what `save` writes, `load` reads as the same value, and so do the servers that
 //! the target names.
 
 pub(crate) mod file;
