@@ -269,7 +269,9 @@ fn end(cx: &mut Cx<'_>, running: &mut Running, mut run: Box<Run>) -> Result<(), 
             Ok(())
         }
     };
-    count_inner(cx, running.row, core::mem::take(&mut run.inner_errors));
+    if !run.inner_errors.is_empty() {
+        count_inner(cx, running.row, core::mem::take(&mut run.inner_errors));
+    }
     if run.reply.out.capacity() > SPARE_BYTES_MAX {
         run.reply.out = Vec::new();
     }

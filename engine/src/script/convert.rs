@@ -85,6 +85,12 @@ pub(crate) struct InnerErrors {
 impl InnerErrors {
     const CODES_MAX: usize = 128;
 
+    /// Whether there is none.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.counted == 0 && self.others.is_empty()
+    }
+
     fn note(&mut self, text: &[u8], is_counted: bool) {
         if is_counted {
             self.counted += 1;
@@ -122,11 +128,15 @@ struct Writer<'a, 'b> {
 
 impl Writer<'_, '_> {
     fn write(&mut self, value: &Value, depth: usize) -> mlua::Result<()> {
-        let bytes = if let Value::String(text) = value { text.as_bytes().len() } else { 0 };
         self.work.make(0)?;
-        self.work.write(self.reply.out.len(), bytes)?;
+        if let Value::String(text) = value {
+            let bytes = text.as_bytes();
+            self.work.write(self.reply.out.len(), bytes.len())?;
+            self.reply.bulk(&bytes);
+            return Ok(());
+        }
+        self.work.write(self.reply.out.len(), 0)?;
         match value {
-            Value::String(text) => self.reply.bulk(&text.as_bytes()),
             Value::Integer(number) => self.reply.integer(*number),
             Value::Number(number) => self.reply.integer(integer_of(*number)),
             Value::Boolean(value) if self.protocol == Protocol::Resp3 => {

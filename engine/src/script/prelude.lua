@@ -10,8 +10,9 @@ local tonumber, type, xpcall, select, unpack = tonumber, type, xpcall, select, u
 local concat, format, byte, sub = table.concat, string.format, string.byte, string.sub
 local load, collectgarbage, dump = load, collectgarbage, string.dump
 local ceil, floor = math.ceil, math.floor
--- Takes units of work from the count of instructions; a negative number forgets debts.
-local spend = spend
+-- Takes units of work from the count of instructions; a negative number forgets debts. Only the Lua
+-- that `engine/lua` builds has it; on another, less is counted.
+local spend = spend or function() end
 
 local READ_ONLY = "Attempt to modify a readonly table"
 -- Longer tables are worked on in parts.
@@ -518,9 +519,10 @@ end
 -- Runs a script: whether it came to its end and its value; or the error and its place.
 function api.run(script, keys, argv)
   globals.KEYS, globals.ARGV = keys, argv
-  local ok, value = ended(xpcall(script, handler))
+  local ok, value = xpcall(script, handler)
   globals.KEYS, globals.ARGV = nil, nil
-  return ok, value
+  if ok then return ok, value end
+  return ended(ok, value)
 end
 
 function api.compile(text)

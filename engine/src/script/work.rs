@@ -43,29 +43,34 @@ impl<'a> Work<'a> {
     }
 
     /// Counts work that is done; an error when the script must end.
+    #[inline]
     pub(super) fn spend(&mut self, units: usize) -> mlua::Result<()> {
         self.untold += units;
         if self.untold < TOLD_UNITS { Ok(()) } else { self.tell() }
     }
 
     /// Tells of what is untold.
+    #[cold]
     fn tell(&mut self) -> mlua::Result<()> {
         let units = core::mem::take(&mut self.untold);
         self.lua.named_registry_value::<Function>(SPEND)?.call(units)
     }
 
     /// Counts bytes that are read.
+    #[inline]
     pub(super) fn read(&mut self, bytes: usize) -> mlua::Result<()> {
         self.spend(1 + bytes / BYTES_PER_UNIT)
     }
 
     /// Counts a value of so many bytes that is made for a script or read from one; Lua counts the
     /// strings themselves.
+    #[inline]
     pub(super) fn make(&mut self, bytes: usize) -> mlua::Result<()> {
         self.spend(UNITS_PER_VALUE + bytes / (2 * BYTES_PER_UNIT))
     }
 
     /// Counts bytes that will be written behind `written` others; an error when there is no room.
+    #[inline]
     pub(super) fn write(&mut self, written: usize, bytes: usize) -> mlua::Result<()> {
         // The result will be copied into a string of Lua.
         let needed = written.saturating_add(bytes);
