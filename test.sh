@@ -176,7 +176,7 @@ step_fuzz() {
         # fiber's "ignoring requested __asan_handle_no_return ... false positive error reports may
         # follow". With mlua alone, errors that are caught ten thousand times: no report on main's
         # stack, one at once on a stack of corosensei. The Lua library is not compiled for it anyway.
-        case "$target" in cjson | cmsgpack | structs) sanitizer=none ;; *) sanitizer=address ;; esac
+        case "$target" in cjson | cmsgpack | script_values | structs) sanitizer=none ;; *) sanitizer=address ;; esac
         mkdir -p "${places[0]}"
         if [ -d "fuzz/seeds/$target" ]; then places+=("fuzz/seeds/$target"); fi
         check "fuzz $target for ${FUZZ_SECONDS:-20} s" env RUSTC_BOOTSTRAP=1 \

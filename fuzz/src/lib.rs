@@ -9,6 +9,7 @@ mod hyperloglog;
 mod packed;
 mod rdb_file;
 mod restore;
+mod script_values;
 mod scripts;
 mod stream;
 
@@ -24,6 +25,7 @@ pub use hyperloglog::sketches_are_survived;
 pub use packed::packed_values_are_read;
 pub use rdb_file::files_are_survived;
 pub use restore::restored_values_behave;
+pub use script_values::values_are_survived;
 pub use scripts::{formats_are_survived, json_is_survived, packs_are_survived};
 pub use stream::streams_are_survived;
 

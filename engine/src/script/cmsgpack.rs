@@ -389,7 +389,8 @@ impl Unpacker<'_> {
     }
 
     fn bytes(&mut self, len: usize) -> mlua::Result<Value> {
-        self.work.read(len)?;
+        // Only what is there costs anything.
+        self.work.read(len.min(self.text.len() - self.at))?;
         let lua = self.lua;
         Ok(Value::String(lua.create_string(self.take(len)?)?))
     }
