@@ -23,7 +23,7 @@ def test_prometheus_can_read_every_figure(tmp_path):
         families = list(text_string_to_metric_families(text))
         names = [family.name for family in families]
         assert len(names) == len(set(names)), "a name comes once"
-        assert all(family.documentation and family.type in ("counter", "gauge")
+        assert all(family.documentation and family.type in ("counter", "gauge", "summary")
                    for family in families)
         values = {(sample.name, *sample.labels.values()): sample.value
                   for family in families for sample in family.samples}

@@ -109,14 +109,16 @@ fn redis_under_kill_and_pause_is_as_expected() {
 
 #[test]
 fn a_server_that_forgets_is_found_out() {
-    // A real redis-server that evicts keys: without a kill, nothing explains the loss.
+    // A real redis-server whose keys somebody deletes: without a kill, nothing explains the loss.
     let folder = Folder::new("script");
     let script = folder.0.join("forgetful-server");
     let program = redis_server();
     let program = program.display();
     let text = format!(
         "#!/bin/sh\nif [ \"$1\" = --version ]; then exec {program} --version; fi\n\
-         exec {program} \"$@\" --maxmemory 1mb --maxmemory-policy allkeys-random\n"
+         for word; do [ \"$before\" = --port ] && port=$word; before=$word; done\n\
+         while sleep 0.2 && kill -0 $$; do redis-cli -p $port FLUSHALL; done >/dev/null 2>&1 &\n\
+         exec {program} \"$@\"\n"
     );
     fs::write(&script, text).expect("a temporary file");
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("a temporary file");

@@ -56,7 +56,8 @@ pub(crate) const EDITS: &[Edit] = &[
          \t\t(luaE_work(L, tsvalue(o)->len / 8), 1)))\n\
          /* Tables, functions, userdata and threads have their serial number where the\n\
          \x20  headers have room for it. */\n\
-         typedef struct Numbered { CommonHeader; lu_byte a; lu_byte b; unsigned int serial; } Numbered;\n\
+         typedef struct Numbered { CommonHeader; lu_byte a; lu_byte b; \
+         unsigned int serial; } Numbered;\n\
          typedef char layout_[sizeof(Numbered) == 16 && sizeof(TString) == 24 && \\\n\
          \tsizeof(Udata) == 40 && sizeof(LClosure) == 48 && sizeof(Table) == 64 ? 1 : -1];\n\
          #define serial_(o) (((Numbered *)(void *)(o))->serial)\n\
@@ -157,7 +158,8 @@ pub(crate) const EDITS: &[Edit] = &[
     edit(
         "lvm.c",
         "  if ((b = luaV_tonumber(rb, &tempb)) != NULL &&",
-        "  textwork_(L, rb);\n  textwork_(L, rc);\n  if ((b = luaV_tonumber(rb, &tempb)) != NULL &&",
+        "  textwork_(L, rb);\n  textwork_(L, rc);\n\
+         \x20 if ((b = luaV_tonumber(rb, &tempb)) != NULL &&",
     ),
     edit(
         "lvm.h",
@@ -206,7 +208,8 @@ pub(crate) const EDITS: &[Edit] = &[
         "ltable.c",
         "  Node *nold = t->node;  /* save old hash ... */\n",
         "  Node *nold = t->node;  /* save old hash ... */\n\
-         \x20 work_(L, ((size_t)nasize + oldasize) / 4 + ((size_t)nhsize + twoto(oldhsize)) * 4);\n",
+         \x20 work_(L, ((size_t)nasize + oldasize) / 4 + \
+         ((size_t)nhsize + twoto(oldhsize)) * 4);\n",
     ),
     edit(
         "ltable.c",

@@ -1,4 +1,4 @@
-//! Lua 5.1 as scripts run on it: the sources of the registry's `lua-src`, with a few places changed.
+//! Lua 5.1 as scripts run on it: the sources of the registry's `lua-src`, a few places changed.
 //!
 //! What is changed (`edits.rs`): what one instruction does in proportion to its operands is counted
 //! like instructions are, so that no script does much between two pauses; objects have serial
