@@ -128,6 +128,21 @@ impl Driver {
         self.send(0, &encode(words))
     }
 
+    /// Runs a script to its end, which may take more than a step.
+    pub(crate) fn run_script<T: AsRef<[u8]>>(&mut self, words: &[T]) -> Vec<u8> {
+        const STEPS_MAX: usize = 10_000;
+        let mut reply = self.run(words);
+        for _ in 0..STEPS_MAX {
+            if !reply.is_empty() {
+                break;
+            }
+            self.engine.step(self.now, Input::Tick, &mut self.fx);
+            self.fx.drain().for_each(drop);
+            self.engine.take_output(self.ids[0], &mut reply);
+        }
+        reply
+    }
+
     /// Runs commands of these groups, valid or nearly, that `number` chooses; none that blocks.
     pub(crate) fn run_drawn(&mut self, number: u64, groups: &[Group], keys: u64, count: usize) {
         let fits = |row: &&Row| {

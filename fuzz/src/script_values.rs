@@ -18,7 +18,7 @@ pub fn values_are_survived(data: &[u8]) {
     let mut driver = Driver::with_client();
     let protocol = |bit: u8| if choice & bit == 0 { &b"2"[..] } else { b"3" };
     driver.run(&[&b"HELLO"[..], protocol(1)]);
-    let reply = driver.run(&[b"EVAL", VALUES.as_bytes(), b"1", packed, packed, protocol(2)]);
+    let reply = driver.run_script(&[b"EVAL", VALUES.as_bytes(), b"1", packed, packed, protocol(2)]);
     driver.engine.check_invariants();
     assert!(!reply.starts_with(b"-ERR other bytes"), "arguments come back as they were");
     let rest = after_value(&reply, choice & 1 == 1);

@@ -47,7 +47,7 @@ fn run(script: &str, args: &[&[u8]]) -> Vec<u8> {
     let mut driver = Driver::with_client();
     let mut words: Vec<&[u8]> = vec![b"EVAL", script.as_bytes(), b"0"];
     words.extend_from_slice(args);
-    let reply = driver.run(&words);
+    let reply = driver.run_script(&words);
     driver.engine.check_invariants();
     reply
 }
