@@ -311,8 +311,8 @@ pub(crate) const EDITS: &[Edit] = &[
         "  ls->lastline = ls->linenumber;\n  luaE_work(ls->L, 8);\n  if",
     ),
     edit("lcode.c", "      list = next;\n", "      { list = next; luaE_work(fs->L, 1); }\n"),
-    // Tables keep objects by their numbers, and constant addresses by what the system does not
-    // choose of them.
+    // Tables keep objects by their numbers. Addresses of constants, which are few, all go to one
+    // place: they differ from program to program, and where they go tells when a table has to grow.
     edit("lgc.c", "  o->gch.tt = tt;\n", "  o->gch.tt = tt;\n  serial_(o) = ++g->serial;\n"),
     edit(
         "lstring.c",
@@ -322,7 +322,7 @@ pub(crate) const EDITS: &[Edit] = &[
     edit(
         "ltable.c",
         "      return hashpointer(t, pvalue(key));",
-        "      return hashmod(t, IntPoint(pvalue(key)) % 4096);",
+        "      return hashmod(t, 1);",
     ),
     edit(
         "ltable.c",
