@@ -319,11 +319,7 @@ pub(crate) const EDITS: &[Edit] = &[
         "  u->uv.tt = LUA_TUSERDATA;\n",
         "  u->uv.tt = LUA_TUSERDATA;\n  serial_(u) = ++G(L)->serial;\n",
     ),
-    edit(
-        "ltable.c",
-        "      return hashpointer(t, pvalue(key));",
-        "      return hashmod(t, 1);",
-    ),
+    edit("ltable.c", "      return hashpointer(t, pvalue(key));", "      return hashmod(t, 1);"),
     edit(
         "ltable.c",
         "      return hashpointer(t, gcvalue(key));",
