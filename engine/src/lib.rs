@@ -28,6 +28,7 @@ pub mod block;
 pub mod commands;
 pub mod config;
 mod digest;
+pub mod disk;
 pub mod effects;
 mod engine;
 pub mod error;

@@ -47,6 +47,7 @@ const LAYERS: [&[&str]; 7] = [
         "error",
         "number",
         "input",
+        "disk",
         "effects",
         "planted",
         "record",
@@ -57,7 +58,7 @@ const LAYERS: [&[&str]; 7] = [
     &["keyspace", "session", "log"],
     &[
         "state", "digest", "pubsub", "notify", "block", "watch", "tracking", "acl", "script",
-        "lock", "snapshot", "evict", "observe", "names",
+        "lock", "snapshot", "evict", "observe", "names", "persistence",
     ],
     &["commands"],
     &["engine"],
