@@ -30,6 +30,7 @@ mod debug_protocol;
 mod debug_reload;
 pub(crate) mod dispatch;
 mod dump;
+mod effects;
 pub(crate) mod eval;
 mod expire;
 mod fcall;
