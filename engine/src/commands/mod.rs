@@ -90,6 +90,7 @@ mod stream;
 mod stream_add;
 mod stream_budget;
 mod stream_claim;
+mod stream_effects;
 mod stream_group;
 mod stream_info;
 mod stream_pending;
