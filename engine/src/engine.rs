@@ -109,7 +109,7 @@ impl Engine {
         self.state.clock.advance(now);
         // A script sees one moment, however many steps it takes.
         if self.state.running_script.is_none() {
-            self.state.keyspace.set_now(self.state.clock.now());
+            self.state.keyspace.set_now(self.state.key_time());
         }
         self.state.stats.steps += 1;
         if self.state.rates.is_due(now.mono) {
@@ -232,6 +232,13 @@ impl Engine {
     /// Tells what the driver knows about the process; once, at start.
     pub fn set_facts(&mut self, facts: Facts) {
         self.state.facts = facts;
+    }
+
+    /// Lets nothing expire, or lets it expire again: while a log is fed in, every end of a key must
+    /// come from the log, and no sooner. Key time stands at the epoch meanwhile.
+    pub fn hold_expiry(&mut self, holds: bool) {
+        self.state.holds_expiry = holds;
+        self.state.keyspace.set_now(self.state.key_time());
     }
 
     /// The log of effects, for who reads it.
@@ -538,7 +545,7 @@ impl Engine {
     /// change.
     fn expires(&self) -> bool {
         let state = &self.state;
-        state.active_expire && state.pause.is_none() && !state.pauses_cron
+        state.active_expire && !state.holds_expiry && state.pause.is_none() && !state.pauses_cron
     }
 
     /// Deletes keys whose time has come.

@@ -295,7 +295,7 @@ fn add(
     options: &Options<'_>,
     request: IdRequest,
 ) -> Result<Added, Error> {
-    let (now_ms, first) = (cx.key_now().0, options.id_at + 1);
+    let (now_ms, first) = (cx.stream_now_ms(), options.id_at + 1);
     stream.forget_old_producers(now_ms);
     let made_of_fields = options.producer.is_some_and(|producer| producer.name.is_none());
     let name_of_fields = made_of_fields.then(|| name_of_fields(args.from(first)));
@@ -523,7 +523,7 @@ fn xidmprecord(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     if stream.log().entry(id).is_none() {
         return Err(Error::fixed("ERR The specified stream ID was deleted or doesn't exist"));
     }
-    let now_ms = cx.key_now().0;
+    let now_ms = cx.stream_now_ms();
     let known = stream.idempotency().and_then(|known| known.find(producer, name, now_ms));
     if known.is_some_and(|known| known != id) {
         return Err(Error::fixed(

@@ -258,7 +258,8 @@ fn log_set(
 ) {
     let has_comparison = matches!(options.condition, Some(Condition::Compares(_)));
     match (options.ttl, deadline) {
-        (NewTtl::At(Expiry { unit: Unit::UnixMillis, .. }), _) if !has_comparison => {}
+        (NewTtl::At(Expiry { unit: Unit::UnixMillis, .. }), _)
+            if !has_comparison && !options.returns_old => {}
         (_, Some(deadline)) => log_set_until(cx, args.at(1), args.at(2), deadline),
         (_, None) if has_comparison => {
             let keeps = matches!(options.ttl, NewTtl::Keep);
