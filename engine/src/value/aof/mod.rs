@@ -1,0 +1,23 @@
+//! The append-only file as Redis 7 keeps it: a manifest that says which files there are, and files
+//! of commands, of which the first may be an RDB file or begin as one.
+//!
+//! Nothing here opens a file: [`Manifest`] is text and decisions, [`AofReader`] takes bytes piece
+//! by piece, [`append_command`] and [`append_timestamp`] give bytes.
+//!
+//! Invariants: any bytes give commands or [`Broken`], never a panic; what is written here, Redis 7
+//! and `redis-check-aof` take for valid.
+
+mod manifest;
+mod names;
+mod read;
+mod record;
+mod strtol;
+mod write;
+
+pub use manifest::{Exhausted, LogFile, Manifest, Role, WrongManifest};
+pub use names::{
+    BaseFormat, base_name, increment_name, manifest_name, temporary_increment_name, temporary_name,
+};
+pub use read::{AofReader, Broken, Damage, InvalidTimestamp, Receive, timestamp_of};
+pub use record::Limits;
+pub use write::{append_command, append_timestamp};
