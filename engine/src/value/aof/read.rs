@@ -2,7 +2,7 @@
 //!
 //! Invariants: how the bytes are cut into pieces never changes what is read. Nothing is held
 //! between two calls but a few numbers; a record that is not whole yet is asked for again with more
-//! behind it, at least twice as much, so that all in all no byte is looked at more than a few times.
+//! behind it, at least twice as much, so that no byte is looked at more than a few times.
 
 use super::record::{Fault, Limits, Record, Scan, Stop};
 use super::strtol::strtol;
