@@ -69,7 +69,9 @@ pub struct Trouble {
     pub lying: u16,
     /// So many writes of the next sync end elsewhere.
     pub misdirected: u16,
-    /// Bytes that files may take in all; `None`: as many as they like.
+    /// There is no more room than `capacity` says.
+    pub full: u16,
+    /// Bytes that files may take in all then; `None`: as many as they like.
     pub capacity: Option<u64>,
 }
 
