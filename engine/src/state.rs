@@ -13,6 +13,7 @@ use crate::input::{ConnId, Facts, Vitals};
 use crate::keyspace::Keyspace;
 use crate::names::CommandNames;
 use crate::observe::Observer;
+use crate::persistence::{Persistence, Settings};
 use crate::pubsub::PubSub;
 use crate::rates::{Counters, Rates};
 use crate::rng::{Rng, Seed};
@@ -101,6 +102,8 @@ pub struct State {
     pub started: Now,
     /// Changes since the last save.
     pub dirty: u64,
+    /// Snapshots, and what is loaded.
+    pub persistence: Persistence,
 }
 
 /// A change of driver-owned parameters that is not carried out yet.
@@ -204,6 +207,7 @@ impl State {
         let memory_startup = keyspace.memory_bytes() + other_bytes;
         let eviction = Eviction::new(Rng::new(seed, "eviction"), other_bytes);
         let mut hash_keys = Rng::new(seed, "collections");
+        let persistence = Persistence::new(&config, now);
         let mut sessions = Sessions::default();
         sessions.start_counting(config.eviction.counts_clients());
         Self {
@@ -245,6 +249,7 @@ impl State {
             run_id: Rng::new(seed, "run id").hex40(),
             started: now,
             dirty: 0,
+            persistence,
         }
     }
 
@@ -360,6 +365,7 @@ impl State {
         if config.requirepass != self.config.requirepass {
             self.acl.set_default_password(&config.requirepass);
         }
+        self.persistence.settings = Settings::of(&config);
         let before = core::mem::replace(&mut self.config, config);
         self.eviction_configured(&before.eviction);
         self.configure_observer();

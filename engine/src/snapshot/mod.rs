@@ -10,5 +10,5 @@ mod save;
 mod stream;
 
 pub use inspect::{Inspector, Note, Tally};
-pub(crate) use load::{Setting, load};
+pub(crate) use load::{Setting, load, load_front};
 pub(crate) use save::save;

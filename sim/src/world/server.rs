@@ -12,7 +12,8 @@ use std::collections::VecDeque;
 
 use orrery_engine::time::Micros;
 use orrery_engine::{
-    Config, ConnId, Digest, Effect, Effects, Engine, Input, Origin, Outcome, Seed,
+    Config, ConnId, Digest, DiskError, DiskErrorKind, Effect, Effects, Engine, Input, Origin,
+    Outcome, Seed,
 };
 
 use super::clock::HostClock;
@@ -491,7 +492,12 @@ impl Server {
                 let outcome = Outcome::ConfigApplied(Ok(()));
                 self.step(net, |_| Input::Done { conn, outcome });
             }
-            Effect::Log(..) | Effect::Shutdown { .. } => {}
+            Effect::Disk(order) => {
+                let (kind, text) = (DiskErrorKind::NotFound, "there is no disk".to_owned());
+                let result = Err(DiskError { at: 0, kind, text });
+                self.step(net, |_| Input::Disk { ticket: order.ticket, result });
+            }
+            Effect::Log(..) | Effect::Shutdown { .. } | Effect::Ready => {}
         }
     }
 
