@@ -1,5 +1,6 @@
 //! Everything that a command may touch beside the client that runs it.
 
+mod effects;
 mod harm;
 
 use std::sync::Arc;
@@ -11,8 +12,10 @@ use crate::effects::{Effect, Effects};
 use crate::evict::Eviction;
 use crate::input::{ConnId, Facts, Vitals};
 use crate::keyspace::Keyspace;
+use crate::log::Log;
 use crate::names::CommandNames;
 use crate::observe::Observer;
+use crate::persistence::{Persistence, Settings};
 use crate::pubsub::PubSub;
 use crate::rates::{Counters, Rates};
 use crate::rng::{Rng, Seed};
@@ -21,6 +24,7 @@ use crate::session::{Blocked, Session, Sessions};
 use crate::time::{Instant, KeyClock, Micros, Now};
 use crate::tracking::Tracking;
 use crate::watch::Watches;
+pub(crate) use effects::{ExpiryLog, removal};
 pub(crate) use harm::{Harm, Torn};
 
 /// The state of one server, without the code that turns its crank.
@@ -101,6 +105,10 @@ pub struct State {
     pub started: Now,
     /// Changes since the last save.
     pub dirty: u64,
+    /// Snapshots, and what is loaded.
+    pub persistence: Persistence,
+    /// The changes as commands, for who reads them.
+    pub log: Log,
 }
 
 /// A change of driver-owned parameters that is not carried out yet.
@@ -204,6 +212,7 @@ impl State {
         let memory_startup = keyspace.memory_bytes() + other_bytes;
         let eviction = Eviction::new(Rng::new(seed, "eviction"), other_bytes);
         let mut hash_keys = Rng::new(seed, "collections");
+        let persistence = Persistence::new(&config, now);
         let mut sessions = Sessions::default();
         sessions.start_counting(config.eviction.counts_clients());
         Self {
@@ -245,6 +254,8 @@ impl State {
             run_id: Rng::new(seed, "run id").hex40(),
             started: now,
             dirty: 0,
+            persistence,
+            log: Log::default(),
         }
     }
 
@@ -292,6 +303,9 @@ impl State {
     pub(crate) fn tell_lapsed(&mut self) {
         while let Some((db, key)) = self.keyspace.take_lapsed() {
             self.key_changed(db, &key, "expired");
+            if self.log.is_on() {
+                self.log_expired(db, &key);
+            }
         }
     }
 
@@ -360,6 +374,7 @@ impl State {
         if config.requirepass != self.config.requirepass {
             self.acl.set_default_password(&config.requirepass);
         }
+        self.persistence.settings = Settings::of(&config);
         let before = core::mem::replace(&mut self.config, config);
         self.eviction_configured(&before.eviction);
         self.configure_observer();

@@ -30,6 +30,7 @@ mod debug_protocol;
 mod debug_reload;
 pub(crate) mod dispatch;
 mod dump;
+mod effects;
 pub(crate) mod eval;
 mod expire;
 mod fcall;
@@ -50,6 +51,7 @@ mod hotkeys_count;
 mod hyperloglog;
 pub mod info;
 mod info_memory;
+mod info_persistence;
 pub mod keys;
 mod latency;
 mod latency_doctor;
@@ -66,6 +68,7 @@ mod monitor;
 mod monitor_line;
 pub mod names;
 mod object;
+mod persistence;
 pub(crate) mod planted;
 mod process;
 mod pubsub;
@@ -89,6 +92,7 @@ mod stream;
 mod stream_add;
 mod stream_budget;
 mod stream_claim;
+mod stream_effects;
 mod stream_group;
 mod stream_info;
 mod stream_pending;
@@ -187,6 +191,7 @@ const FAMILIES: &[&[Command]] = &[
     memory::COMMANDS,
     monitor::COMMANDS,
     object::COMMANDS,
+    persistence::COMMANDS,
     process::COMMANDS,
     replication::COMMANDS,
     slowlog::COMMANDS,

@@ -101,6 +101,9 @@ pub struct Config {
     pub planted: Option<PlantedBug>,
 }
 
+/// The version of Redis whose behaviour this server has; clients choose commands by it.
+pub const REDIS_VERSION: &str = "7.0.15";
+
 /// Replicas that a master must have for a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Replicas {
@@ -322,6 +325,12 @@ impl Config {
     /// A parameter's value: for a driver that acts on it.
     pub fn parsed(&self, name: &str) -> Option<Value> {
         Some(self.read(find(name)?))
+    }
+
+    /// Whether one of the `lazyfree-` parameters, all of which are off at first, was switched on.
+    /// Memory is given back in later steps anyway; it decides which command replicas get.
+    pub(crate) fn frees_lazily(&self, name: &str) -> bool {
+        matches!(self.kept.0.get(name), Some(Value::Flag(true)))
     }
 
     /// The names of the parameters that were set to something that nobody acts on, in order.

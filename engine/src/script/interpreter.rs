@@ -22,6 +22,7 @@ use super::sha::Digest;
 use super::shelf::Registered;
 use super::work::{Work, tell_of_work_by};
 use crate::args::Words;
+use crate::log::Readers;
 use crate::resp::Protocol;
 
 /// A reply's buffer that grew beyond this is given back instead of kept for the next command.
@@ -101,6 +102,8 @@ pub(super) fn raise<T>(text: impl Into<String>) -> mlua::Result<T> {
 struct State {
     /// The protocol in which commands reply to the script (`redis.setresp`).
     protocol: Protocol,
+    /// Who may know of what they change (`redis.set_repl`).
+    readers: Readers,
     /// The error with which the script was ended from outside.
     ending: Option<String>,
     /// The last command and its reply, to be used again; its buffers outlive the run.
@@ -195,7 +198,10 @@ fn functions<'scope, 'env>(
         scope
             .create_function(|_, args: MultiValue| set_protocol(&mut state.borrow_mut(), &args))?,
     )?;
-    raw.set("set_repl", scope.create_function(|_, args: MultiValue| set_repl(&args))?)?;
+    raw.set(
+        "set_repl",
+        scope.create_function(|_, args: MultiValue| set_repl(&mut state.borrow_mut(), &args))?,
+    )?;
     raw.set("acl_check_cmd", scope.create_function(|_, args: MultiValue| permits(line, &args))?)?;
     let function = |lua: &Lua, args: MultiValue| register(lua, registrations, &args);
     raw.set("register_function", scope.create_function(function)?)?;
@@ -533,6 +539,7 @@ impl Api<'_> {
         words_of(args, &mut call.words).map_err(Raised::new)?;
         call.reply.out.clear();
         call.reply.protocol = state.protocol;
+        call.readers = state.readers;
         drop(state);
         let call = match self.line.suspend(Ask::Call(call)) {
             Tell::Replied(call) => call,
@@ -647,13 +654,15 @@ fn set_protocol(state: &mut State, args: &MultiValue) -> mlua::Result<()> {
     Ok(())
 }
 
-/// Effects are replicated, never scripts, and always all of them.
-fn set_repl(args: &MultiValue) -> mlua::Result<()> {
+fn set_repl(state: &mut State, args: &MultiValue) -> mlua::Result<()> {
     if args.len() != 1 {
         return raise("ERR redis.set_repl() requires one argument.");
     }
     match args.front().and_then(number_of) {
-        Some(flags) if (0.0..4.0).contains(&flags) => Ok(()),
+        Some(flags) if (0.0..4.0).contains(&flags) => {
+            state.readers = Readers::from_bits(flags as u8);
+            Ok(())
+        }
         _ => raise(
             "ERR Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.",
         ),

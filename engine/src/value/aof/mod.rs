@@ -2,17 +2,16 @@
 //! of commands, of which the first may be an RDB file or begin as one.
 //!
 //! Nothing here opens a file: [`Manifest`] is text and decisions, [`AofReader`] takes bytes piece
-//! by piece, [`append_command`] and [`append_timestamp`] give bytes.
+//! by piece. What stands in the files is written by `crate::log`.
 //!
-//! Invariants: any bytes give commands or [`Broken`], never a panic; what is written here, Redis 7
-//! and `redis-check-aof` take for valid.
+//! Invariants: any bytes give commands or [`Broken`], never a panic; a manifest that is written here,
+//! Redis 7 takes for its own.
 
 mod manifest;
 mod names;
 mod read;
 mod record;
 mod strtol;
-mod write;
 
 pub use manifest::{Exhausted, LogFile, Manifest, Role, WrongManifest};
 pub use names::{
@@ -20,4 +19,3 @@ pub use names::{
 };
 pub use read::{AofReader, Broken, Damage, InvalidTimestamp, Receive, timestamp_of};
 pub use record::Limits;
-pub use write::{append_command, append_timestamp};
