@@ -3,6 +3,7 @@
 //! Effects are complete when `step` returns. Effects on one target are in order; across targets a
 //! driver may carry them out in any order.
 
+use crate::disk::DiskOrder;
 use crate::input::ConnId;
 use crate::stopwatch::Stopwatch;
 use crate::time::Micros;
@@ -51,6 +52,10 @@ pub enum Effect {
         /// The names of the parameters that changed.
         names: Vec<&'static str>,
     },
+    /// Carry these operations on files out and answer [`crate::Input::Disk`].
+    Disk(DiskOrder),
+    /// What was on disk is loaded: the server can be announced as ready.
+    Ready,
     /// A line for the server's log.
     Log(LogLevel, String),
     /// Finish: write out what is left, close everything, end the process with this exit code.

@@ -5,6 +5,7 @@
 
 mod clients;
 mod output;
+mod persist;
 mod planted;
 mod script;
 mod serve;
@@ -23,6 +24,7 @@ use crate::effects::{Effect, Effects, LogLevel};
 use crate::input::{ConnId, Facts, Input, Origin, Outcome};
 use crate::log::Log;
 use crate::notify::Audience;
+use crate::persistence::What;
 use crate::resp::{Limits, Parsed, Parser, Reply};
 use crate::rng::Seed;
 use crate::session::{Blocked, Session};
@@ -61,6 +63,8 @@ pub enum Timer {
     IdleClients,
     /// Clients whose output is over the soft limit are looked at.
     OutputLimits,
+    /// A snapshot goes on or is due, or what was on disk is loaded.
+    Files,
     /// Tracked keys over the limit are forgotten, memory of forgotten ones is given back.
     Tracking,
 }
@@ -131,6 +135,9 @@ impl Engine {
             Input::Sent { conn, len } => self.sent(conn, len),
             Input::Closed { conn } => self.closed(conn),
             Input::Done { conn, outcome } => self.done(conn, &outcome, fx),
+            Input::Disk { ticket, result } => self.disk_answered(ticket, &result, fx),
+            Input::Start => self.state.begin_loading(What::AtStart, now, fx),
+            Input::Terminate { by_interrupt } => self.terminate(by_interrupt, fx),
             Input::Vitals(vitals) => {
                 self.state.vitals = vitals;
                 self.state.note_memory();
@@ -169,6 +176,7 @@ impl Engine {
             state.waits.first_deadline().map(|at| (at, Timer::Wait)),
             (wants_idle_check && is_periodic).then_some((self.next_idle_check, Timer::IdleClients)),
             self.output_check.filter(|_| is_periodic).map(|at| (at, Timer::OutputLimits)),
+            self.files_due().map(|at| (at, Timer::Files)),
             (is_periodic && state.tracking.has_work(state.config.tracking_table_max_keys))
                 .then_some((self.now.mono, Timer::Tracking)),
         ];
@@ -251,6 +259,11 @@ impl Engine {
         &self.state.config
     }
 
+    /// Whether what was on disk is not all there yet.
+    pub fn is_loading(&self) -> bool {
+        self.state.persistence.is_loading()
+    }
+
     /// The state, to look at.
     pub fn state(&self) -> &State {
         &self.state
@@ -321,7 +334,9 @@ impl Engine {
             bytes.clear();
         } else if session.blocked.is_none() {
             self.serve(fx);
-            if self.must_serve() {
+            if self.state.persistence.holds_everybody() {
+                self.state.persistence.held.insert(conn);
+            } else if self.must_serve() {
                 fx.push(Effect::Resume(conn));
             } else {
                 self.run_commands(&mut session, bytes, fx);
@@ -470,6 +485,11 @@ impl Engine {
             Outcome::UsersWritten(Err(_)) => Some(SAVE_FAILED.to_owned()),
             Outcome::ConfigRewritten(Ok(())) | Outcome::UsersWritten(Ok(())) => None,
         };
+        self.end_wait_for_driver(conn, refusal, fx);
+    }
+
+    /// The client that waited gets its reply, OK or this error, and goes on.
+    fn end_wait_for_driver(&mut self, conn: ConnId, refusal: Option<String>, fx: &mut Effects) {
         let session = self.state.sessions.find_mut(conn);
         let Some(session) = session.filter(|session| session.blocked == Some(Blocked::Driver))
         else {
@@ -536,6 +556,7 @@ impl Engine {
             self.state.end_waits(self.now.mono, WAITS_ENDED_PER_STEP, fx);
         }
         self.state.keyspace.free_some();
+        self.go_on_with_files(fx);
         if !self.state.pauses_cron {
             self.do_periodic_work(fx);
         }
@@ -545,7 +566,8 @@ impl Engine {
     /// change.
     fn expires(&self) -> bool {
         let state = &self.state;
-        state.active_expire && !state.holds_expiry && state.pause.is_none() && !state.pauses_cron
+        let rests = state.pause.is_some() || state.pauses_cron || state.persistence.is_loading();
+        state.active_expire && !state.holds_expiry && !rests
     }
 
     /// Deletes keys whose time has come.

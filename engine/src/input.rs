@@ -4,6 +4,8 @@ use core::net::SocketAddr;
 
 use bytes::BytesMut;
 
+use crate::disk::{DiskResult, Ticket};
+
 /// Names one connection for its whole life; never reused. Clients see it as CLIENT ID.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);
@@ -91,6 +93,21 @@ pub enum Input<'a> {
         conn: ConnId,
         /// How it went.
         outcome: Outcome,
+    },
+    /// What became of an order for files.
+    Disk {
+        /// Which.
+        ticket: Ticket,
+        /// How it went.
+        result: DiskResult,
+    },
+    /// The server is complete and begins to serve: what it has on disk is to be loaded. Comes once,
+    /// first; an engine that never gets it begins empty.
+    Start,
+    /// Whoever runs the process wants it to end, in order.
+    Terminate {
+        /// Whether by SIGINT; else by SIGTERM.
+        by_interrupt: bool,
     },
     /// The process's own figures, for INFO.
     Vitals(Vitals),

@@ -15,6 +15,7 @@ use crate::keyspace::Keyspace;
 use crate::log::Log;
 use crate::names::CommandNames;
 use crate::observe::Observer;
+use crate::persistence::{Persistence, Settings};
 use crate::pubsub::PubSub;
 use crate::rates::{Counters, Rates};
 use crate::rng::{Rng, Seed};
@@ -106,6 +107,8 @@ pub struct State {
     pub started: Now,
     /// Changes since the last save.
     pub dirty: u64,
+    /// Snapshots, and what is loaded.
+    pub persistence: Persistence,
     /// The changes as commands, for who reads them.
     pub log: Log,
 }
@@ -211,6 +214,7 @@ impl State {
         let memory_startup = keyspace.memory_bytes() + other_bytes;
         let eviction = Eviction::new(Rng::new(seed, "eviction"), other_bytes);
         let mut hash_keys = Rng::new(seed, "collections");
+        let persistence = Persistence::new(&config, now);
         let mut sessions = Sessions::default();
         sessions.start_counting(config.eviction.counts_clients());
         Self {
@@ -253,6 +257,7 @@ impl State {
             run_id: Rng::new(seed, "run id").hex40(),
             started: now,
             dirty: 0,
+            persistence,
             log: Log::default(),
         }
     }
@@ -372,6 +377,7 @@ impl State {
         if config.requirepass != self.config.requirepass {
             self.acl.set_default_password(&config.requirepass);
         }
+        self.persistence.settings = Settings::of(&config);
         let before = core::mem::replace(&mut self.config, config);
         self.eviction_configured(&before.eviction);
         self.configure_observer();

@@ -8,7 +8,8 @@ use orrery_engine::config::Access;
 use orrery_engine::rng::Rng;
 use orrery_engine::value::number::parse_integer;
 use orrery_engine::{
-    Config, ConnId, Effect, Effects, Engine, Input, Instant, Now, Origin, Seed, UnixMicros,
+    Config, ConnId, DiskError, DiskErrorKind, DiskOrder, Effect, Effects, Engine, Input, Instant,
+    Now, Origin, Seed, UnixMicros,
 };
 
 /// The clocks of a run stay within a few years, so that sums of TTLs stay meaningful.
@@ -107,9 +108,14 @@ impl Driver {
             self.engine.step(self.now, Input::Received { conn, bytes: &mut input }, &mut self.fx);
             self.engine.take_output(conn, &mut output);
             let mut again = false;
-            for effect in self.fx.drain() {
+            let effects: Vec<Effect> = self.fx.drain().collect();
+            for effect in effects {
                 again |= effect == Effect::Resume(conn);
                 closed |= effect == Effect::Close(conn);
+                if let Effect::Disk(DiskOrder { ticket, .. }) = effect {
+                    self.step(Input::Disk { ticket, result: Err(no_disk()) });
+                    again = true;
+                }
             }
             if closed || !again {
                 break;
@@ -172,4 +178,9 @@ impl Driver {
         let len: usize = str::from_utf8(&after[..end]).ok()?.parse().ok()?;
         Some(after[end + 2..][..len].to_vec())
     }
+}
+
+/// What becomes of every order for files.
+fn no_disk() -> DiskError {
+    DiskError { at: 0, kind: DiskErrorKind::NotFound, text: "there is no disk".to_owned() }
 }

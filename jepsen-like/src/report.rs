@@ -15,7 +15,7 @@ use orrery_sim::history::json_lines;
 use orrery_sim::journal::{Journal, Op, Seen};
 use orrery_sim::judge::{Judged, Loss, Wrong, has_own_checker, judge, server_history};
 use orrery_sim::workload::{Ask, Workload};
-use orrery_sim::world::{Death, Effects, Outcome};
+use orrery_sim::world::{Death, Effects, Files, Outcome};
 use serde_json::{Value, json};
 
 use crate::process::Process;
@@ -131,6 +131,7 @@ fn outcome(options: &Options, record: &Record) -> Outcome {
         clock_error_ms: vec![options.clock_error_max_ms],
         starved: Vec::new(),
         overfull: Vec::new(),
+        files: Files::default(),
         effects: Effects::default(),
         log: Vec::new(),
     }
@@ -148,6 +149,7 @@ fn part(outcome: &Outcome, workload: Workload) -> Outcome {
         clock_error_ms: outcome.clock_error_ms.clone(),
         starved: Vec::new(),
         overfull: Vec::new(),
+        files: Files::default(),
         log: Vec::new(),
         ..*outcome
     }

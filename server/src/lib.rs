@@ -13,6 +13,7 @@ mod clock;
 pub mod config_file;
 mod connection;
 pub mod directives;
+mod disk;
 mod insist;
 mod log;
 mod mailbox;
@@ -29,6 +30,7 @@ mod settings;
 mod tls;
 mod users_file;
 
+pub use disk::NoDisk;
 pub use log::{Log, LogFormat};
 pub use os::OsPlatform;
 pub use platform::{Endpoint, Platform};

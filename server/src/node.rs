@@ -13,8 +13,8 @@ use bytes::BytesMut;
 use orrery_engine::config::Extent;
 use orrery_engine::record::End;
 use orrery_engine::{
-    ConnId, Effect, Effects, Engine, Input, Instant, LogLevel, Micros, Now, Origin, Outcome,
-    Stopwatch,
+    ConnId, DiskResult, Effect, Effects, Engine, Input, Instant, LogLevel, Micros, Now, Origin,
+    Outcome, Stopwatch, Ticket,
 };
 use tokio::sync::Notify;
 
@@ -40,6 +40,8 @@ pub(crate) type NodeRef<P> = Rc<RefCell<Node<P>>>;
 pub(crate) enum Order {
     /// Put changed settings into force and answer.
     Apply { conn: ConnId, names: Vec<&'static str> },
+    /// Say that the server is ready.
+    Announce,
     /// End the server.
     Shutdown { exit_code: i32 },
 }
@@ -164,6 +166,13 @@ impl<P: Platform> Node<P> {
         }
         if let Some((deadline, _)) = self.engine.deadline() {
             self.ring_clock_at(deadline);
+        }
+    }
+
+    /// Tells the engine what became of its orders for files.
+    pub(crate) fn answered(&mut self, answers: Vec<(Ticket, DiskResult)>) {
+        for (ticket, result) in answers {
+            self.step(Input::Disk { ticket, result }, None);
         }
     }
 
@@ -366,6 +375,8 @@ impl<P: Platform> Node<P> {
                 Effect::WriteUsers { conn, text } => {
                     done.push((conn, Outcome::UsersWritten(self.write_users(&text))));
                 }
+                Effect::Disk(order) => self.platform.order(order),
+                Effect::Ready => self.order(Order::Announce),
                 Effect::ApplyConfig { conn, names } => self.order(Order::Apply { conn, names }),
                 Effect::Shutdown { exit_code } => self.order(Order::Shutdown { exit_code }),
             }

@@ -1,5 +1,6 @@
 //! The platform of a real machine: tokio's sockets, the kernel's clocks and entropy.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, IoSlice, Read};
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -10,7 +11,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use orrery_engine::{Facts, Instant, LogLevel, Micros, Now, Origin, Seed, UnixMicros, Vitals};
+use orrery_engine::{
+    DiskOrder, DiskResult, Facts, Instant, LogLevel, Micros, Now, Origin, Seed, Ticket, UnixMicros,
+    Vitals,
+};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use rustix::time::{ClockId, Timespec, clock_gettime};
@@ -18,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixSocket, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::disk::Disk;
 use crate::insist::{self, Obeyed};
 use crate::log::Log;
 use crate::oom_score::OomScoreFile;
@@ -40,6 +45,7 @@ pub struct OsPlatform {
     machine_bytes: u64,
     oom_score: OomScoreFile,
     obeyed: Obeyed,
+    disk: RefCell<Disk>,
 }
 
 impl OsPlatform {
@@ -48,7 +54,7 @@ impl OsPlatform {
         let info = rustix::system::sysinfo();
         let machine_bytes = (info.totalram as u64).saturating_mul(u64::from(info.mem_unit));
         let (oom_score, obeyed) = (OomScoreFile::default(), Obeyed::default());
-        Self { log, machine_bytes, oom_score, obeyed }
+        Self { log, machine_bytes, oom_score, obeyed, disk: RefCell::default() }
     }
 
     /// Lets a second signal end the process when it does not obey the first.
@@ -179,6 +185,14 @@ impl Platform for OsPlatform {
 
     fn record(&self, settings: &RecordSettings, id: u64) -> io::Result<Box<dyn RecordSink>> {
         Ok(Box::new(FileSink::create(settings, id)?))
+    }
+
+    fn order(&self, order: DiskOrder) {
+        self.disk.borrow_mut().order(order);
+    }
+
+    fn answered(&self) -> impl Future<Output = Vec<(Ticket, DiskResult)>> {
+        self.disk.borrow().answered()
     }
 
     async fn bind(&self, at: &Endpoint) -> io::Result<OsListener> {

@@ -10,7 +10,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use orrery_engine::{Facts, Instant, LogLevel, Now, Origin, Seed, Vitals};
+use orrery_engine::{
+    DiskOrder, DiskResult, Facts, Instant, LogLevel, Now, Origin, Seed, Ticket, Vitals,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::recorder::RecordSink;
@@ -98,6 +100,12 @@ pub trait Platform: 'static {
     fn list_folder(&self, _path: &Path) -> io::Result<Vec<PathBuf>> {
         Err(io::ErrorKind::Unsupported.into())
     }
+
+    /// Has an order for files carried out; what becomes of it is told by [`Self::answered`].
+    fn order(&self, order: DiskOrder);
+
+    /// Waits until orders were carried out, and tells what became of them.
+    fn answered(&self) -> impl Future<Output = Vec<(Ticket, DiskResult)>>;
 
     /// Begins a recording in files that the settings name; `id` names the recording.
     fn record(&self, _settings: &RecordSettings, _id: u64) -> io::Result<Box<dyn RecordSink>> {

@@ -137,11 +137,23 @@ impl<P: Platform> Server<P> {
         let uses_tls = server.settings.tls.port != 0;
         let context = uses_tls.then(|| load_tls(&*server.platform, &server.settings));
         let context = context.transpose()?;
-        server.listen(places).await?;
+        let bound = server.bind(places).await?;
         let version = VERSION.to_owned();
         server.record(&Start { version, seed, now, directives, facts, secret, users })?;
         server.node.borrow().tls.configure(&server.settings.tls, context);
+        server.look_at_disk().await;
+        server.open(bound);
         Ok(server)
+    }
+
+    /// Lets the engine see whether there is anything to load before clients come: who connects to a
+    /// server that begins empty need not know that it has looked.
+    async fn look_at_disk(&self) {
+        self.node.borrow_mut().step(Input::Start, None);
+        if self.node.borrow().engine().is_loading() {
+            let answers = self.platform.answered().await;
+            self.node.borrow_mut().answered(answers);
+        }
     }
 
     /// Begins to record, if that is wanted.
@@ -159,10 +171,19 @@ impl<P: Platform> Server<P> {
     /// Serves until the server is told to end; returns the process's exit code.
     pub async fn run(mut self) -> i32 {
         let clock = spawn_local(clock::run(Rc::clone(&self.node)));
+        let (node, platform) = (Rc::clone(&self.node), Rc::clone(&self.platform));
+        let disk = spawn_local(async move {
+            loop {
+                let answers = platform.answered().await;
+                node.borrow_mut().answered(answers);
+            }
+        });
         let exit_code = self.obey().await;
         self.farewell().await;
-        clock.abort();
-        drop(clock.await);
+        for task in [clock, disk] {
+            task.abort();
+            drop(task.await);
+        }
         self.node.borrow_mut().end_recording();
         exit_code
     }
@@ -187,9 +208,9 @@ impl<P: Platform> Server<P> {
         // Who is told that the server is ready may end it: signals are caught before.
         let early = std::future::poll_fn(|cx| Poll::Ready(terminated.as_mut().poll(cx))).await;
         self.platform.log(LogLevel::Notice, "Server initialized");
-        self.announce();
         if let Poll::Ready(name) = early {
-            return self.end_by(name);
+            self.end_by(name);
+            terminated.set(platform.terminated());
         }
         loop {
             let mut rung = pin!(bell.notified());
@@ -199,24 +220,26 @@ impl<P: Platform> Server<P> {
             })
             .await;
             if let Some(name) = signal {
-                return self.end_by(name);
+                self.end_by(name);
+                terminated.set(platform.terminated());
             }
             let orders = core::mem::take(&mut self.node.borrow_mut().orders);
             for order in orders {
                 match order {
                     Order::Shutdown { exit_code } => return exit_code,
+                    Order::Announce => self.announce(),
                     Order::Apply { conn, names } => self.apply(conn, &names).await,
                 }
             }
         }
     }
 
-    /// The exit code of a server that `name` ends.
-    fn end_by(&self, name: &str) -> i32 {
+    /// Tells the engine that the signal `name` asks the server to end.
+    fn end_by(&self, name: &str) {
         let text = format!("Received {name} scheduling shutdown...");
         self.platform.log(LogLevel::Warning, &text);
-        self.platform.log(LogLevel::Warning, "User requested shutdown...");
-        0
+        let input = Input::Terminate { by_interrupt: name == "SIGINT" };
+        self.node.borrow_mut().step(input, None);
     }
 
     /// Closes everything, after the clients had a moment to take their last replies.
@@ -309,6 +332,13 @@ impl<P: Platform> Server<P> {
 
     /// Starts to listen in all `places`, or in none.
     async fn listen(&mut self, places: Vec<Place>) -> Result<(), Refusal> {
+        let bound = self.bind(places).await?;
+        self.open(bound);
+        Ok(())
+    }
+
+    /// Takes all `places`, or none.
+    async fn bind(&self, places: Vec<Place>) -> Result<Vec<(Place, P::Listener)>, Refusal> {
         let mut bound = Vec::new();
         for place in places {
             let Place { endpoint, service, optional } = &place;
@@ -331,6 +361,11 @@ impl<P: Platform> Server<P> {
                 }
             }
         }
+        Ok(bound)
+    }
+
+    /// Accepts whoever comes.
+    fn open(&mut self, bound: Vec<(Place, P::Listener)>) {
         for (place, listener) in bound {
             let task = match place.service {
                 Service::Plain => accept::spawn(&self.node, listener, false),
@@ -339,7 +374,6 @@ impl<P: Platform> Server<P> {
             };
             self.listening.push((place, task));
         }
-        Ok(())
     }
 }
 

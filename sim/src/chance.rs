@@ -35,6 +35,8 @@ pub enum Stream {
     Fault = 10,
     /// The configuration that the swarm draws.
     Swarm = 11,
+    /// What a disk does, and what is left of it.
+    Disk = 12,
 }
 
 /// The source of all decisions of one run.

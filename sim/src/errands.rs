@@ -23,6 +23,8 @@ use copies::{Copies, Rules};
 const BULK_REST: u64 = 16;
 /// Questions of the last round of a client that only listens.
 const LISTENER_ROUND: u16 = 3;
+/// Looks at all keys that are saved, in the last round.
+const SAVES_ROUND: u16 = 3;
 /// A watched transaction that did not happen is tried again so often.
 const RETRIES_MAX: u8 = 3;
 /// A client remembers so many entries that it has not acknowledged.
@@ -74,8 +76,19 @@ impl Menu {
         match workload {
             Workload::Bulk => self.knobs.bulk_keys,
             Workload::Ttl => self.timed_keys,
+            // Each look is at all of them.
+            Workload::Saves => SAVES_ROUND,
             _ => self.knobs.keys,
         }
+    }
+
+    /// A key for the next command of a workload.
+    fn draw_key(&self, workload: Workload, draw: &mut Draw) -> KeyName {
+        let keys = match workload {
+            Workload::Saves => self.knobs.saved_keys,
+            _ => self.keys(workload),
+        };
+        KeyName { workload, index: draw.below(u64::from(keys)) as u16 }
     }
 
     /// The menu of clients that have one connection and cannot have another.
@@ -446,6 +459,10 @@ impl Errands {
                 self.wants_half = Some((key, Ask::Watch(plan)));
             }
             (Ask::Commit(_), _) => self.retries = 0,
+            (Ask::SaveInBackground, Seen::Done) => {
+                self.wants_half = Some((key, Ask::HasSaved { since_ns: call_ns }));
+            }
+            (Ask::HasSaved { .. }, Seen::Nil) => self.wants_half = Some((key, ask)),
             (ask, Seen::Refused(text)) if ask != Ask::Kill => {
                 self.wants_kill = journal.texts[text as usize].starts_with(b"BUSY");
                 // Who has subscribed may not kill scripts: it has to connect again.
@@ -493,7 +510,7 @@ impl Errands {
         }
         if closing {
             let key = menu.key_at(self.next_key);
-            let mut ask = Ask::last(key.workload, self.index);
+            let mut ask = Ask::last(key.workload, self.index, knobs);
             return (in_window(menu, key, &mut ask, u64::MAX), ask);
         }
         if let Some((key, half)) = self.wants_half.take() {
@@ -507,8 +524,7 @@ impl Errands {
             return (key, Ask::CreateGroup);
         }
         let workload = draw.pick(&menu.workloads);
-        let index = draw.below(u64::from(menu.keys(workload))) as u16;
-        let key = KeyName { workload, index };
+        let key = menu.draw_key(workload, draw);
         let seen = if menu.has_ifeq { self.last_seen(key) } else { 0 };
         let held = self.held.iter().position(|(name, _)| *name == key);
         let known = Known { value: seen, id: held.map(|at| self.held[at].1) };

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
-    /// kill -9 of a server's process: peers get a reset, the process starts again with nothing.
+    /// kill -9 of a server's process: peers get a reset, the process starts again with what is in
+    /// its files.
     Kill,
     /// A server's machine loses power: silence, then a boot.
     PowerLoss,
@@ -48,11 +49,25 @@ pub enum FaultKind {
     Loss,
     /// The links of one host have little bandwidth.
     Slow,
+    /// A server's disk takes seconds for what it is asked.
+    DiskStall,
+    /// Half of what is read from a server's disk or appended to its files fails.
+    DiskError,
+    /// There is no more room on a server's disk.
+    DiskFull,
+    /// Half of the syncs of a server's disk fail and throw away what they were to write.
+    SyncFailure,
+    /// A bit of a file that is safe turns over.
+    BitRot,
+    /// A sector that is to be written ends elsewhere.
+    MisdirectedWrite,
+    /// A server's disk says that it has synced and has not. No server survives this.
+    DiskLie,
 }
 
 impl FaultKind {
-    /// All kinds, in the order of reports.
-    pub const ALL: [Self; 20] = [
+    /// What happens when nothing else is said: what needs no disk.
+    pub const DEFAULT: [Self; 20] = [
         Self::Kill,
         Self::PowerLoss,
         Self::Pause,
@@ -74,6 +89,25 @@ impl FaultKind {
         Self::Loss,
         Self::Slow,
     ];
+    /// What happens to disks and leaves a server a chance.
+    pub const DISKS: [Self; 6] = [
+        Self::DiskStall,
+        Self::DiskError,
+        Self::DiskFull,
+        Self::SyncFailure,
+        Self::BitRot,
+        Self::MisdirectedWrite,
+    ];
+    /// All kinds, in the order of reports.
+    pub const ALL: [Self; 27] = {
+        let mut all = [Self::DiskLie; 27];
+        let (mut at, split) = (0, Self::DEFAULT.len());
+        while at < split + Self::DISKS.len() {
+            all[at] = if at < split { Self::DEFAULT[at] } else { Self::DISKS[at - split] };
+            at += 1;
+        }
+        all
+    };
 
     /// The name on the command line.
     #[must_use]
@@ -99,6 +133,13 @@ impl FaultKind {
             Self::Latency => "latency",
             Self::Loss => "loss",
             Self::Slow => "slow",
+            Self::DiskStall => "disk-stall",
+            Self::DiskError => "disk-error",
+            Self::DiskFull => "disk-full",
+            Self::SyncFailure => "sync-failure",
+            Self::BitRot => "bit-rot",
+            Self::MisdirectedWrite => "misdirected-write",
+            Self::DiskLie => "disk-lie",
         }
     }
 
@@ -107,7 +148,8 @@ impl FaultKind {
     pub fn named(word: &str) -> Option<Vec<Self>> {
         let group: fn(Self) -> bool = match word {
             "none" => |_| false,
-            "all" => |_| true,
+            "all" => |kind| Self::DEFAULT.contains(&kind),
+            "disks" => |kind| Self::DISKS.contains(&kind),
             "deaths" => Self::is_death,
             "clocks" => |kind| kind.name().starts_with("clock-"),
             "partitions" => {
@@ -131,6 +173,12 @@ impl FaultKind {
     #[must_use]
     pub fn is_death(self) -> bool {
         matches!(self, Self::Kill | Self::PowerLoss)
+    }
+
+    /// Whether it happens to a server's disk.
+    #[must_use]
+    pub fn is_of_disk(self) -> bool {
+        self == Self::DiskLie || Self::DISKS.contains(&self)
     }
 
     /// Its place in [`Self::ALL`].
@@ -161,7 +209,8 @@ pub struct Fault {
     #[serde(default, skip_serializing_if = "is_nothing")]
     pub side: Hosts,
     /// How much: nanoseconds for clocks and latency, ppm for rates, of 65,536 for loss,
-    /// nanoseconds per byte for bandwidth. For a freeze: whether the wall clock is set afterwards.
+    /// nanoseconds per byte for bandwidth, bytes of room for a full disk. For a freeze: whether the
+    /// wall clock is set afterwards.
     #[serde(default, skip_serializing_if = "is_null")]
     pub amount: i64,
     /// How long until a strobe jumps again.
@@ -220,6 +269,8 @@ mod tests {
         assert_eq!(FaultKind::named("no-such"), None);
         assert_eq!(FaultKind::named("clocks").map(|kinds| kinds.len()), Some(4));
         assert_eq!(FaultKind::named("partitions").map(|kinds| kinds.len()), Some(6));
+        assert_eq!(FaultKind::named("disks"), Some(FaultKind::DISKS.to_vec()));
+        assert_eq!(FaultKind::named("all"), Some(FaultKind::DEFAULT.to_vec()));
     }
 
     #[test]

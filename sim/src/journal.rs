@@ -30,8 +30,8 @@ pub enum Seen {
     List(u32),
     /// An error; its text is in [`Journal::texts`].
     Error(u32),
-    /// It was refused, because a script ran or memory was full, and nothing happened; the text is
-    /// in [`Journal::texts`].
+    /// It was refused, because a script ran, memory was full or the server not ready, and nothing
+    /// happened; the text is in [`Journal::texts`].
     Refused(u32),
     /// Anything else; its text is in [`Journal::texts`].
     Odd(u32),
@@ -138,6 +138,7 @@ impl Journal {
             Workload::Fields => self.field_reply(ask, said, values),
             Workload::Transactions => self.transaction_reply(ask, said, values),
             Workload::Messages => self.message_reply(ask, said),
+            Workload::Saves => self.save_reply(ask, said, values),
             workload => self.string_reply(workload, said, values),
         };
         self.answered += 1;
@@ -246,6 +247,44 @@ impl Journal {
         }
     }
 
+    /// The reply of a client that saves keys.
+    fn save_reply(&mut self, ask: Ask, said: Said<'_>, values: &Values) -> Seen {
+        match (ask, said) {
+            (Ask::SaveInBackground, Said::Simple(b"Background saving started")) => Seen::Done,
+            (Ask::GetAll { keys }, Said::Array(items)) => {
+                let mut list = Vec::new();
+                let mut count = 0;
+                for (index, item) in (0_u64..).zip(items) {
+                    count += 1;
+                    match item {
+                        Said::Nil => {}
+                        item => match item.bulk().and_then(|it| values.read(it, &mut self.scratch)) {
+                            Some(value) => list.push(((index, 0), value)),
+                            None => return self.odd(item),
+                        },
+                    }
+                }
+                if count == keys { self.list(list) } else { self.odd(said) }
+            }
+            (Ask::HasSaved { .. }, Said::Bulk(text)) => {
+                let has = |line: &[u8]| text.split(|&byte| byte == b'\n').any(|it| it == line);
+                let goes_on = [
+                    &b"rdb_bgsave_in_progress:1\r"[..],
+                    b"rdb_bgsave_in_progress:0\r",
+                    b"rdb_last_bgsave_status:ok\r",
+                    b"rdb_last_bgsave_status:err\r",
+                ];
+                match goes_on.map(has) {
+                    [true, false, _, _] => Seen::Nil,
+                    [false, true, true, false] => Seen::Done,
+                    [false, true, false, true] => Seen::Integer(-1),
+                    _ => Seen::Odd(self.keep(text)),
+                }
+            }
+            _ => self.string_reply(Workload::Saves, said, values),
+        }
+    }
+
     fn message_reply(&mut self, ask: Ask, said: Said<'_>) -> Seen {
         let first = |said: Said<'_>| said.items()?.next()?.bulk().map(<[u8]>::to_vec);
         match (ask, said) {
@@ -349,8 +388,9 @@ impl Journal {
     }
 }
 
-/// Whether nothing happened because a script ran, or because memory was full: of a transaction the
-/// reply of EXEC tells only that there was something.
+/// Whether nothing happened because a script ran, because memory was full, or because the server
+/// was loading or cannot save: of a transaction the reply of EXEC tells only that there was
+/// something.
 fn is_refusal(ask: Ask, said: Said<'_>) -> bool {
     let Said::Error(text) = said else { return false };
     let may_be_told_later = match ask {
@@ -359,6 +399,8 @@ fn is_refusal(ask: Ask, said: Said<'_>) -> bool {
         _ => false,
     };
     text.starts_with(b"OOM ")
+        || text.starts_with(b"LOADING ")
+        || text.starts_with(b"MISCONF ")
         || text.starts_with(b"BUSY ")
         || (may_be_told_later && text.starts_with(b"EXECABORT "))
 }

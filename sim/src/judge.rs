@@ -13,6 +13,7 @@
 
 mod caching;
 mod messages;
+mod saves;
 mod transactions;
 
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ use crate::history::{
     Command, Condition, History, Operation, Outcome, Reply, SetCommand, Specification, Value,
 };
 use crate::journal::{Journal, Op, Seen};
-use crate::setup::{Knobs, Memory, Setup};
+use crate::setup::{Keeping, Knobs, Memory, Setup};
 use crate::workload::{Ask, KeyName, Values, Workload};
 use crate::world::{self, Death, Outcome as Run};
 
@@ -47,8 +48,10 @@ pub struct Judged {
     pub clock_error_ms: u64,
     /// How wrong it may have been.
     pub clock_error_max_ms: u64,
-    /// Whether clients saw that its data was gone, if it died.
+    /// Whether clients saw that its data was gone, if it died and keeps nothing.
     pub loss: Loss,
+    /// After how many deaths clients saw that something was there again.
+    pub recovered: usize,
 }
 
 /// What a history can have against it.
@@ -65,7 +68,7 @@ pub enum Wrong {
 /// What clients saw of a server's deaths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
-    /// It did not die.
+    /// It did not die, or has kept what it should.
     None,
     /// It died, and no answer depends on it.
     Unseen,
@@ -98,7 +101,11 @@ fn judge_server(setup: &Setup, run: &Run, server: u16, ops: &[usize], explain: b
         ..Options::default()
     };
     let deaths: Vec<&Death> = run.deaths.iter().filter(|death| death.server == server).collect();
-    let refuses = (setup.memory.is_some(), setup.workloads.contains(&Workload::Scripts));
+    let refuses = caching::Refuses {
+        is_limited: setup.memory.is_some(),
+        has_scripts: setup.workloads.contains(&Workload::Scripts),
+        loads: setup.keeping != Keeping::Nothing,
+    };
     let unfair = |&at: &usize| !caching::is_fair(&run.journal, &run.journal.ops[at], refuses);
     let not_kept = match ops.iter().copied().find(unfair) {
         None => caching::judge(&run.journal, ops),
@@ -107,12 +114,18 @@ fn judge_server(setup: &Setup, run: &Run, server: u16, ops: &[usize], explain: b
     let not_kept = not_kept
         .and_then(|()| collections(&run.journal, ops, &deaths))
         .and_then(|()| transactions::judge(&run.journal, ops, &deaths))
-        .and_then(|()| messages::judge(&run.journal, server, ops));
+        .and_then(|()| messages::judge(&run.journal, server, ops))
+        .and_then(|()| saves::judge(setup, run, server, ops));
+    let (not_kept, recovered) = match not_kept {
+        Ok(recovered) => (Ok(()), recovered),
+        Err(why) => (Err(why), 0),
+    };
     let blind = Options { explain: false, ..options.clone() };
     let seen_loss = !deaths.is_empty()
         && (matches!(check(&history, &blind).verdict, Verdict::NotLinearizable(_))
             || transactions::judge(&run.journal, ops, &[]).is_err());
-    let loss = match (deaths.is_empty(), seen_loss) {
+    let loses = !deaths.is_empty() && setup.keeping == Keeping::Nothing;
+    let loss = match (!loses, seen_loss) {
         (true, _) => Loss::None,
         (false, true) => Loss::Seen,
         (false, false) => Loss::Unseen,
@@ -124,6 +137,7 @@ fn judge_server(setup: &Setup, run: &Run, server: u16, ops: &[usize], explain: b
         clock_error_ms: 0,
         clock_error_max_ms,
         loss,
+        recovered,
     };
     // A history that is legal without the losses needs no second look: a loss that nobody saw can
     // only be left out.
@@ -175,7 +189,11 @@ fn collections(journal: &Journal, places: &[usize], deaths: &[&Death]) -> Result
 pub fn has_own_checker(key: KeyName) -> bool {
     matches!(
         key.workload,
-        Workload::Queues | Workload::Groups | Workload::Transactions | Workload::Messages
+        Workload::Queues
+            | Workload::Groups
+            | Workload::Transactions
+            | Workload::Messages
+            | Workload::Saves
     )
 }
 

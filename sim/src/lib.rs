@@ -3,6 +3,7 @@
 pub mod chance;
 pub mod check;
 pub mod cli;
+pub mod disk;
 mod errands;
 pub mod fault;
 pub mod history;

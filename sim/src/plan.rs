@@ -156,6 +156,15 @@ fn place(kind: FaultKind, stage: &Stage, mut draw: Draw) -> Planned {
             fault.amount = draw.spread(1_000, 1_000_000) as i64;
             lasts(&mut draw, 100, 4_000)
         }
+        FaultKind::DiskStall | FaultKind::DiskError | FaultKind::SyncFailure => {
+            lasts(&mut draw, 100, 4_000)
+        }
+        FaultKind::DiskFull => {
+            fault.amount = if draw.chance(1, 2) { 0 } else { draw.spread(64, 65_536) as i64 };
+            lasts(&mut draw, 100, 4_000)
+        }
+        FaultKind::BitRot | FaultKind::MisdirectedWrite => 0,
+        FaultKind::DiskLie => longest_ns,
         _ => {
             partition(&mut fault, stage, &mut draw);
             lasts(&mut draw, 50, 6_000)
@@ -218,6 +227,7 @@ impl fmt::Display for Planned {
             FaultKind::Latency => write!(f, " +{} ms", amount / 1_000_000)?,
             FaultKind::Loss => write!(f, " {} of 65536", amount)?,
             FaultKind::Slow => write!(f, " {amount} ns a byte")?,
+            FaultKind::DiskFull => write!(f, " with {amount} bytes left")?,
             FaultKind::VmFreeze if amount != 0 => write!(f, " and the wall clock catches up")?,
             _ => {}
         }

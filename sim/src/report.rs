@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use crate::cli::loss_in_words;
 use crate::fault::FaultKind;
 use crate::plan::Plan;
-use crate::setup::Setup;
+use crate::setup::{Keeping, Setup};
 use crate::swarm::Totals;
 use crate::trial::Trial;
-use crate::world::Effects;
+use crate::world::{Effects, Figures, Files};
 
 /// A plan, one fault a line.
 #[must_use]
@@ -69,6 +69,9 @@ pub fn trial_as_text(setup: &Setup, trial: &Trial, command: &str) -> String {
             simulated / (world + judge)
         ),
     );
+    if setup.keeping != Keeping::Nothing {
+        line("files", files(trial));
+    }
     line("data loss", loss_in_words(trial.loss()).to_owned());
     for judged in &trial.judged {
         line(
@@ -86,6 +89,18 @@ pub fn trial_as_text(setup: &Setup, trial: &Trial, command: &str) -> String {
     }
     line("repeat", command.to_owned());
     text
+}
+
+fn files(trial: &Trial) -> String {
+    let Files { emptied, figures, .. } = &trial.outcome.files;
+    let Figures { orders, failed, interrupted, lossy } = figures;
+    format!(
+        "{orders} orders, {failed} of them failed; {interrupted} operations cut short by deaths, \
+         {lossy} losses of power that took something away, {} disks emptied; data was back after \
+         {} deaths",
+        emptied.len(),
+        trial.recovered()
+    )
 }
 
 fn network(effects: Effects) -> String {
@@ -135,6 +150,10 @@ pub fn trial_as_json(setup: &Setup, trial: &Trial, command: &str) -> Value {
         "data_loss": loss_in_words(trial.loss()),
         "faults_fired": fired,
         "servers": servers,
+        "disk_orders": outcome.files.figures.orders,
+        "disk_orders_failed": outcome.files.figures.failed,
+        "disks_emptied": outcome.files.emptied.len(),
+        "recovered": trial.recovered(),
         "operations": outcome.journal.ops.len(),
         "answered": outcome.journal.answered,
         "unknown": outcome.journal.unknown,
@@ -205,6 +224,16 @@ pub fn totals_as_text(totals: &Totals) -> String {
     );
     let _ = writeln!(
         text,
+        "files      {} runs with disks: {} orders, {} of them failed; data was back after {} deaths, \
+         {} disks were emptied",
+        totals.runs_with_disks,
+        totals.disks.orders,
+        totals.disks.failed,
+        totals.recovered,
+        totals.emptied
+    );
+    let _ = writeln!(
+        text,
         "verdict    {} failures, {} digest differences in {} runs made twice, {} unknown",
         totals.failures, totals.differences, totals.twice, totals.unknown_verdicts
     );
@@ -256,6 +285,11 @@ pub fn totals_as_json(totals: &Totals) -> Value {
         "faults_fired": fired,
         "runs_with_deaths": totals.runs_with_deaths,
         "runs_with_seen_loss": totals.runs_with_seen_loss,
+        "runs_with_disks": totals.runs_with_disks,
+        "disk_orders": totals.disks.orders,
+        "disk_orders_failed": totals.disks.failed,
+        "disks_emptied": totals.emptied,
+        "recovered": totals.recovered,
         "failures": totals.failures,
         "digest_differences": totals.differences,
         "runs_made_twice": totals.twice,

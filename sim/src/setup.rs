@@ -7,6 +7,7 @@ use orrery_engine::planted::PlantedBug;
 use orrery_engine::time::TtlClock;
 
 use crate::chance::{Chance, Stream};
+use crate::disk::Pace;
 use crate::fault::FaultKind;
 use crate::model::redis::Vanishing;
 use crate::plan::{Plan, Stage};
@@ -50,6 +51,36 @@ impl Memory {
     }
 }
 
+/// What servers keep on their disks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keeping {
+    /// Nothing: after a death a server is empty.
+    #[default]
+    Nothing,
+    /// What a client has asked to be saved.
+    Snapshots,
+}
+
+impl Keeping {
+    /// All there are.
+    pub const ALL: [Self; 2] = [Self::Nothing, Self::Snapshots];
+
+    /// The word on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Snapshots => "snapshots",
+        }
+    }
+
+    /// What a word means.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|keeping| keeping.name() == name)
+    }
+}
+
 /// One run.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -69,6 +100,8 @@ pub struct Setup {
     pub ttl_clock: TtlClock,
     /// How much memory the servers have; `None`: no limit.
     pub memory: Option<Memory>,
+    /// What the servers keep.
+    pub keeping: Keeping,
     /// A bug that the servers are to have.
     pub planted: Option<PlantedBug>,
     /// The faults to carry out, if they are not to be drawn.
@@ -85,9 +118,10 @@ impl Default for Setup {
             clients: 10,
             seconds: 20,
             workloads: Workload::DEFAULT.to_vec(),
-            faults: FaultKind::ALL.to_vec(),
+            faults: FaultKind::DEFAULT.to_vec(),
             ttl_clock: TtlClock::Monotonic,
             memory: None,
+            keeping: Keeping::Nothing,
             planted: None,
             plan: None,
             without: Vec::new(),
@@ -109,6 +143,9 @@ impl Setup {
         if self.workloads.is_empty() {
             return Some("there is no workload".to_owned());
         }
+        if let Some(problem) = self.problem_of_keeping() {
+            return Some(problem);
+        }
         let bad = self.plan.iter().flat_map(|plan| &plan.faults).find(|planned| {
             usize::from(planned.fault.host) >= hosts || planned.at_ns >= self.stage().safety_ns
         });
@@ -120,6 +157,24 @@ impl Setup {
             table.rows().iter().all(|row| !row.command.name.eq_ignore_ascii_case(name))
         });
         missing.map(|name| format!("the engine has no command {name}, which a workload needs"))
+    }
+
+    /// What cannot be with what servers keep.
+    fn problem_of_keeping(&self) -> Option<String> {
+        let problem = match self.keeping {
+            Keeping::Nothing if self.workloads.contains(&Workload::Saves) => {
+                "saves: the servers must keep snapshots"
+            }
+            Keeping::Nothing if self.faults.iter().any(|kind| kind.is_of_disk()) => {
+                "faults of disks: the servers must keep something"
+            }
+            // A history that goes back to a snapshot has a judge of its own.
+            Keeping::Snapshots if self.workloads != [Workload::Saves] => {
+                "snapshots: the only workload is saves"
+            }
+            Keeping::Nothing | Keeping::Snapshots => return None,
+        };
+        Some(problem.to_owned())
     }
 
     /// The decisions of this run.
@@ -153,7 +208,7 @@ impl Setup {
         let faults: Vec<&str> = self.faults.iter().map(|kind| kind.name()).collect();
         let faults = match faults.len() {
             0 => "none".to_owned(),
-            len if len == FaultKind::ALL.len() => "all".to_owned(),
+            _ if self.faults == FaultKind::DEFAULT => "all".to_owned(),
             _ => faults.join(","),
         };
         let Self { seed, servers, clients, seconds, .. } = self;
@@ -167,6 +222,9 @@ impl Setup {
         }
         if let Some(Memory { policy, room_bytes }) = self.memory {
             line.push_str(&format!(" --memory {}:{room_bytes}", policy.name()));
+        }
+        if self.keeping != Keeping::Nothing {
+            line.push_str(&format!(" --keep {}", self.keeping.name()));
         }
         if let Some(bug) = self.planted {
             line.push_str(&format!(" --planted {}", bug.name()));
@@ -201,8 +259,9 @@ impl Setup {
         // Swarm testing: each run leaves many faults out, so that the others meet a world that
         // still works. One run in eight has none.
         let share = draw.pick(&[0, 1, 2, 2, 3, 4, 6, 8]);
-        let faults = FaultKind::ALL.into_iter().filter(|_| draw.chance(share, 16)).collect();
-        Self {
+        let faults: Vec<FaultKind> =
+            FaultKind::DEFAULT.into_iter().filter(|_| draw.chance(share, 16)).collect();
+        let drawn = Self {
             seed,
             servers: draw.between(1, 5) as usize,
             clients: draw.between(2, 16) as usize,
@@ -211,7 +270,27 @@ impl Setup {
             faults,
             memory,
             ..Self::default()
+        };
+        drawn.or_with_disks()
+    }
+
+    /// One world in six of the swarm has disks, and what else it was drawn to have.
+    fn or_with_disks(mut self) -> Self {
+        let mut draw = self.chance().key(Stream::Swarm, 1 << 17).at(0);
+        if !draw.chance(1, 6) {
+            return self;
         }
+        self.keeping = Keeping::Snapshots;
+        self.workloads = vec![Workload::Saves];
+        self.memory = None;
+        let share = draw.pick(&[0, 2, 4, 8]);
+        self.faults.extend(FaultKind::DISKS.into_iter().filter(|_| draw.chance(share, 16)));
+        // Without a death nobody reads what was written.
+        let deaths = [FaultKind::Kill, FaultKind::PowerLoss];
+        self.faults.extend(deaths.into_iter().filter(|_| draw.chance(3, 4)));
+        self.faults.sort_unstable();
+        self.faults.dedup();
+        self
     }
 }
 
@@ -252,6 +331,12 @@ pub struct Knobs {
     pub(crate) tracked_keys_max: usize,
     /// How long a script runs before others are told so, in milliseconds.
     pub(crate) busy_ms: u64,
+    /// The disks at their best.
+    pub(crate) pace: Pace,
+    /// Keys that are saved and looked at afterwards.
+    pub(crate) saved_keys: u16,
+    /// How long a snapshot, and loading it, rests after each key, in microseconds.
+    pub(crate) key_delays_us: [u64; 2],
 }
 
 impl Knobs {
@@ -301,6 +386,9 @@ impl Knobs {
             small_forms_end_early: key.at(18).chance(1, 2),
             tracked_keys_max: key.at(19).pick(&[1, 2, 4, 1_000_000]),
             busy_ms: key.at(20).spread(20, 200),
+            pace: Pace::drawn(&mut key.at(21)),
+            saved_keys: key.at(22).spread(8, 400) as u16,
+            key_delays_us: [key.at(23).pick(&[0, 50, 500, 2_000]), key.at(24).pick(&[0, 0, 500])],
         }
     }
 }

@@ -14,14 +14,16 @@ use crate::fault::FaultKind;
 use crate::journal::Seen;
 use crate::judge::Loss;
 use crate::model::redis::Vanishing;
-use crate::setup::{Memory, Setup};
+use crate::setup::{Keeping, Memory, Setup};
 use crate::trial::{Fault, trial};
-use crate::world::{self, Watch};
+use crate::world::{self, Figures, Watch};
 
 /// Reports that are kept; more are only counted.
 const REPORTS_MAX: usize = 100;
 /// So many runs with deaths must show at least one loss, or the judge is blind.
 const DEATHS_TO_SEE_LOSS: u64 = 20;
+/// So many runs with disks must show that a server has its data again after a death.
+const DISKS_TO_SEE_RECOVERY: u64 = 20;
 /// So many runs with little memory must evict something.
 const RUNS_TO_SEE_EVICTION: u64 = 40;
 
@@ -94,6 +96,14 @@ pub struct Totals {
     pub runs_with_deaths: u64,
     /// Runs in which clients saw that data was gone.
     pub runs_with_seen_loss: u64,
+    /// Runs whose servers had disks.
+    pub runs_with_disks: u64,
+    /// What those did.
+    pub disks: Figures,
+    /// Deaths after which clients saw that data was there again.
+    pub recovered: u64,
+    /// Disks that had to be emptied, since they had changed what was safe.
+    pub emptied: u64,
     /// Runs that failed.
     pub failures: u64,
     /// Runs whose second digest was another.
@@ -179,6 +189,10 @@ fn tell_blindness(totals: &mut Totals, swarm: &Swarm) {
             totals.runs_with_little_memory >= RUNS_TO_SEE_EVICTION && totals.evicted.0 == 0,
             "memory was little and no key was evicted",
         ),
+        (
+            totals.runs_with_disks >= DISKS_TO_SEE_RECOVERY && totals.recovered == 0,
+            "servers kept files and none had its data again after a death",
+        ),
     ];
     for (_, what) in blind.into_iter().filter(|(is_so, _)| *is_so && swarm.planted.is_none()) {
         totals.failures += 1;
@@ -235,7 +249,9 @@ fn one(progress: &Progress<'_>, seed: u64) {
             report(&mut totals, seed, "a panic, printed above".to_owned(), &command);
         }
         Ok((result, again)) => {
-            add(&mut totals, &result);
+            let keeps = setup.keeping != Keeping::Nothing;
+            add(&mut totals, &result, keeps);
+            totals.runs_with_disks += u64::from(keeps);
             let vanishing = setup.memory.map(Memory::vanishing).unwrap_or_default();
             totals.runs_with_little_memory += u64::from(vanishing != Vanishing::Never);
             for fault in &result.faults {
@@ -268,7 +284,7 @@ fn report(totals: &mut Totals, seed: u64, what: String, command: &str) {
     }
 }
 
-fn add(totals: &mut Totals, result: &crate::trial::Trial) {
+fn add(totals: &mut Totals, result: &crate::trial::Trial, keeps: bool) {
     let outcome = &result.outcome;
     totals.events += outcome.events;
     totals.simulated_ns += outcome.simulated_ns;
@@ -281,12 +297,16 @@ fn add(totals: &mut Totals, result: &crate::trial::Trial) {
     totals.evicted.0 += outcome.effects.evicted;
     totals.evicted.1 += u64::from(outcome.effects.evicted > 0);
     totals.script_steps += outcome.effects.script_steps;
+    totals.disks = totals.disks.and(outcome.files.figures);
+    totals.recovered += result.recovered() as u64;
+    totals.emptied += outcome.files.emptied.len() as u64;
     totals.recalls += outcome.journal.recalls.len() as u64;
     for (sum, &fired) in totals.fired.iter_mut().zip(&outcome.fired) {
         sum.0 += u64::from(fired);
         sum.1 += u64::from(fired > 0);
     }
-    totals.runs_with_deaths += u64::from(outcome.deaths.iter().any(|death| death.keys > 0));
+    let may_lose = !keeps && outcome.deaths.iter().any(|death| death.keys > 0);
+    totals.runs_with_deaths += u64::from(may_lose);
     totals.runs_with_seen_loss += u64::from(result.loss() == Loss::Seen);
     let unknown = result.faults.iter().any(|fault| matches!(fault, Fault::Unknown { .. }));
     totals.unknown_verdicts += u64::from(unknown);

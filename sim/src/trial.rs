@@ -29,6 +29,13 @@ pub enum Fault {
         /// In words.
         why: String,
     },
+    /// A server did not begin with files that nobody had harmed, or ended itself.
+    Refused {
+        /// Which.
+        server: u16,
+        /// What it said.
+        why: String,
+    },
     /// Clients got no answers after all faults were over.
     Starved(Vec<String>),
     /// No operation was answered during the run.
@@ -76,6 +83,12 @@ impl Trial {
             (false, false) => Loss::None,
         }
     }
+
+    /// After how many deaths clients saw that something was there again.
+    #[must_use]
+    pub fn recovered(&self) -> usize {
+        self.judged.iter().map(|judged| judged.recovered).sum()
+    }
 }
 
 impl std::fmt::Display for Fault {
@@ -86,6 +99,7 @@ impl std::fmt::Display for Fault {
                 if why.is_empty() { Ok(()) } else { write!(f, "\n{}", why.trim_end()) }
             }
             Self::NotKept { server, why } => write!(f, "server {server}: {why}"),
+            Self::Refused { server, why } => write!(f, "server {server} ended itself: {why}"),
             Self::Starved(clients) => {
                 write!(f, "no answer after the faults were over: {}", clients.join("; "))
             }
@@ -136,6 +150,9 @@ pub fn faults(setup: &Setup, outcome: &Outcome, judged: &[Judged]) -> Vec<Fault>
     }
     for (server, why) in &outcome.overfull {
         faults.push(Fault::NotKept { server: *server, why: why.clone() });
+    }
+    for (server, why) in &outcome.files.refused {
+        faults.push(Fault::Refused { server: *server, why: why.clone() });
     }
     if !outcome.starved.is_empty() {
         faults.push(Fault::Starved(outcome.starved.clone()));

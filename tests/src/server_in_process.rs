@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use bytes::BytesMut;
 use orrery_engine::log::Log;
 use orrery_engine::{
-    Config, ConnId, Effect, Effects, Engine, Facts, Input, Instant, Micros, Now, Origin, Seed,
-    Stopwatch, UnixMicros,
+    Config, ConnId, DiskOrder, Effect, Effects, Engine, Facts, Input, Instant, Micros, Now, Origin,
+    Seed, Stopwatch, UnixMicros,
 };
 
+use crate::memory_disk::MemoryDisk;
 use crate::resp_value::{Value, encode, words};
 
 /// Wall time at the start of every test: 2026-01-01 00:00:00 UTC, in milliseconds.
@@ -29,6 +30,9 @@ pub struct Server {
     next_conn: u64,
     /// Effects that concern the driver and not a connection's bytes, since they were last taken.
     effects: Vec<Effect>,
+    disk: MemoryDisk,
+    /// Orders that the disk does not carry out before it is told to.
+    kept_orders: Option<Vec<DiskOrder>>,
 }
 
 #[derive(Default)]
@@ -56,7 +60,35 @@ impl Server {
             clients: BTreeMap::new(),
             next_conn: 1,
             effects: Vec::new(),
+            disk: MemoryDisk::default(),
+            kept_orders: None,
         }
+    }
+
+    /// A server that finds these files when it starts.
+    pub fn start(config: Config, seed: Seed, files: BTreeMap<String, Vec<u8>>) -> Self {
+        let mut server = Self::new(config, seed);
+        server.disk.files = files;
+        server.input(Input::Start);
+        server
+    }
+
+    /// The server's disk.
+    pub fn disk(&mut self) -> &mut MemoryDisk {
+        &mut self.disk
+    }
+
+    /// The disk stalls: its orders wait until [`Self::release_disk`].
+    pub fn stall_disk(&mut self) {
+        self.kept_orders.get_or_insert_default();
+    }
+
+    /// The disk goes on.
+    pub fn release_disk(&mut self) {
+        for order in self.kept_orders.take().unwrap_or_default() {
+            self.order(&order);
+        }
+        self.settle();
     }
 
     /// Tells the engine about its process.
@@ -259,7 +291,13 @@ impl Server {
         for _ in 0..STEPS_MAX {
             let effects: Vec<Effect> = self.fx.drain().collect();
             if effects.is_empty() {
-                return;
+                // What only waits for its next step has it.
+                let due = self.engine.deadline().is_some_and(|(at, _)| at <= self.now.mono);
+                if !due || !self.engine.state().persistence.is_busy() {
+                    return;
+                }
+                self.step(Input::Tick);
+                continue;
             }
             for effect in effects {
                 match effect {
@@ -278,11 +316,20 @@ impl Server {
                         self.step(Input::Closed { conn });
                     }
                     Effect::Resume(conn) => self.receive(conn),
+                    Effect::Disk(order) => match &mut self.kept_orders {
+                        Some(kept) => kept.push(order),
+                        None => self.order(&order),
+                    },
                     other => self.effects.push(other),
                 }
             }
         }
         panic!("the engine never settles");
+    }
+
+    fn order(&mut self, order: &DiskOrder) {
+        let result = self.disk.carry_out(order);
+        self.step(Input::Disk { ticket: order.ticket, result });
     }
 
     fn flush(&mut self, conn: ConnId) {

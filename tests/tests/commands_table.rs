@@ -306,6 +306,8 @@ fn docs_by_name(value: &Value, into: &mut BTreeMap<String, BTreeMap<String, Valu
 /// Commands whose arguments Orrery describes otherwise than Redis 7.0.15, because they have more
 /// options, or because that description is not what the command takes.
 const OTHER_ARGUMENTS: &[&str] = &[
+    // With CANCEL.
+    "bgsave",
     // Redis names the key specification that its patterns belong to.
     "sort",
     "sort_ro",

@@ -6,8 +6,10 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use orrery_engine::{Config, Instant, LogLevel, Now, Origin, Seed, UnixMicros};
-use orrery_server::{Endpoint, Launch, Platform, Server};
+use orrery_engine::{
+    Config, DiskOrder, DiskResult, Instant, LogLevel, Now, Origin, Seed, Ticket, UnixMicros,
+};
+use orrery_server::{Endpoint, Launch, NoDisk, Platform, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Mutex, Notify, mpsc};
@@ -23,6 +25,7 @@ struct Pipes {
     log: Rc<RefCell<Vec<String>>>,
     /// How often the server looked at the clock.
     looks: Rc<Cell<u64>>,
+    disk: Rc<NoDisk>,
 }
 
 impl Pipes {
@@ -35,6 +38,7 @@ impl Pipes {
             term: Rc::default(),
             log: Rc::default(),
             looks: Rc::default(),
+            disk: Rc::default(),
         }
     }
 
@@ -76,6 +80,14 @@ impl Platform for Pipes {
 
     fn log(&self, _level: LogLevel, text: &str) {
         self.log.borrow_mut().push(text.to_owned());
+    }
+
+    fn order(&self, order: DiskOrder) {
+        self.disk.order(&order);
+    }
+
+    fn answered(&self) -> impl Future<Output = Vec<(Ticket, DiskResult)>> {
+        self.disk.answered()
     }
 
     async fn bind(&self, _at: &Endpoint) -> io::Result<()> {

@@ -52,7 +52,7 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "PING",
         syntax: "[message]",
         arity: -1,
-        flags: Flags::FAST.and(Flags::SUBSCRIBED),
+        flags: Flags::FAST.and(Flags::SUBSCRIBED).and(Flags::MINDS_SAVES),
         tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
         group: Group::Connection,
         summary: "Answers, to show that the server is there.",

@@ -150,9 +150,10 @@ const TOOLS: &[Tool] = &[
     },
     Tool {
         name: "RELOAD",
-        syntax: "",
+        syntax: "[MERGE] [NOFLUSH] [NOSAVE]",
         words: 2..=ANY,
-        what: "Write all data as a snapshot, in memory, and load it again.",
+        what: "Save all data and load it again: with NOSAVE what was saved before, with NOFLUSH \
+               beside what there is, with MERGE over it.",
         run: reload,
     },
     Tool {

@@ -1,42 +1,44 @@
-//! DEBUG RELOAD: all keys are written as an RDB file, all data goes, and what was written is read
-//! again.
+//! DEBUG RELOAD: all keys are written to the snapshot file, all data goes, and what the file holds
+//! is read.
 //!
-//! Invariant: nothing goes before everything was written and read back once. The file lies in
-//! memory meanwhile: there is none on disk yet.
+//! Invariant: nothing goes before the file is whole and safe. While it is written nobody else is
+//! served; while it is read others are told that the server is loading.
 
 use super::Cx;
 use crate::args::Args;
 use crate::error::Error;
-use crate::snapshot::{Setting, file};
-use crate::time::UnixMillis;
+use crate::persistence::{Reason, Reload};
+use crate::session::Blocked;
 
-/// `DEBUG RELOAD`
+/// `DEBUG RELOAD [MERGE] [NOFLUSH] [NOSAVE]`
 pub(super) fn reload(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
-    if args.len() > 2 {
-        // NOSAVE, NOFLUSH and MERGE speak of a file.
-        return Err(Error::fixed("ERR DEBUG RELOAD has no options until there are snapshot files"));
+    let (mut saves, mut flushes, mut merges) = (true, true, false);
+    for index in 2..args.len() {
+        if args.is(index, "MERGE") {
+            merges = true;
+        } else if args.is(index, "NOFLUSH") {
+            flushes = false;
+        } else if args.is(index, "NOSAVE") {
+            saves = false;
+        } else {
+            let text = "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.";
+            return Err(Error::fixed(text));
+        }
     }
-    let usage = cx.state.usage();
-    let (encodings, hash_key) = (&cx.state.config.encodings, cx.state.hash_key);
-    let bytes = file::write(&mut cx.state.keyspace, &usage, encodings);
-    let Ok(keys) = file::read(&bytes, &Setting { encodings, hash_key }) else {
+    if !cx.may_block() {
+        return Err(Error::fixed("ERR DEBUG RELOAD waits for the disk: not in a transaction"));
+    }
+    let persistence = &cx.state.persistence;
+    let is_busy = persistence.saving.as_ref().is_some_and(|it| it.reason != Reason::Background);
+    if is_busy || persistence.is_loading() {
         return Err(Error::fixed("ERR Error trying to load the RDB dump, check server logs"));
-    };
-    for index in 0..cx.state.keyspace.count() {
-        if !cx.state.keyspace.db(index).is_empty() {
-            cx.state.touch_watched(index, None);
-            cx.state.keyspace.flush(index, false);
-        }
     }
-    for file::Key { db, key, value, head } in keys {
-        let deadline = head.deadline_ms.map(UnixMillis);
-        // Keys whose time is over are not loaded.
-        if deadline.is_none_or(|deadline| deadline >= cx.state.keyspace.now()) {
-            let access = cx.state.access_of_loaded(head.idle_secs, head.frequency);
-            value.store(|value| cx.state.keyspace.set(db, &key, value, deadline, access));
-        }
+    let reload = Reload { conn: cx.session.id, flushes, merges };
+    if saves {
+        cx.state.begin_save(Reason::Reload(reload), cx.now, cx.fx);
+    } else {
+        cx.state.load_again(reload, cx.now, cx.fx);
     }
-    (0..cx.state.keyspace.count()).for_each(|index| cx.state.waits.touch_all(index));
-    cx.reply.ok();
+    cx.session.blocked = Some(Blocked::Driver);
     Ok(())
 }

@@ -22,6 +22,15 @@ use crate::time::Micros;
 /// Bytes of arguments that the "unknown command" error quotes.
 const QUOTED_BYTES_MAX: usize = 128;
 
+/// A save has failed, and the settings say that nothing is to be lost for it.
+const MISCONF: Error = Error::fixed(
+    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to \
+     disk. Commands that may modify the data set are disabled, because this instance is \
+     configured to report errors during writes if RDB snapshotting fails \
+     (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB \
+     error.",
+);
+
 /// A master has fewer replicas than it must have for a write.
 pub(super) const NO_REPLICAS: Error = Error::fixed("NOREPLICAS Not enough good replicas to write.");
 
@@ -196,6 +205,11 @@ fn admit(cx: &mut Cx<'_>, row: &'static Row, args: Args<'_>) -> Result<(), Error
     if cx.state.tracking.is_active() {
         cx.state.limit_tracking();
     }
+    if cx.state.persistence.refuses_writes()
+        && (writes(cx, args) || row.command.flags.has(Flags::MINDS_SAVES))
+    {
+        return Err(MISCONF);
+    }
     if cx.state.config.replicas.needs_some() && writes(cx, args) {
         return Err(NO_REPLICAS);
     }
@@ -206,11 +220,22 @@ fn admit(cx: &mut Cx<'_>, row: &'static Row, args: Args<'_>) -> Result<(), Error
              RESET are allowed in this context"
         )));
     }
+    if cx.state.persistence.is_loading() && !row.command.flags.has(Flags::LOADING) {
+        return Err(loading(cx));
+    }
     // As in Redis, to which it is a replica of a kind.
     if cx.session.is_monitor && reaches_data(cx, args) {
         return Err(Error::fixed("ERR Replica can't interact with the keyspace"));
     }
     Ok(())
+}
+
+/// What clients read until everything is loaded, and how much of it is.
+#[cold]
+fn loading(cx: &Cx<'_>) -> Error {
+    let (loaded, all) = cx.state.persistence.loading_share().unwrap_or_default();
+    let percent = loaded * 100 / all.max(1);
+    Error::text(format!("LOADING Redis is loading the dataset in memory ({percent} %)"))
 }
 
 /// Whether `enable-debug-command` allows what could harm.

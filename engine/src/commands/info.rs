@@ -9,11 +9,10 @@ use super::Cx;
 use super::spec::{Command, Flags, Group};
 use super::table::table;
 use crate::args::Args;
+pub use crate::config::REDIS_VERSION;
 use crate::error::Error;
 use crate::session::Topic;
 
-/// The version of Redis whose behaviour this server has; clients choose commands by it.
-pub const REDIS_VERSION: &str = "7.0.15";
 /// This server's own version.
 pub const ORRERY_VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -49,7 +48,7 @@ const SECTIONS: [Section; 13] = [
     section("Server", server),
     section("Clients", clients),
     section("Memory", super::info_memory::memory),
-    section("Persistence", persistence),
+    section("Persistence", super::info_persistence::persistence),
     section("Stats", stats),
     section("Replication", replication),
     section("CPU", cpu),
@@ -168,30 +167,6 @@ fn clients(cx: &mut Cx<'_>, lines: &mut Lines) {
     let (keys, keys_to_their_end) = cx.state.waits.keys();
     lines.field("total_blocking_keys", keys);
     lines.field("total_blocking_keys_on_nokey", keys_to_their_end);
-}
-
-/// Nothing is saved yet: all of it is what a Redis says that has never saved.
-fn persistence(cx: &mut Cx<'_>, lines: &mut Lines) {
-    lines.zeros(&["loading", "async_loading"]);
-    lines.zeros(&["current_cow_peak", "current_cow_size", "current_cow_size_age"]);
-    lines.field("current_fork_perc", "0.00");
-    lines.zeros(&["current_save_keys_processed", "current_save_keys_total"]);
-    lines.field("rdb_changes_since_last_save", cx.state.dirty);
-    lines.field("rdb_bgsave_in_progress", 0);
-    lines.field("rdb_last_save_time", cx.state.started.wall.0 / 1_000_000);
-    lines.field("rdb_last_bgsave_status", "ok");
-    lines.field("rdb_last_bgsave_time_sec", -1);
-    lines.field("rdb_current_bgsave_time_sec", -1);
-    lines.zeros(&["rdb_saves", "rdb_last_cow_size"]);
-    lines.zeros(&["rdb_last_load_keys_expired", "rdb_last_load_keys_loaded"]);
-    lines.zeros(&["aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled"]);
-    lines.field("aof_last_rewrite_time_sec", -1);
-    lines.field("aof_current_rewrite_time_sec", -1);
-    lines.field("aof_last_bgrewrite_status", "ok");
-    lines.zeros(&["aof_rewrites", "aof_rewrites_consecutive_failures"]);
-    lines.field("aof_last_write_status", "ok");
-    lines.field("aof_last_cow_size", 0);
-    lines.zeros(&["module_fork_in_progress", "module_fork_last_cow_size"]);
 }
 
 fn stats(cx: &mut Cx<'_>, lines: &mut Lines) {

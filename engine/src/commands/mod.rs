@@ -51,6 +51,7 @@ mod hotkeys_count;
 mod hyperloglog;
 pub mod info;
 mod info_memory;
+mod info_persistence;
 pub mod keys;
 mod latency;
 mod latency_doctor;
@@ -67,6 +68,7 @@ mod monitor;
 mod monitor_line;
 pub mod names;
 mod object;
+mod persistence;
 pub(crate) mod planted;
 mod process;
 mod pubsub;
@@ -189,6 +191,7 @@ const FAMILIES: &[&[Command]] = &[
     memory::COMMANDS,
     monitor::COMMANDS,
     object::COMMANDS,
+    persistence::COMMANDS,
     process::COMMANDS,
     replication::COMMANDS,
     slowlog::COMMANDS,

@@ -1,26 +1,17 @@
-//! The server as a process: its clock, its last save, its end.
+//! The server as a process: its clock, its end.
 
 use super::Cx;
 use super::spec::{Command, Flags, Group};
 use crate::args::Args;
 use crate::effects::{Effect, LogLevel};
 use crate::error::Error;
+use crate::persistence::Reason;
+use crate::session::Blocked;
 
 const SERVER: Command = Command { group: Group::Server, ..Command::ROW };
 
 /// The rows of this family.
 pub(super) const COMMANDS: &[Command] = &[
-    Command {
-        name: "LASTSAVE",
-        arity: 1,
-        flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST),
-        tips: &["nondeterministic_output"],
-        categories: &["admin", "dangerous"],
-        summary: "Returns the Unix time of the last successful save.",
-        reply: "integer",
-        run: last_save,
-        ..SERVER
-    },
     Command {
         name: "SHUTDOWN",
         syntax: "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]",
@@ -49,12 +40,6 @@ pub(super) const COMMANDS: &[Command] = &[
     },
 ];
 
-/// As in Redis the start of a server counts as a save: what was loaded then needs no other.
-fn last_save(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
-    cx.reply.integer((cx.state.started.wall.0 / 1_000_000) as i64);
-    Ok(())
-}
-
 /// The wall clock of the host, which may step; keys expire by key time, which does not.
 fn time(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
     let wall = cx.now.wall.0;
@@ -73,7 +58,7 @@ fn shutdown(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         return Err(Error::Syntax);
     }
     if abort {
-        // A shutdown waits for nothing yet, so none can be in progress.
+        // While a shutdown waits for the disk, nobody else is served.
         return Err(Error::fixed("ERR No shutdown in progress."));
     }
     if let Some(running) = &cx.state.running_script
@@ -82,15 +67,23 @@ fn shutdown(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         // As in Redis: what the script has done so far is nothing to be saved.
         return Err(running.program.busy());
     }
-    let log = |text: &str| Effect::Log(LogLevel::Warning, text.to_owned());
-    cx.fx.push(log("User requested shutdown..."));
-    if save {
-        cx.fx.push(log("Error trying to save the DB: this server keeps its data in memory only."));
-        if !force {
-            return Err(Error::fixed("ERR Errors trying to SHUTDOWN. Check logs."));
-        }
+    let text = "User requested shutdown...".to_owned();
+    cx.fx.push(Effect::Log(LogLevel::Warning, text));
+    let persistence = &cx.state.persistence;
+    let saves = save || !no_save && !persistence.settings.save_points.is_empty();
+    if !saves || persistence.is_loading() {
+        cx.state.cancel_save(cx.fx);
+        cx.session.closing = true;
+        cx.fx.push(Effect::Shutdown { exit_code: 0 });
+        return Ok(());
     }
-    cx.session.closing = true;
-    cx.fx.push(Effect::Shutdown { exit_code: 0 });
+    if persistence.saving.as_ref().is_some_and(|saving| saving.reason != Reason::Background) {
+        return Err(Error::fixed("ERR Errors trying to SHUTDOWN. Check logs."));
+    }
+    let text = "Saving the final RDB snapshot before exiting.".to_owned();
+    cx.fx.push(Effect::Log(LogLevel::Notice, text));
+    let reason = Reason::Shutdown { conn: Some(cx.session.id), forces: force };
+    cx.state.begin_save(reason, cx.now, cx.fx);
+    cx.session.blocked = Some(Blocked::Driver);
     Ok(())
 }

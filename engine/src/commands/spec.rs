@@ -153,6 +153,9 @@ impl Flags {
     /// Speaks of the connection: the next command is still what CLIENT CACHING was called for.
     pub const KEEPS_CACHING: Self = Self(1 << 24);
 
+    /// Refused like a write after a save has failed.
+    pub const MINDS_SAVES: Self = Self(1 << 26);
+
     /// Both sets of flags.
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)

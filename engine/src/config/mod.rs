@@ -101,6 +101,9 @@ pub struct Config {
     pub planted: Option<PlantedBug>,
 }
 
+/// The version of Redis whose behaviour this server has; clients choose commands by it.
+pub const REDIS_VERSION: &str = "7.0.15";
+
 /// Replicas that a master must have for a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Replicas {

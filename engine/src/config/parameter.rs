@@ -81,7 +81,7 @@ pub enum Source {
 /// Who acts on a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Actor {
-    /// The engine, through a typed field.
+    /// The engine, through a typed field or from the value that is kept.
     Engine,
     /// The driver: sockets, files, the process.
     Driver,
@@ -230,6 +230,12 @@ impl Parameter {
 
     pub(super) const fn driver(mut self) -> Self {
         self.actor = Actor::Driver;
+        self
+    }
+
+    /// The engine acts on it, from the value that is kept.
+    pub(super) const fn engine(mut self) -> Self {
+        self.actor = Actor::Engine;
         self
     }
 

@@ -119,7 +119,7 @@ pub static PARAMETERS: &[Parameter] = &[
     Parameter::integer("databases", 1, INT_MAX, "16")
         .immutable()
         .field(|c| Value::Integer(c.databases as i128), |c, v| c.databases = v.size()),
-    Parameter::text("dbfilename", "dump.rdb").with(Flags::PROTECTED).checked(dbfilename),
+    Parameter::text("dbfilename", "dump.rdb").with(Flags::PROTECTED).checked(dbfilename).engine(),
     Parameter::choice("defaults", &Defaults::WORDS, "orrery")
         .fixed()
         .field(|c| Value::Choice(c.defaults.word()), |c, v| c.defaults = Defaults::of(v.text())),
@@ -164,7 +164,7 @@ pub static PARAMETERS: &[Parameter] = &[
     Parameter::integer("io-threads", 1, 128, "1").immutable(),
     Parameter::flag("io-threads-do-reads", "no").immutable(),
     Parameter::flag("jemalloc-bg-thread", "yes"),
-    Parameter::integer("key-load-delay", -INT_MAX - 1, INT_MAX, "0").with(Flags::HIDDEN),
+    Parameter::integer("key-load-delay", -INT_MAX - 1, INT_MAX, "0").with(Flags::HIDDEN).engine(),
     Parameter::integer("latency-monitor-threshold", 0, LONG_MAX, "0").field(
         |c| Value::Integer(c.observation.latency_threshold_ms.into()),
         |c, v| c.observation.latency_threshold_ms = v.unsigned(),
@@ -270,13 +270,15 @@ pub static PARAMETERS: &[Parameter] = &[
         |c, v| c.proto_max_bulk_len = v.unsigned(),
     ),
     Parameter::flag("rdb-del-sync-files", "no"),
-    Parameter::integer("rdb-key-save-delay", -INT_MAX - 1, INT_MAX, "0").with(Flags::HIDDEN),
-    Parameter::flag("rdb-save-incremental-fsync", "yes"),
+    Parameter::integer("rdb-key-save-delay", -INT_MAX - 1, INT_MAX, "0")
+        .with(Flags::HIDDEN)
+        .engine(),
+    Parameter::flag("rdb-save-incremental-fsync", "yes").engine(),
     Parameter::choice("rdb-version", &RDB_VERSIONS, "11").field(
         |c| Value::Choice(rdb_version(c.encodings.rdb_target)),
         |c, v| c.encodings.rdb_target = rdb_target(v.text()),
     ),
-    Parameter::flag("rdbchecksum", "yes").immutable(),
+    Parameter::flag("rdbchecksum", "yes").immutable().engine(),
     Parameter::flag("rdbcompression", "yes").field(
         |c| Value::Flag(c.encodings.rdb_compression),
         |c, v| c.encodings.rdb_compression = v.flag(),
@@ -311,7 +313,7 @@ pub static PARAMETERS: &[Parameter] = &[
         .with(Flags::SENSITIVE)
         .field(|c| Value::Text(c.requirepass.clone()), |c, v| c.requirepass = v.text().to_owned()),
     Parameter::choice("sanitize-dump-payload", &["no", "yes", "clients"], "no"),
-    Parameter::words("save", &SAVE, ""),
+    Parameter::words("save", &SAVE, "").engine(),
     Parameter::memory("script-undo-memory-max", 0, SIZE_MAX, "268435456").field(
         |c| Value::Integer(c.script_undo_bytes_max as i128),
         |c, v| c.script_undo_bytes_max = v.size(),
@@ -330,8 +332,8 @@ pub static PARAMETERS: &[Parameter] = &[
         |c, v| c.encodings.set_value_bytes = v.size(),
     ),
     Parameter::flag("set-proc-title", "yes").immutable(),
-    Parameter::words("shutdown-on-sigint", &SHUTDOWN_OPTIONS, "default"),
-    Parameter::words("shutdown-on-sigterm", &SHUTDOWN_OPTIONS, "default"),
+    Parameter::words("shutdown-on-sigint", &SHUTDOWN_OPTIONS, "default").engine(),
+    Parameter::words("shutdown-on-sigterm", &SHUTDOWN_OPTIONS, "default").engine(),
     Parameter::integer("shutdown-timeout", 0, INT_MAX, "10"),
     Parameter::integer("slowlog-log-slower-than", -1, LONG_MAX, "10000")
         .alias("commandlog-execution-slower-than")
@@ -354,7 +356,7 @@ pub static PARAMETERS: &[Parameter] = &[
         |c| Value::Integer(c.step_expirations_max as i128),
         |c, v| c.step_expirations_max = v.size(),
     ),
-    Parameter::flag("stop-writes-on-bgsave-error", "yes"),
+    Parameter::flag("stop-writes-on-bgsave-error", "yes").engine(),
     Parameter::integer("stream-idmp-duration", 1, 86_400, "100").field(
         |c| Value::Integer(c.encodings.stream_producer_secs.into()),
         |c, v| c.encodings.stream_producer_secs = v.unsigned(),

@@ -25,6 +25,7 @@ impl Engine {
         self.state.waits.has_ready()
             && !self.state.is_paused(self.now.mono)
             && self.state.running_script.is_none()
+            && !self.state.persistence.holds_everybody()
     }
 
     /// Tries a bounded number of those whose keys have changed; the rest comes with the next step.

@@ -96,6 +96,12 @@ impl Keyspace {
         }));
     }
 
+    /// Whether a walk goes on, be it one that was canceled and takes its marks back.
+    #[inline]
+    pub fn is_capturing(&self) -> bool {
+        self.capture.is_some()
+    }
+
     /// Bytes of old values that wait to be given out, flushed databases not counted.
     pub fn capture_bytes(&self) -> usize {
         self.capture.as_ref().map_or(0, |capture| capture.aside_bytes)

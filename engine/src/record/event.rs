@@ -4,6 +4,7 @@
 
 use super::block::BlockHeader;
 use super::spelling::{Cursor, Malformed, unfold};
+use crate::disk::{DiskAnswer, DiskError, DiskErrorKind, DiskResult, Ticket};
 use crate::input::{ConnId, Handshakes, Origin, Outcome, Vitals};
 use crate::time::{Instant, Micros, Now, UnixMicros};
 
@@ -18,6 +19,9 @@ pub(super) mod tag {
     pub(in super::super) const TICK: u8 = 7;
     pub(in super::super) const ELAPSED: u8 = 8;
     pub(in super::super) const TAKEN: u8 = 9;
+    pub(in super::super) const DISK: u8 = 10;
+    pub(in super::super) const START: u8 = 11;
+    pub(in super::super) const TERMINATE: u8 = 12;
     /// The connection is that of the event before.
     pub(in super::super) const SAME_CONN: u8 = 0x10;
     /// Both clocks are those of the step before.
@@ -34,6 +38,11 @@ pub(super) mod tag {
     pub(in super::super) const CONFIG_APPLIED: u8 = 1;
     pub(in super::super) const USERS_READ: u8 = 2;
     pub(in super::super) const USERS_WRITTEN: u8 = 3;
+
+    pub(in super::super) const DISK_DONE: u8 = 0;
+    pub(in super::super) const DISK_NOT_FOUND: u8 = 1;
+    pub(in super::super) const DISK_NO_SPACE: u8 = 2;
+    pub(in super::super) const DISK_OTHER: u8 = 3;
 }
 
 /// The buffer was not empty, or it is not known what it should be.
@@ -104,6 +113,20 @@ pub enum Recorded<'a> {
         conn: ConnId,
         /// How it went.
         outcome: Outcome,
+    },
+    /// See [`crate::Input::Disk`].
+    Disk {
+        /// Which order.
+        ticket: Ticket,
+        /// How it went.
+        result: DiskResult,
+    },
+    /// See [`crate::Input::Start`].
+    Start,
+    /// See [`crate::Input::Terminate`].
+    Terminate {
+        /// Whether by SIGINT.
+        by_interrupt: bool,
     },
     /// See [`crate::Input::Vitals`].
     Vitals(Vitals),
@@ -187,6 +210,19 @@ impl<'a> Events<'a> {
             tag::TICK => {
                 self.time(tag)?;
                 Recorded::Tick
+            }
+            tag::DISK => {
+                self.time(tag)?;
+                let ticket = Ticket(self.cursor.number()?);
+                Recorded::Disk { ticket, result: disk_result(&mut self.cursor)? }
+            }
+            tag::START => {
+                self.time(tag)?;
+                Recorded::Start
+            }
+            tag::TERMINATE => {
+                self.time(tag)?;
+                Recorded::Terminate { by_interrupt: self.cursor.byte()? != 0 }
             }
             _ => return Err(Malformed("an event is of no known kind")),
         })
@@ -295,6 +331,20 @@ fn outcome(cursor: &mut Cursor<'_>) -> Result<Outcome, Malformed> {
         tag::CONFIG_APPLIED => Ok(Outcome::ConfigApplied(result)),
         _ => Err(Malformed("an outcome is of no known kind")),
     }
+}
+
+fn disk_result(cursor: &mut Cursor<'_>) -> Result<DiskResult, Malformed> {
+    let kind = match cursor.byte()? {
+        tag::DISK_DONE => {
+            let file_len = cursor.number()?;
+            return Ok(Ok(DiskAnswer { file_len, bytes: cursor.bytes()?.to_vec() }));
+        }
+        tag::DISK_NOT_FOUND => DiskErrorKind::NotFound,
+        tag::DISK_NO_SPACE => DiskErrorKind::NoSpace,
+        tag::DISK_OTHER => DiskErrorKind::Other,
+        _ => return Err(Malformed("an answer about a file is of no known kind")),
+    };
+    Ok(Err(DiskError { at: cursor.size()?, kind, text: cursor.text()? }))
 }
 
 fn vitals(cursor: &mut Cursor<'_>) -> Result<Vitals, Malformed> {

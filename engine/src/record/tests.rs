@@ -4,6 +4,7 @@ use bytes::BytesMut;
 use proptest::prelude::*;
 
 use super::*;
+use crate::disk::{DiskAnswer, DiskError, DiskErrorKind, DiskResult, Ticket};
 use crate::input::{Facts, Handshakes, Input, Origin, Outcome, Vitals};
 use crate::rng::Seed;
 use crate::time::{Instant, Micros, Now, UnixMicros};
@@ -17,6 +18,9 @@ enum Made {
     Closed(u64),
     Done(u64, Outcome),
     Vitals(Vitals),
+    Disk(u64, DiskResult),
+    Start,
+    Terminate(bool),
     Tick,
     Elapsed(u64, Vec<u64>),
     Taken(u64, Option<usize>, Vec<u8>, usize),
@@ -53,6 +57,19 @@ fn outcomes() -> impl Strategy<Value = Outcome> {
     })
 }
 
+fn disk_results() -> impl Strategy<Value = DiskResult> {
+    let kind = prop_oneof![
+        Just(DiskErrorKind::NotFound),
+        Just(DiskErrorKind::NoSpace),
+        Just(DiskErrorKind::Other),
+    ];
+    let error =
+        (0..9_usize, kind, ".{0,9}").prop_map(|(at, kind, text)| DiskError { at, kind, text });
+    let answer = (proptest::collection::vec(any::<u8>(), 0..9), any::<u64>())
+        .prop_map(|(bytes, file_len)| DiskAnswer { bytes, file_len });
+    proptest::result::maybe_ok(answer, error)
+}
+
 fn made() -> impl Strategy<Value = Made> {
     let conn = prop_oneof![0..4_u64, any::<u64>()];
     let bytes = proptest::collection::vec(any::<u8>(), 0..200);
@@ -72,6 +89,9 @@ fn made() -> impl Strategy<Value = Made> {
         1 => conn.clone().prop_map(Made::Closed),
         1 => (conn.clone(), outcomes()).prop_map(|(conn, outcome)| Made::Done(conn, outcome)),
         1 => vitals.prop_map(Made::Vitals),
+        1 => (any::<u64>(), disk_results()).prop_map(|(ticket, result)| Made::Disk(ticket, result)),
+        1 => Just(Made::Start),
+        1 => any::<bool>().prop_map(Made::Terminate),
         1 => Just(Made::Tick),
         2 => (number.clone(), proptest::collection::vec(number, 0..4))
             .prop_map(|(micros, readings)| Made::Elapsed(micros, readings)),
@@ -119,6 +139,15 @@ fn write(writer: &mut Writer, made: &[Made]) -> Vec<String> {
                 step(Input::Done { conn, outcome: again }, 0, Recorded::Done { conn, outcome });
             }
             Made::Vitals(vitals) => step(Input::Vitals(vitals), 0, Recorded::Vitals(vitals)),
+            Made::Disk(ticket, result) => {
+                let (ticket, again) = (Ticket(ticket), result.clone());
+                step(Input::Disk { ticket, result: again }, 0, Recorded::Disk { ticket, result });
+            }
+            Made::Start => step(Input::Start, 0, Recorded::Start),
+            Made::Terminate(by_interrupt) => {
+                let recorded = Recorded::Terminate { by_interrupt };
+                step(Input::Terminate { by_interrupt }, 0, recorded);
+            }
             Made::Tick => step(Input::Tick, 0, Recorded::Tick),
             Made::Elapsed(micros, readings) => {
                 let readings: Vec<Instant> = readings.into_iter().map(Instant).collect();

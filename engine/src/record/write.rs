@@ -7,6 +7,7 @@ use super::event::{NO_CAPACITY, tag};
 use super::roll;
 use super::spelling::{fold, put_bytes, put_number};
 use super::start::{End, Start, block};
+use crate::disk::{DiskAnswer, DiskError, DiskErrorKind, DiskResult};
 use crate::input::{ConnId, Handshakes, Input, Origin, Outcome, Vitals};
 use crate::time::{Instant, Micros, Now};
 
@@ -106,6 +107,16 @@ impl Writer {
             Input::Vitals(vitals) => {
                 self.head(tag::VITALS, None, Some(now), 0);
                 put_vitals(&mut self.block, vitals);
+            }
+            Input::Disk { ticket, result } => {
+                self.head(tag::DISK, None, Some(now), 0);
+                put_number(&mut self.block, ticket.0);
+                put_disk_result(&mut self.block, result);
+            }
+            Input::Start => self.head(tag::START, None, Some(now), 0),
+            Input::Terminate { by_interrupt } => {
+                self.head(tag::TERMINATE, None, Some(now), 0);
+                self.block.push(u8::from(*by_interrupt));
             }
             Input::Received { .. } | Input::Sent { .. } | Input::Tick => {
                 unreachable!("the common ones are written elsewhere")
@@ -257,6 +268,25 @@ fn put_outcome(out: &mut Vec<u8>, outcome: &Outcome) {
     out.push(kind);
     out.push(u8::from(result.is_err()));
     put_bytes(out, &result.unwrap_or_else(String::into_bytes));
+}
+
+fn put_disk_result(out: &mut Vec<u8>, result: &DiskResult) {
+    match result {
+        Ok(DiskAnswer { bytes, file_len }) => {
+            out.push(tag::DISK_DONE);
+            put_number(out, *file_len);
+            put_bytes(out, bytes);
+        }
+        Err(DiskError { at, kind, text }) => {
+            out.push(match kind {
+                DiskErrorKind::NotFound => tag::DISK_NOT_FOUND,
+                DiskErrorKind::NoSpace => tag::DISK_NO_SPACE,
+                DiskErrorKind::Other => tag::DISK_OTHER,
+            });
+            put_number(out, *at as u64);
+            put_bytes(out, text.as_bytes());
+        }
+    }
 }
 
 fn put_vitals(out: &mut Vec<u8>, vitals: &Vitals) {

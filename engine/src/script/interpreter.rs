@@ -117,6 +117,7 @@ struct Prelude {
     load: Function,
     end_load: Function,
     call: Function,
+    end_run: Function,
     forget_debts: Function,
 }
 
@@ -155,6 +156,7 @@ pub(super) fn live(line: &Line, memory_bytes_max: usize) {
             load: prelude.get("load")?,
             end_load: prelude.get("end_load")?,
             call: prelude.get("call")?,
+            end_run: prelude.get("end_run")?,
             forget_debts: prelude.get("forget_debts")?,
         };
         set_hook(&lua, PAUSE_INTERVAL)?;
@@ -350,6 +352,7 @@ impl Interpreter<'_> {
         if ending.is_some() {
             set_hook(lua, interval.get()).expect("it was set before");
             self.forget_debts();
+            self.prelude.end_run.call::<()>(()).expect("it takes no memory");
         }
         ending
     }
@@ -391,13 +394,21 @@ impl Interpreter<'_> {
         let Api { lua, state, memory, .. } = self.api;
         let words = run.words.args();
         let mut work = Work::new(lua, memory.bytes_max());
-        let mut list = |from: usize, to: usize| -> mlua::Result<Table> {
+        // The prelude makes lists of nothing, when they are wanted.
+        let mut list = |from: usize, to: usize| -> mlua::Result<Option<Table>> {
+            if from == to {
+                return Ok(None);
+            }
             let table = lua.create_table_with_capacity(to - from, 0)?;
             for (index, word) in words.from(from).take(to - from).enumerate() {
                 work.make(word.len())?;
-                table.raw_set(index + 1, lua.create_string(word)?)?;
+                // Only texts are put there without a handle in between.
+                match core::str::from_utf8(word) {
+                    Ok(text) => table.raw_set(index + 1, text)?,
+                    Err(_) => table.raw_set(index + 1, lua.create_string(word)?)?,
+                }
             }
-            Ok(table)
+            Ok(Some(table))
         };
         let (keys, argv) = (list(0, run.keys)?, list(run.keys, words.len())?);
         let (how, what) = match run.function {

@@ -26,6 +26,7 @@ pub mod messages;
 mod partition;
 mod plan;
 pub mod queues;
+pub mod recovery;
 mod search;
 mod states;
 mod visited;

@@ -15,7 +15,7 @@ use crate::fault::FaultKind;
 use crate::judge::{Loss, server_history};
 use crate::plan::Plan;
 use crate::report;
-use crate::setup::{Memory, Setup};
+use crate::setup::{Keeping, Memory, Setup};
 use crate::trial::{Trial, first_difference, trial};
 use crate::workload::Workload;
 use crate::world::{self, Trace, Watch};
@@ -27,13 +27,15 @@ Examples:
   orrery-sim run --seed 7 --twice
   orrery-sim run --seed 7 --print-plan > plan.json; orrery-sim run --seed 7 --plan plan.json
   orrery-sim run --seed 7 --planted stale
+  orrery-sim run --seed 7 --keep snapshots --workload saves --faults all,disks
 
 Workloads: plain, registers, counters, ttl, queues, groups, fields, bulk, transactions,
-messages, caches, scripts.
+messages, caches, scripts, saves (with --keep snapshots).
 Faults: kill, power-loss, pause, client-pause, vm-freeze, clock-step, clock-drift, clock-slew,
 clock-strobe, partition-one-way, partition-halves, partition-ring, partition-bridge, isolate,
-isolate-primary, half-open, reset, latency, loss, slow.
-Groups: none, all, deaths, pauses, clocks, partitions, network.
+isolate-primary, half-open, reset, latency, loss, slow; of disks: disk-stall, disk-error,
+disk-full, sync-failure, bit-rot, misdirected-write, disk-lie.
+Groups: none, all (but those of disks), deaths, pauses, clocks, partitions, network, disks.
 
 Exit status: 0 fine, 1 violation, difference or nothing happened, 2 usage or unknown.";
 
@@ -69,6 +71,9 @@ pub(super) struct Arguments {
     /// Evict when data and clients take so much more memory than an empty server does.
     #[arg(long, value_name = "POLICY:BYTES", value_parser = memory)]
     memory: Option<Memory>,
+    /// What the servers keep on their disks.
+    #[arg(long, value_name = "WHAT", value_parser = keeping, default_value = "nothing")]
+    keep: Keeping,
     /// Give the servers a bug: ttl, split, stale, change, torn, reply, message, late, missed,
     /// victim, watch.
     #[arg(long, value_name = "BUG", value_parser = planted)]
@@ -139,6 +144,13 @@ pub(super) fn planted(text: &str) -> Result<PlantedBug, String> {
     })
 }
 
+fn keeping(text: &str) -> Result<Keeping, String> {
+    Keeping::named(text).ok_or_else(|| {
+        let names = Keeping::ALL.map(Keeping::name).join(", ");
+        format!("nothing is called {text:?} that servers keep: {names}")
+    })
+}
+
 fn memory(text: &str) -> Result<Memory, String> {
     Memory::named(text).ok_or_else(|| {
         let policies = Policy::ALL.map(Policy::name).join(", ");
@@ -180,6 +192,7 @@ fn prepare(arguments: &Arguments) -> Result<Setup, String> {
             ClockArgument::Wall => TtlClock::Wall,
         },
         memory: arguments.memory,
+        keeping: arguments.keep,
         planted: arguments.planted,
         plan: plan.transpose()?,
         without: arguments.without.clone(),

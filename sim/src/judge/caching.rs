@@ -121,12 +121,26 @@ pub(super) fn recall(writer: &mut Writer<'_>, at: usize, recall: Recall) -> Oper
     }
 }
 
+/// Why servers may refuse commands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refuses {
+    /// Their memory is limited.
+    pub(super) is_limited: bool,
+    /// Scripts may keep others waiting.
+    pub(super) has_scripts: bool,
+    /// They have files to load, and to write.
+    pub(super) loads: bool,
+}
+
 /// Whether an operation was refused for a reason that there was.
-pub(super) fn is_fair(journal: &Journal, op: &Op, (is_limited, has_scripts): (bool, bool)) -> bool {
+pub(super) fn is_fair(journal: &Journal, op: &Op, refuses: Refuses) -> bool {
+    let Refuses { is_limited, has_scripts, loads } = refuses;
     let Seen::Refused(text) = op.seen else { return true };
     match &journal.texts[text as usize][..] {
         text if text.starts_with(b"OOM ") => is_limited,
         text if text.starts_with(b"BUSY ") => has_scripts,
+        text if text.starts_with(b"LOADING ") => loads,
+        text if text.starts_with(b"MISCONF ") => loads,
         _ => is_limited || has_scripts,
     }
 }

@@ -187,6 +187,9 @@ impl Player {
                 self.turn(Input::Closed { conn });
             }
             Recorded::Done { conn, outcome } => self.turn(Input::Done { conn, outcome }),
+            Recorded::Disk { ticket, result } => self.turn(Input::Disk { ticket, result }),
+            Recorded::Start => self.turn(Input::Start),
+            Recorded::Terminate { by_interrupt } => self.turn(Input::Terminate { by_interrupt }),
             Recorded::Vitals(vitals) => self.turn(Input::Vitals(vitals)),
             Recorded::Tick => self.turn(Input::Tick),
         }

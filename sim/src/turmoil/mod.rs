@@ -29,7 +29,7 @@ use crate::judge::server_history;
 use crate::setup::{Knobs, Setup};
 use crate::sockets::{Client, Shared, Wire};
 use crate::trial::{self, Trial};
-use crate::world::{Effects, Outcome, Weather, bulk_clients};
+use crate::world::{Effects, Files, Outcome, Weather, bulk_clients};
 use faults::Faults;
 
 pub use platform::{Machine, TurmoilPlatform};
@@ -155,6 +155,7 @@ pub fn run(setup: &Setup) -> Run {
         clock_error_ms: vec![clock_error_ms(&knobs); setup.servers],
         starved: (0..starved).map(|_| "a client".to_owned()).collect(),
         overfull: Vec::new(),
+        files: Files::default(),
         effects: Effects::default(),
         log: Vec::new(),
     };

@@ -10,8 +10,10 @@ use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use orrery_engine::{Instant, LogLevel, Micros, Now, Origin, Seed, UnixMicros};
-use orrery_server::{Endpoint, Platform};
+use orrery_engine::{
+    DiskOrder, DiskResult, Instant, LogLevel, Micros, Now, Origin, Seed, Ticket, UnixMicros,
+};
+use orrery_server::{Endpoint, NoDisk, Platform};
 use turmoil::net::{TcpListener, TcpStream};
 
 /// Most lines of a server's log that are kept.
@@ -46,13 +48,14 @@ impl Machine {
 pub struct TurmoilPlatform {
     seed: u64,
     machine: Rc<Machine>,
+    disk: NoDisk,
 }
 
 impl TurmoilPlatform {
     /// A platform whose server draws its random numbers from `seed`.
     #[must_use]
     pub fn new(seed: u64, machine: Rc<Machine>) -> Self {
-        Self { seed, machine }
+        Self { seed, machine, disk: NoDisk::default() }
     }
 }
 
@@ -87,6 +90,14 @@ impl Platform for TurmoilPlatform {
         }
         let at = turmoil::sim_elapsed().unwrap_or_default();
         log.push_back(format!("{:>12.3} {level:?} {text}", at.as_secs_f64()));
+    }
+
+    fn order(&self, order: DiskOrder) {
+        self.disk.order(&order);
+    }
+
+    fn answered(&self) -> impl Future<Output = Vec<(Ticket, DiskResult)>> {
+        self.disk.answered()
     }
 
     async fn bind(&self, at: &Endpoint) -> io::Result<TcpListener> {

@@ -58,6 +58,8 @@ pub enum Workload {
     Caches,
     /// Strings written by scripts that take long or never end, until somebody kills them.
     Scripts,
+    /// Strings that are saved and read all at once.
+    Saves,
 }
 
 impl Workload {
@@ -74,7 +76,7 @@ impl Workload {
     /// What the swarm adds to some runs. It is drawn by itself, so that a seed means what it meant.
     pub const ADDED: [Self; 4] = [Self::Transactions, Self::Messages, Self::Caches, Self::Scripts];
     /// All there are.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Plain,
         Self::Registers,
         Self::Counters,
@@ -87,6 +89,7 @@ impl Workload {
         Self::Messages,
         Self::Caches,
         Self::Scripts,
+        Self::Saves,
     ];
 
     /// The name on the command line.
@@ -105,6 +108,7 @@ impl Workload {
             Self::Messages => "messages",
             Self::Caches => "caches",
             Self::Scripts => "scripts",
+            Self::Saves => "saves",
         }
     }
 
@@ -146,6 +150,7 @@ impl Workload {
                 "PING",
             ],
             Self::Scripts => &["GET", "SET", "EVAL", "SCRIPT"],
+            Self::Saves => &["SET", "MGET", "SAVE", "BGSAVE", "INFO"],
             Self::Fields => &["HGET", "HSET", "HSETEX", "HPTTL", "HPEXPIRE"],
         }
     }
@@ -169,6 +174,7 @@ impl Workload {
             Self::Messages => b'm',
             Self::Caches => b'k',
             Self::Scripts => b's',
+            Self::Saves => b'd',
         }
     }
 }
@@ -257,6 +263,14 @@ pub enum Ask {
     SlowSet { value: u64, turns: u64 },
     /// SCRIPT KILL.
     Kill,
+    /// MGET of the first keys.
+    GetAll { keys: u16 },
+    /// SAVE.
+    Save,
+    /// BGSAVE.
+    SaveInBackground,
+    /// INFO persistence: whether the snapshot is safe that was asked for at this time.
+    HasSaved { since_ns: u64 },
 }
 
 /// What a client knows about a key from what it saw there.
@@ -310,6 +324,12 @@ impl Ask {
                 }
             },
             Workload::Messages => Self::Publish { value },
+            Workload::Saves => match die {
+                0..75 => Self::Set { value },
+                75..88 => Self::GetAll { keys: knobs.saved_keys },
+                88..92 => Self::Save,
+                _ => Self::SaveInBackground,
+            },
             Workload::Transactions => {
                 let (style, bits) = (Style::drawn(die), draw.bits());
                 let plan = Plan { value, bits, first_key: 0, keys: knobs.keys, style };
@@ -374,8 +394,9 @@ impl Ask {
 
     /// What a client asks in the last round, when everybody looks at everything once more.
     #[must_use]
-    pub fn last(workload: Workload, client: u16) -> Self {
+    pub fn last(workload: Workload, client: u16, knobs: &Knobs) -> Self {
         match workload {
+            Workload::Saves => Self::GetAll { keys: knobs.saved_keys },
             Workload::Queues | Workload::Transactions => Self::Look,
             Workload::Groups if client.is_multiple_of(2) => Self::Range,
             Workload::Groups => Self::Pending,

@@ -93,7 +93,7 @@ impl Ask {
             Self::Range => send(&[Text("XRANGE"), Key, Text("-"), Text("+")]),
             Self::Publish { value } => send(&[Text("PUBLISH"), Key, Value(value)]),
             Self::Subscribe { channels } => {
-                let names = (0..channels).map(Word::Channel);
+                let names = (0..channels).map(Word::Numbered);
                 send(&[Text("SUBSCRIBE")].into_iter().chain(names).collect::<Vec<_>>());
             }
             Self::Ping => send(&[Text("PING")]),
@@ -102,6 +102,13 @@ impl Ask {
                 send(&[&head[..], &[Value(value), Number(turns)]].concat());
             }
             Self::Kill => send(&[Text("SCRIPT"), Text("KILL")]),
+            Self::GetAll { keys } => {
+                let names = (0..keys).map(Word::Numbered);
+                send(&[Text("MGET")].into_iter().chain(names).collect::<Vec<_>>());
+            }
+            Self::Save => send(&[Text("SAVE")]),
+            Self::SaveInBackground => send(&[Text("BGSAVE")]),
+            Self::HasSaved { .. } => send(&[Text("INFO"), Text("persistence")]),
             other => unreachable!("{other:?} is a command on strings"),
         }
     }
@@ -136,7 +143,8 @@ enum Word {
     Hash,
     Field,
     Consumer,
-    Channel(u16),
+    /// The key of this number.
+    Numbered(u16),
     Value(u64),
     Number(u64),
     /// Milliseconds, as seconds with a fraction.
@@ -155,7 +163,7 @@ fn write_words(words: &[Word], key: KeyName, client: u16, values: &Values, out: 
             Word::Hash => {
                 KeyName { index: key.index / FIELDS_PER_HASH, ..key }.write(out);
             }
-            Word::Channel(index) => KeyName { index, ..key }.write(out),
+            Word::Numbered(index) => KeyName { index, ..key }.write(out),
             Word::Field => push_number(out, u64::from(key.index % FIELDS_PER_HASH)),
             Word::Consumer => {
                 out.push(b'c');

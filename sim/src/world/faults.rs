@@ -6,6 +6,7 @@
 use super::World;
 use super::network::{End, Kind, Toward};
 use super::queue::What;
+use crate::chance::Stream;
 use crate::fault::{Fault, FaultKind};
 
 /// How far a planned fault is.
@@ -91,6 +92,11 @@ impl World {
             }
             self.progress[place].state = Stage::Over;
         }
+        for server in &mut self.servers {
+            if let Some(storage) = &mut server.storage {
+                storage.disk.trouble.misdirected = 0;
+            }
+        }
         self.net.weather.loss = 0;
         self.net.weather.spike_one_in = 1 << 40;
         self.shared.healed_ns = Some(self.net.now_ns);
@@ -103,7 +109,7 @@ impl World {
         self.progress[place].host = fault.host;
         match fault.kind {
             FaultKind::Kill | FaultKind::PowerLoss => {
-                return self.strike_dead(host, fault.kind);
+                return self.strike_dead(place, host, fault.kind);
             }
             FaultKind::Pause => self.servers[host].stopped += 1,
             FaultKind::ClientPause => {
@@ -132,6 +138,13 @@ impl World {
             | FaultKind::PartitionRing
             | FaultKind::PartitionBridge
             | FaultKind::Isolate => self.cut(fault, true),
+            FaultKind::DiskStall
+            | FaultKind::DiskError
+            | FaultKind::DiskFull
+            | FaultKind::SyncFailure
+            | FaultKind::BitRot
+            | FaultKind::MisdirectedWrite
+            | FaultKind::DiskLie => return self.strike_disk(place, fault),
         }
         true
     }
@@ -142,11 +155,11 @@ impl World {
         let host = usize::from(self.progress[place].host);
         self.progress[place].state = Stage::Over;
         match fault.kind {
-            FaultKind::Kill => self.servers[host].start(&self.net),
+            FaultKind::Kill => self.servers[host].start(&mut self.net),
             FaultKind::PowerLoss => {
                 self.net.come_back(host);
                 self.servers[host].clock.reboot(self.net.now_ns);
-                self.servers[host].start(&self.net);
+                self.servers[host].start(&mut self.net);
                 self.net.try_again();
             }
             FaultKind::Pause => {
@@ -173,6 +186,12 @@ impl World {
             }
             FaultKind::Latency | FaultKind::Loss | FaultKind::Slow => self.worsen(fault, false),
             FaultKind::ClockStep | FaultKind::HalfOpen | FaultKind::Reset => {}
+            FaultKind::DiskStall
+            | FaultKind::DiskError
+            | FaultKind::DiskFull
+            | FaultKind::SyncFailure
+            | FaultKind::DiskLie => self.relieve_disk(host, fault.kind),
+            FaultKind::BitRot | FaultKind::MisdirectedWrite => {}
             FaultKind::PartitionOneWay
             | FaultKind::PartitionHalves
             | FaultKind::PartitionRing
@@ -185,16 +204,55 @@ impl World {
         }
     }
 
-    fn strike_dead(&mut self, host: usize, kind: FaultKind) -> bool {
+    /// A disk gets into trouble; false if there is nothing on it that could.
+    fn strike_disk(&mut self, place: usize, fault: Fault) -> bool {
+        let rot = self.chance.key(Stream::Disk, u64::from(fault.host) | super::ROT);
+        let storage = self.servers[usize::from(fault.host)].storage.as_mut();
+        let Some(disk) = storage.map(|storage| &mut storage.disk) else { return false };
+        let used_bytes = disk.used_bytes();
+        let trouble = &mut disk.trouble;
+        match fault.kind {
+            FaultKind::DiskStall => trouble.stalls += 1,
+            FaultKind::DiskError => trouble.errors += 1,
+            FaultKind::SyncFailure => trouble.failing_syncs += 1,
+            FaultKind::DiskLie => trouble.lying += 1,
+            FaultKind::MisdirectedWrite => trouble.misdirected += 1,
+            FaultKind::DiskFull => {
+                trouble.full += 1;
+                trouble.capacity = Some(used_bytes + fault.amount.unsigned_abs());
+            }
+            _ => return disk.rot(&mut rot.at(place as u64)).is_some(),
+        }
+        true
+    }
+
+    fn relieve_disk(&mut self, host: usize, kind: FaultKind) {
+        let Some(storage) = &mut self.servers[host].storage else { return };
+        let trouble = &mut storage.disk.trouble;
+        match kind {
+            FaultKind::DiskStall => trouble.stalls -= 1,
+            FaultKind::DiskError => trouble.errors -= 1,
+            FaultKind::SyncFailure => trouble.failing_syncs -= 1,
+            FaultKind::DiskLie => trouble.lying -= 1,
+            _ => {
+                trouble.full -= 1;
+                trouble.capacity = trouble.capacity.filter(|_| trouble.full > 0);
+            }
+        }
+    }
+
+    fn strike_dead(&mut self, place: usize, host: usize, kind: FaultKind) -> bool {
         if !self.servers[host].is_up() {
             return false;
         }
         let resets = kind == FaultKind::Kill;
-        let (digest, keys) = self.servers[host].die(&mut self.net, resets);
+        let (digest, keys) = self.servers[host].die(&mut self.net, resets, place as u64);
+        self.roll_disk(host);
         if !resets {
             self.net.leave(host);
         }
         self.roll_digest(digest);
+        self.servers[host].died_ns = self.net.now_ns;
         self.deaths.push(super::Death { server: host as u16, at_ns: self.net.now_ns, keys });
         true
     }

@@ -15,18 +15,21 @@ mod link;
 mod network;
 mod queue;
 mod server;
+mod storage;
 mod trace;
 
 use orrery_engine::{Config, Digest};
 
 pub(crate) use link::Weather;
+pub use storage::Figures;
 pub use trace::Trace;
 
-use crate::chance::{Stream, roll, roll_bytes};
+use crate::chance::{Chance, Stream, roll, roll_bytes};
+use crate::disk::Disk;
 use crate::fault::FaultKind;
 use crate::journal::Journal;
 use crate::plan::Plan;
-use crate::setup::{Knobs, Setup};
+use crate::setup::{Keeping, Knobs, Setup};
 use crate::workload::Workload;
 use client::{Client, Shared};
 use clock::HostClock;
@@ -34,6 +37,7 @@ use faults::Progress;
 use network::{Network, Toward, Traffic};
 use queue::What;
 use server::Server;
+use storage::Storage;
 
 /// Simulated time that clients have after the faults to get their answers.
 const LIVENESS_NS: u64 = 60_000_000_000;
@@ -51,6 +55,18 @@ pub struct Death {
     pub at_ns: u64,
     /// How many keys it had.
     pub keys: usize,
+}
+
+/// What became of servers' files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Files {
+    /// Servers whose disk somebody had to empty, since it had changed what was safe, and the time
+    /// of the death before.
+    pub emptied: Vec<(u16, u64)>,
+    /// Servers that did not begin with what nobody had harmed, or ended themselves, and why.
+    pub refused: Vec<(u16, String)>,
+    /// What the disks did.
+    pub figures: Figures,
 }
 
 /// What came of a run.
@@ -76,6 +92,8 @@ pub struct Outcome {
     pub starved: Vec<String>,
     /// Servers whose data took more memory than it may, and that in words.
     pub overfull: Vec<(u16, String)>,
+    /// What became of servers' files.
+    pub files: Files,
     /// Messages sent, and what became of them.
     pub effects: Effects,
     /// The rolling hash after each event, if that was asked for.
@@ -116,6 +134,7 @@ pub struct Watch {
 
 /// Everything there is.
 pub(crate) struct World {
+    chance: Chance,
     net: Network,
     servers: Vec<Server>,
     clients: Vec<Client>,
@@ -176,7 +195,14 @@ impl World {
                 Server::new(host as u16, clock(host), (config.clone(), room_bytes), seeds)
             })
             .collect();
-        servers.iter_mut().for_each(|server| server.start(&net));
+        if setup.keeping != Keeping::Nothing {
+            for (host, server) in servers.iter_mut().enumerate() {
+                let disk = Disk::new(chance.key(Stream::Disk, host as u64), knobs.pace);
+                let deaths = chance.key(Stream::Disk, host as u64 | DEATHS);
+                server.storage = Some(Storage::new(host as u16, disk, deaths));
+            }
+        }
+        servers.iter_mut().for_each(|server| server.start(&mut net));
         let shared = Shared::new(setup, knobs);
         let bulk = bulk_clients(setup);
         let mut clients: Vec<Client> = (0..setup.clients)
@@ -194,6 +220,7 @@ impl World {
         net.queue.push(safety_ns, What::Heal);
         net.queue.push(safety_ns + LIVENESS_NS, What::GiveUp);
         Self {
+            chance,
             net,
             servers,
             clients,
@@ -221,6 +248,15 @@ impl World {
             What::Run { server } => {
                 self.digest = roll(self.digest, at_ns ^ u64::from(server) << 48 ^ 1 << 60);
                 self.servers[usize::from(server)].run(&mut self.net);
+            }
+            What::Disk { server, lane, generation } => {
+                self.digest = roll(self.digest, at_ns ^ u64::from(server) << 48 ^ 1 << 57);
+                self.digest = roll(self.digest, u64::from(lane));
+                self.servers[usize::from(server)].disk_ends(&mut self.net, lane, generation);
+            }
+            What::Start { server } => {
+                self.digest = roll(self.digest, at_ns ^ u64::from(server) << 48 ^ 1 << 56);
+                self.servers[usize::from(server)].start_again(&mut self.net);
             }
             What::Begin { fault } => {
                 self.digest = roll(self.digest, at_ns ^ u64::from(fault) << 48 ^ 1 << 59);
@@ -278,15 +314,34 @@ impl World {
         }
     }
 
+    /// Adds what is on a server's disk.
+    fn roll_disk(&mut self, server: usize) {
+        if let Some(storage) = &self.servers[server].storage {
+            self.digest = roll(self.digest, storage.disk.digest());
+        }
+    }
+
     fn roll_digest(&mut self, digest: Digest) {
         self.digest = roll(self.digest, digest.0 as u64);
         self.digest = roll(self.digest, (digest.0 >> 64) as u64);
+    }
+
+    fn files(&self) -> Files {
+        let storages = self.servers.iter().filter_map(|server| server.storage.as_ref());
+        let figures = storages.map(|storage| storage.figures);
+        let servers = || self.servers.iter();
+        Files {
+            emptied: servers().flat_map(|server| server.emptied.clone()).collect(),
+            refused: servers().flat_map(|server| server.refused.clone()).collect(),
+            figures: figures.fold(Figures::default(), Figures::and),
+        }
     }
 
     fn finish(mut self, log: Vec<u64>) -> Outcome {
         for index in 0..self.servers.len() {
             self.servers[index].check_invariants();
             self.roll_digest(self.servers[index].digest());
+            self.roll_disk(index);
         }
         let now_ns = self.net.now_ns;
         let longest_ms = self.shared.menu.knobs.ttl_most_ms;
@@ -307,6 +362,7 @@ impl World {
             clock_error_ms: clock_error_ms.collect(),
             starved: waiting.map(Client::describe).collect(),
             overfull: self.servers.iter().filter_map(Server::overfull).collect(),
+            files: self.files(),
             effects: Effects {
                 messages,
                 held,
@@ -324,6 +380,11 @@ impl World {
     }
 }
 
+/// Decisions at deaths have this in their key, beside the number of the host.
+const DEATHS: u64 = 1 << 32;
+/// Decisions about what rots.
+const ROT: u64 = 2 << 32;
+
 /// The settings of all servers.
 fn config(setup: &Setup, knobs: &Knobs) -> Config {
     let mut config = Config {
@@ -337,6 +398,12 @@ fn config(setup: &Setup, knobs: &Knobs) -> Config {
         planted: setup.planted,
         ..Config::default()
     };
+    if setup.keeping != Keeping::Nothing {
+        let names = ["rdb-key-save-delay", "key-load-delay"];
+        for (name, delay_us) in names.into_iter().zip(knobs.key_delays_us) {
+            config.set(name, &[&delay_us.to_string()]).expect("the engine has this parameter");
+        }
+    }
     if let Some(memory) = setup.memory {
         config.eviction.policy = memory.policy;
         config.eviction.protected_keys =

@@ -12,6 +12,10 @@ pub(crate) enum What {
     Wake { host: u16, lane: Lane, generation: u32 },
     /// A server goes on with what waits in its sockets.
     Run { server: u16 },
+    /// An operation of a server's disk ends; stale unless the generation is that of its orders.
+    Disk { server: u16, lane: u8, generation: u32 },
+    /// Somebody starts a server again that has ended itself.
+    Start { server: u16 },
     /// A planned fault begins.
     Begin { fault: u16 },
     /// A planned fault ends, or does its next piece of work.

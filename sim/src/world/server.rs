@@ -12,12 +12,14 @@ use std::collections::VecDeque;
 
 use orrery_engine::time::Micros;
 use orrery_engine::{
-    Config, ConnId, Digest, Effect, Effects, Engine, Input, Origin, Outcome, Seed,
+    Config, ConnId, Digest, DiskError, DiskErrorKind, Effect, Effects, Engine, Input, Origin,
+    Outcome, Seed,
 };
 
 use super::clock::HostClock;
 use super::network::{Arrival, Conn, End, Kind, Network, Toward};
 use super::queue::{Lane, Timer, What};
+use super::storage::Storage;
 use crate::chance::Key;
 
 /// The engine learns at once that output has left while no more than this is under way.
@@ -31,6 +33,8 @@ const COMMAND_BYTES_MAX: u64 = 128 << 10;
 /// A unit of a script's work takes this long. Few machines are so slow, but a world is fast that
 /// has little to compute.
 const UNIT_NS: u64 = 1_000;
+/// A server that has ended itself is started again after this.
+const RESTART_NS: u64 = 200_000_000;
 /// Everybody is on one network without passwords.
 const PORT: u16 = 6379;
 
@@ -65,6 +69,20 @@ pub(crate) struct Server {
     evicted_before: u64,
     /// The most memory that data took after a step beyond what it may.
     excess_bytes: u64,
+    /// Its disk, if it keeps anything.
+    pub(crate) storage: Option<Storage>,
+    /// When it died last.
+    pub(crate) died_ns: u64,
+    /// The engine wants the process to end.
+    must_end: bool,
+    /// How often it has ended itself.
+    ends: u64,
+    /// What its log has said last that matters.
+    warning: String,
+    /// Deaths after which its disk was emptied.
+    pub(crate) emptied: Vec<(u16, u64)>,
+    /// Why it ended itself without need.
+    pub(crate) refused: Vec<(u16, String)>,
 }
 
 impl Server {
@@ -95,11 +113,18 @@ impl Server {
             script_steps: 0,
             evicted_before: 0,
             excess_bytes: 0,
+            storage: None,
+            died_ns: 0,
+            must_end: false,
+            ends: 0,
+            warning: String::new(),
+            emptied: Vec::new(),
+            refused: Vec::new(),
         }
     }
 
-    /// The process starts, with nothing.
-    pub(crate) fn start(&mut self, net: &Network) {
+    /// The process starts, with what is on its disk.
+    pub(crate) fn start(&mut self, net: &mut Network) {
         let seed = Seed(self.seeds.at(self.incarnation).bits());
         self.incarnation += 1;
         self.busy_until_ns = 0;
@@ -111,6 +136,63 @@ impl Server {
             config.eviction.bytes_max = empty as u64 + room_bytes;
         }
         self.engine = Some(Engine::new(config, seed, now));
+        if self.storage.is_some() {
+            self.step(net, |_| Input::Start);
+            self.carry_out(net);
+            self.plan_deadline(net);
+        }
+    }
+
+    /// Somebody starts it again that has ended itself.
+    pub(crate) fn start_again(&mut self, net: &mut Network) {
+        if !self.is_up() {
+            self.start(net);
+        }
+    }
+
+    /// An operation of its disk has ended.
+    pub(crate) fn disk_ends(&mut self, net: &mut Network, lane: u8, generation: u32) {
+        let stands = self.stopped > 0 || self.frozen > 0;
+        let Some(storage) = &mut self.storage else { return };
+        if storage.expects(generation) {
+            storage.end(lane, stands, net.now_ns, &mut net.queue);
+            self.plan_run(net, 0);
+        }
+    }
+
+    /// The process hears what became of an order; false: there is nothing to hear.
+    fn hear_of_disk(&mut self, net: &mut Network) -> bool {
+        let answer = self.storage.as_mut().and_then(|storage| storage.answers.pop_front());
+        let Some((ticket, result)) = answer else { return false };
+        self.step(net, |_| Input::Disk { ticket, result });
+        self.carry_out(net);
+        self.plan_deadline(net);
+        true
+    }
+
+    fn has_answers(&self) -> bool {
+        self.storage.as_ref().is_some_and(|storage| !storage.answers.is_empty())
+    }
+
+    /// The process ends itself: what it has on disk is of no use to it. Who looks after it empties
+    /// a disk that has changed what was safe, tries again while the disk has errors, and has no
+    /// excuse for it otherwise.
+    #[cold]
+    fn end(&mut self, net: &mut Network) {
+        let is_loading = self.engine.as_ref().is_some_and(Engine::is_loading);
+        self.ends += 1;
+        let _lost = self.die(net, true, self.ends | 1 << 32);
+        net.queue.push(net.now_ns + RESTART_NS, What::Start { server: self.host });
+        let Some(storage) = &mut self.storage else { return };
+        let disk = &mut storage.disk;
+        if disk.is_harmed() {
+            self.emptied.push((self.host, self.died_ns));
+            disk.wipe();
+        } else if disk.trouble.errors == 0 {
+            let when = if is_loading { "while it loaded: " } else { "" };
+            self.refused.push((self.host, format!("{when}{}", self.warning)));
+            disk.wipe();
+        }
     }
 
     /// How many keys its engines have evicted.
@@ -139,7 +221,11 @@ impl Server {
 
     /// The process dies. With `resets` the kernel tells the peers. Returns the digest of what was
     /// lost and how many keys that was.
-    pub(crate) fn die(&mut self, net: &mut Network, resets: bool) -> (Digest, usize) {
+    pub(crate) fn die(&mut self, net: &mut Network, resets: bool, number: u64) -> (Digest, usize) {
+        self.must_end = false;
+        if let Some(storage) = &mut self.storage {
+            storage.die(!resets, number);
+        }
         self.evicted_before = self.evicted();
         let lost = self.engine.take().map(|engine| {
             engine.check_invariants();
@@ -218,7 +304,9 @@ impl Server {
         if !self.runs(net.now_ns) {
             return;
         }
-        if let Some(index) = self.ready.pop_front() {
+        if self.hear_of_disk(net) {
+            // Files first: whoever waits for them waits longest.
+        } else if let Some(index) = self.ready.pop_front() {
             net.conns[index as usize].ready = false;
             self.serve(net, index);
         } else {
@@ -246,6 +334,12 @@ impl Server {
     /// The process goes on after it was stopped, or its clock was changed.
     pub(crate) fn go_on(&mut self, net: &mut Network) {
         self.timer.cancel();
+        if self.stopped == 0
+            && self.frozen == 0
+            && let Some(storage) = &mut self.storage
+        {
+            storage.go_on(net.now_ns, &mut net.queue);
+        }
         if self.runs(net.now_ns) {
             self.plan_deadline(net);
             self.plan_run(net, 0);
@@ -263,7 +357,7 @@ impl Server {
 
     fn plan_run(&mut self, net: &mut Network, wait_ns: u64) {
         let able = self.engine.is_some() && self.stopped == 0 && self.frozen == 0;
-        if able && !self.run_planned && !self.ready.is_empty() {
+        if able && !self.run_planned && (!self.ready.is_empty() || self.has_answers()) {
             self.run_planned = true;
             let at_ns = (net.now_ns + wait_ns).max(self.busy_until_ns);
             net.queue.push(at_ns, What::Run { server: self.host });
@@ -358,6 +452,9 @@ impl Server {
                 self.effects = effects;
             }
         }
+        if self.must_end {
+            self.end(net);
+        }
     }
 
     fn carry_out_one(&mut self, net: &mut Network, effect: Effect) {
@@ -395,7 +492,12 @@ impl Server {
                 let outcome = Outcome::ConfigApplied(Ok(()));
                 self.step(net, |_| Input::Done { conn, outcome });
             }
-            Effect::Log(..) | Effect::Shutdown { .. } => {}
+            Effect::Disk(order) => {
+                let (kind, text) = (DiskErrorKind::NotFound, "there is no disk".to_owned());
+                let result = Err(DiskError { at: 0, kind, text });
+                self.step(net, |_| Input::Disk { ticket: order.ticket, result });
+            }
+            Effect::Log(..) | Effect::Shutdown { .. } | Effect::Ready => {}
         }
     }
 

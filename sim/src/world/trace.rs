@@ -70,6 +70,11 @@ pub(crate) fn describe(what: What, net: &Network, plan: &Plan, servers: usize) -
             format!("{} looks whether its patience has ended", host(of, servers))
         }
         What::Run { server } => format!("{} goes on", host(server, servers)),
+        What::Disk { server, lane, .. } => {
+            let lane = ["log", "bulk"][usize::from(lane)];
+            format!("{} the disk has done something ({lane})", host(server, servers))
+        }
+        What::Start { server } => format!("{} is started again", host(server, servers)),
         What::Begin { fault } => {
             format!("fault {fault}: {}", plan.faults[usize::from(fault)].fault.kind)
         }

@@ -372,7 +372,7 @@ impl Model {
                     }
                     let count = match (retry, mode) {
                         (Some(retry), _) => i64::from(*retry),
-                        (None, Mode::Silent) => (before.unwrap_or(0) - 1).max(0),
+                        (None, Mode::Silent) => before.unwrap_or(0).saturating_sub(1).max(0),
                         (None, Mode::Fail) => before.unwrap_or(0),
                         (None, Mode::Fatal) => i64::MAX,
                     };

@@ -13,6 +13,8 @@ use super::{Element, Head, Saver, Target, opcodes};
 /// A file in the making.
 pub struct FileWriter {
     saver: Saver,
+    /// What the header says.
+    version: u16,
     /// `None`: the file says that it has no checksum.
     checksum: Option<Digest<'static, u64, Table<16>>>,
     /// The database that the last key was of.
@@ -25,11 +27,11 @@ impl FileWriter {
     pub fn new(target: Target, version: u16, compress: bool, with_checksum: bool) -> Self {
         let mut saver = Saver::new(target, compress);
         saver.needs(version);
-        let version = saver.version;
-        saver.writer.out.extend_from_slice(&header(version));
+        saver.writer.out.extend_from_slice(&header(saver.version));
+        let version = core::mem::replace(&mut saver.version, target.version());
         saver.expect_keys();
         let checksum = with_checksum.then(|| CHECKSUM.digest());
-        Self { saver, checksum, db: None }
+        Self { saver, version, checksum, db: None }
     }
 
     /// Something that the server says of itself.
@@ -81,6 +83,16 @@ impl FileWriter {
         }
         self.saver.name(key);
         &mut self.saver
+    }
+
+    /// The version that the keys so far need.
+    pub fn version_needed(&self) -> u16 {
+        self.saver.version
+    }
+
+    /// Whether the keys need a newer version than the header says: then the file is of no use.
+    pub fn is_too_old(&self) -> bool {
+        self.saver.version > self.version
     }
 
     /// How many bytes there are to take.

@@ -22,7 +22,7 @@ pub enum Target {
 
 impl Target {
     /// The version of what needs nothing newer.
-    fn version(self) -> u16 {
+    pub(super) fn version(self) -> u16 {
         match self {
             Self::Redis70 => 10,
             Self::Redis72 | Self::Valkey9 => 11,
