@@ -325,7 +325,7 @@ fn getset(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
 fn getdel(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     if let Some(found) = reply_value(cx, args.at(1))? {
         cx.remove(found);
-        cx.log_as([b"DEL".as_slice(), args.at(1)]);
+        cx.log_as_removal(args.at(1), "lazyfree-lazy-user-del");
         cx.changed(args.at(1), "del");
     }
     Ok(())
