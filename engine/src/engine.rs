@@ -113,7 +113,7 @@ impl Engine {
         self.state.clock.advance(now);
         // A script sees one moment, however many steps it takes.
         if self.state.running_script.is_none() {
-            self.state.keyspace.set_now(self.state.key_time());
+            self.state.keyspace.set_now(self.state.clock.now());
         }
         self.state.stats.steps += 1;
         if self.state.rates.is_due(now.mono) {
@@ -245,8 +245,8 @@ impl Engine {
     /// Lets nothing expire, or lets it expire again: while a log is fed in, every end of a key must
     /// come from the log, and no sooner. Key time stands at the epoch meanwhile.
     pub fn hold_expiry(&mut self, holds: bool) {
-        self.state.holds_expiry = holds;
-        self.state.keyspace.set_now(self.state.key_time());
+        self.state.clock.hold(holds);
+        self.state.keyspace.set_now(self.state.clock.now());
     }
 
     /// The log of effects, for who reads it.
@@ -567,7 +567,7 @@ impl Engine {
     fn expires(&self) -> bool {
         let state = &self.state;
         let rests = state.pause.is_some() || state.pauses_cron || state.persistence.is_loading();
-        state.active_expire && !state.holds_expiry && !rests
+        state.active_expire && !state.clock.stands() && !rests
     }
 
     /// Deletes keys whose time has come.

@@ -93,8 +93,6 @@ pub struct State {
     pub(crate) harm: Option<Box<Harm>>,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: bool,
-    /// A log is fed in: nothing expires, since what has is in the log, too.
-    pub(crate) holds_expiry: bool,
     /// DEBUG PAUSE-CRON: what Redis does periodically rests.
     pub(crate) pauses_cron: bool,
     /// DEBUG SET-DISABLE-DENY-SCRIPTS.
@@ -250,7 +248,6 @@ impl State {
             last_web_request: None,
             harm,
             active_expire: true,
-            holds_expiry: false,
             pauses_cron: false,
             scripts_may_debug: false,
             list_element_bytes: None,

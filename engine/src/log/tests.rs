@@ -1,6 +1,8 @@
+//! Tests of the log by itself.
+
 use super::*;
 
-fn words<'a>(text: &'a str) -> Vec<&'a [u8]> {
+fn words(text: &str) -> Vec<&[u8]> {
     text.split(' ').map(str::as_bytes).collect()
 }
 

@@ -4,7 +4,6 @@
 use super::State;
 use crate::config::Config;
 use crate::log::{Log, Readers};
-use crate::time::UnixMillis;
 
 impl State {
     /// Ends the unit of the log: what it has goes to the readers, as a transaction if it belongs
@@ -12,11 +11,6 @@ impl State {
     pub(crate) fn end_unit(&mut self, together: bool) {
         self.tell_lapsed();
         self.log.commit(together);
-    }
-
-    /// Which keys have expired is seen by this time.
-    pub(crate) fn key_time(&self) -> UnixMillis {
-        if self.holds_expiry { UnixMillis(0) } else { self.clock.now() }
     }
 
     /// A key was found to have expired.

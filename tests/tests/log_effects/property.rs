@@ -124,7 +124,7 @@ impl Run<'_> {
 }
 
 /// A client that waits goes away, and another comes in its place.
-fn perform(server: &mut Server, clients: &mut [ConnId], step: &Step) {
+fn perform(server: &mut Server, clients: &[ConnId], step: &Step) {
     match step {
         Step::Pause(millis) => server.advance_ms(*millis),
         Step::Commands(client, commands) => {
@@ -163,7 +163,7 @@ fn run(seed: u64) -> (Server, Vec<u8>, Vec<String>) {
                 format!("{client}: {}", shown.collect::<Vec<_>>().join("; "))
             }
         });
-        perform(&mut server, &mut clients, &step);
+        perform(&mut server, &clients, &step);
         // Who waits would keep all that it sends to itself.
         if run.rng.chance(1, 4) {
             let client = run.rng.below(3) as usize;

@@ -6,8 +6,8 @@
 //! drawn (`# random:`), of whose records only the first words and the lengths are compared, and
 //! those in which this server does otherwise on purpose (`# but:`, and why).
 //!
-//! A script can keep changes to itself (`# lost:`); otherwise an engine that is fed with the log must
-//! have the same data.
+//! A script can keep changes to itself (`# lost:`); otherwise an engine that is fed with the log
+//! must have the same data.
 //!
 //! `UPDATE_SCENES=1` writes the records of this engine into the file.
 
