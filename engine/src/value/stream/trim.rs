@@ -89,7 +89,7 @@ impl Log {
         if self.len() < before {
             self.settle(StreamId::MIN, last_deleted);
         }
-        before - self.len()
+        (before - self.len(), last_deleted)
     }
 
     /// Whether all of a block is to be cut off.
