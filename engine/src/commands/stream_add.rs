@@ -368,7 +368,7 @@ fn log_added(
     // The name is remembered of an entry that is there.
     cx.log_also(options.logged(args, id, None));
     let of_fields = name.is_none().then(|| name_of_fields(args.from(options.id_at + 1)));
-    let name = name.or(of_fields.as_ref().map(<[u8; 16]>::as_slice)).unwrap_or_default();
+    let name = name.or_else(|| of_fields.as_ref().map(<[u8; 16]>::as_slice)).unwrap_or_default();
     cx.log_also([b"XIDMPRECORD".as_slice(), args.at(1), producer, name, text.as_bytes()]);
     if options.cut.is_none() {
         return cx.log_nothing();

@@ -15,7 +15,7 @@ use crate::disk::Disk;
 use crate::disk::choice::Drawn;
 
 /// How many lanes there are.
-const LANES: usize = 2;
+const LANES: usize = 3;
 
 /// The orders of one lane.
 #[derive(Debug, Default)]
@@ -71,7 +71,8 @@ impl Figures {
 fn place(lane: Lane) -> usize {
     match lane {
         Lane::Log => 0,
-        Lane::Bulk => 1,
+        Lane::Sync => 1,
+        Lane::Bulk => 2,
     }
 }
 
