@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use bytes::BytesMut;
+use orrery_engine::log::Log;
 use orrery_engine::{
     Config, ConnId, DiskOrder, Effect, Effects, Engine, Facts, Input, Instant, Lane, Micros, Now,
     Origin, Seed, Stopwatch, Timer, UnixMicros,
@@ -121,6 +122,16 @@ impl Server {
     /// The engine, to look at.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// The engine's log of effects.
+    pub fn log(&mut self) -> &mut Log {
+        self.engine.log()
+    }
+
+    /// Lets nothing expire, or lets it expire again.
+    pub fn hold_expiry(&mut self, holds: bool) {
+        self.engine.hold_expiry(holds);
     }
 
     /// Both clocks.
