@@ -73,6 +73,8 @@ enum Verdict {
 #[derive(Default)]
 struct Report {
     files: Vec<Value>,
+    /// Lines and words of all files so far: Redis counts on from file to file.
+    lines: u64,
 }
 
 /// Runs the command with the words behind `--check-aof`.
@@ -176,7 +178,8 @@ impl Task<'_> {
         let inspected = self.inspect(part, size, &mut inspector);
         let inspected = inspected.map_err(|error| cannot_open(part.path, &error))?;
         let broken = inspected.as_ref().err();
-        let judged = self.judge(part, size, &inspector, broken);
+        report.lines += broken.map_or(inspector.reader().lines(), |broken| broken.lines);
+        let judged = self.judge(part, (size, report.lines), &inspector, broken);
         report.files.push(as_json(part, size, &inspector, broken, &judged));
         let (name, kind) = (part.name, part.kind);
         match judged? {
@@ -235,7 +238,7 @@ impl Task<'_> {
     fn judge(
         &self,
         part: &Part<'_>,
-        size: u64,
+        (size, lines): (u64, u64),
         inspector: &LogInspector,
         broken: Option<&Broken>,
     ) -> Result<Verdict, String> {
@@ -255,24 +258,32 @@ impl Task<'_> {
             _ => {}
         }
         match broken {
-            Some(Broken { damage: Damage::Refused, offset, reason, .. }) => {
+            Some(Broken { damage: Damage::Refused, reason, .. }) => {
                 return match inspector.over_at() {
                     Some(offset) => self.cut_to_time(part, offset),
-                    None => Err(format!("0x{offset:>16x}: {reason}")),
+                    None => Err(reason.clone()),
                 };
             }
             Some(Broken { offset, reason, .. }) => {
-                let place = if reason.ends_with(" in AOF") { part.name } else { "" };
-                let text = format!("0x{offset:>16x}: {reason} {place}");
-                self.say(text.trim_end());
+                self.say(&match reason.as_str() {
+                    "AOF format error" => format!("AOF {} format error", part.name),
+                    _ if reason.ends_with(" in AOF") => {
+                        format!("0x{offset:>16x}: {reason} {}", part.name)
+                    }
+                    _ => format!("0x{offset:>16x}: {reason}"),
+                });
             }
             None => {}
         }
         let (name, left) = (part.name, size.saturating_sub(good_up_to));
-        let lines = 1 + broken.map_or(inspector.reader().lines(), |broken| broken.lines);
+        if let (None, Some(until)) = (broken, self.until) {
+            self.say(&format!("Truncate nothing in AOF {name} to timestamp {until}"));
+            return Ok(Verdict::Valid);
+        }
+        let line = 1 + lines;
         self.say(&format!(
             "AOF analyzed: filename={name}, size={size}, ok_up_to={good_up_to}, \
-             ok_up_to_line={lines}, diff={left}"
+             ok_up_to_line={line}, diff={left}"
         ));
         match broken {
             None => Ok(Verdict::Valid),
