@@ -151,7 +151,7 @@ impl Task<'_> {
         let text = fs::read(path).map_err(|error| cannot_open(path, &error))?;
         let manifest = Manifest::parse(&text)
             .map_err(|wrong| format!("\n*** FATAL AOF MANIFEST FILE ERROR ***\n{wrong}"))?;
-        let folder = path.parent().unwrap_or(Path::new(""));
+        let folder = path.parent().unwrap_or_else(|| Path::new(""));
         let count = manifest.files_to_load().count();
         for (index, (file, role)) in manifest.files_to_load().enumerate() {
             let path = &folder.join(&file.name);
@@ -178,7 +178,8 @@ impl Task<'_> {
         let inspected = self.inspect(part, size, &mut inspector);
         let inspected = inspected.map_err(|error| cannot_open(part.path, &error))?;
         let broken = inspected.as_ref().err();
-        report.lines += broken.map_or(inspector.reader().lines(), |broken| broken.lines);
+        let whole = inspector.reader().lines();
+        report.lines += broken.map_or(whole, |broken| broken.lines);
         let judged = self.judge(part, (size, report.lines), &inspector, broken);
         report.files.push(as_json(part, size, &inspector, broken, &judged));
         let (name, kind) = (part.name, part.kind);

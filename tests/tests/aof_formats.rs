@@ -101,7 +101,8 @@ fn judgement(bytes: &[u8]) -> Option<Judgement> {
     {
         return None;
     }
-    let lines = broken.as_ref().map_or(inspector.reader().lines(), |broken| broken.lines);
+    let whole = inspector.reader().lines();
+    let lines = broken.as_ref().map_or(whole, |broken| broken.lines);
     let is_snapshot = broken.as_ref().is_some_and(|broken| broken.damage == Damage::Snapshot);
     let is_silent = bytes.is_empty() || is_snapshot;
     let good = (!is_silent).then(|| (inspector.reader().good_up_to(), 1 + lines));
