@@ -324,12 +324,11 @@ impl Ask {
                 }
             },
             Workload::Messages => Self::Publish { value },
-            Workload::Saves => match die {
-                0..75 => Self::Set { value },
-                75..88 => Self::GetAll { keys: knobs.saved_keys },
-                88..92 => Self::Save,
-                _ => Self::SaveInBackground,
-            },
+            Workload::Saves if draw.below(100) < knobs.saves => {
+                if die < 35 { Self::Save } else { Self::SaveInBackground }
+            }
+            Workload::Saves if die < 15 => Self::GetAll { keys: knobs.saved_keys },
+            Workload::Saves => Self::Set { value },
             Workload::Transactions => {
                 let (style, bits) = (Style::drawn(die), draw.bits());
                 let plan = Plan { value, bits, first_key: 0, keys: knobs.keys, style };
