@@ -22,12 +22,13 @@ use crate::config::Config;
 use crate::digest::{Digest, digest};
 use crate::effects::{Effect, Effects, LogLevel};
 use crate::input::{ConnId, Facts, Input, Origin, Outcome};
+use crate::log::Log;
 use crate::notify::Audience;
 use crate::persistence::What;
 use crate::resp::{Limits, Parsed, Parser, Reply};
 use crate::rng::Seed;
 use crate::session::{Blocked, Session};
-use crate::state::State;
+use crate::state::{ExpiryLog, State};
 use crate::time::{Instant, Micros, Now};
 
 /// Output buffers that grew beyond this are given back instead of kept for the next command.
@@ -149,6 +150,10 @@ impl Engine {
         if self.state.sessions.has_posted() {
             self.end_post(fx);
         }
+        // What no command has done: keys that were looked at for those who wait, and had expired.
+        if self.state.log.is_on() && self.state.running_script.is_none() {
+            self.state.end_unit(false);
+        }
     }
 
     /// When to call `step` with `Tick` at the latest, and who asked; the moment may have passed.
@@ -235,6 +240,11 @@ impl Engine {
     /// Tells what the driver knows about the process; once, at start.
     pub fn set_facts(&mut self, facts: Facts) {
         self.state.facts = facts;
+    }
+
+    /// The log of effects, for who reads it.
+    pub fn log(&mut self) -> &mut Log {
+        &mut self.state.log
     }
 
     /// The settings in force.
@@ -561,7 +571,8 @@ impl Engine {
         let mut expired = 0;
         let (waits, watches) = (&mut state.waits, &mut state.watches);
         let (tracking, harm) = (&mut state.tracking, &mut state.harm);
-        let wants_names = state.config.notify_events.speaks_of_fields();
+        let mut log = state.log.is_on().then(|| ExpiryLog::new(&state.config, &mut state.log));
+        let wants_names = state.config.notify_events.speaks_of_fields() || log.is_some();
         let mut audience = Audience {
             config: &state.config,
             pubsub: &mut state.pubsub,
@@ -578,7 +589,11 @@ impl Engine {
             }
             audience.tell(db, key, event);
             audience.tell_of_fields(db, key, event, fields);
+            if let Some(log) = &mut log {
+                log.note(db, key, event, fields);
+            }
         });
+        state.log.commit(false);
         state.dirty += expired;
         if let Some(began) = began
             && let Some(ended) = fx.stopwatch.read()

@@ -35,6 +35,7 @@ pub mod error;
 mod evict;
 pub mod input;
 pub mod keyspace;
+pub mod log;
 pub mod names;
 mod notify;
 pub mod observe;

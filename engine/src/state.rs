@@ -1,5 +1,6 @@
 //! Everything that a command may touch beside the client that runs it.
 
+mod effects;
 mod harm;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use crate::effects::{Effect, Effects};
 use crate::evict::Eviction;
 use crate::input::{ConnId, Facts, Vitals};
 use crate::keyspace::Keyspace;
+use crate::log::Log;
 use crate::names::CommandNames;
 use crate::observe::Observer;
 use crate::persistence::{Persistence, Settings};
@@ -22,6 +24,7 @@ use crate::session::{Blocked, Session, Sessions};
 use crate::time::{Instant, KeyClock, Micros, Now};
 use crate::tracking::Tracking;
 use crate::watch::Watches;
+pub(crate) use effects::{ExpiryLog, removal};
 pub(crate) use harm::{Harm, Torn};
 
 /// The state of one server, without the code that turns its crank.
@@ -104,6 +107,8 @@ pub struct State {
     pub dirty: u64,
     /// Snapshots, and what is loaded.
     pub persistence: Persistence,
+    /// The changes as commands, for who reads them.
+    pub log: Log,
 }
 
 /// A change of driver-owned parameters that is not carried out yet.
@@ -250,6 +255,7 @@ impl State {
             started: now,
             dirty: 0,
             persistence,
+            log: Log::default(),
         }
     }
 
@@ -297,6 +303,9 @@ impl State {
     pub(crate) fn tell_lapsed(&mut self) {
         while let Some((db, key)) = self.keyspace.take_lapsed() {
             self.key_changed(db, &key, "expired");
+            if self.log.is_on() {
+                self.log_expired(db, &key);
+            }
         }
     }
 

@@ -6,6 +6,9 @@ mod undo;
 #[path = "scripts/functions.rs"]
 mod functions;
 
+#[path = "scripts/lists.rs"]
+mod lists;
+
 #[path = "scripts/steps.rs"]
 mod steps;
 

@@ -256,14 +256,19 @@ pub(crate) const EDITS: &[Edit] = &[
     edit(
         "ltable.h",
         "LUAI_FUNC const TValue *luaH_getnum",
-        "LUAI_FUNC __thread size_t luaH_steps;  /* of the last search */\n\
+        "#if defined(__ELF__)\n\
+         #define luaH_model_ __attribute__((tls_model(\"initial-exec\")))\n\
+         #else\n\
+         #define luaH_model_\n\
+         #endif\n\
+         LUAI_FUNC __thread size_t luaH_steps luaH_model_;  /* of the last search */\n\
          #define walked_(L) { if (luaH_steps >= 16) luaE_work(L, luaH_steps / 16); }\n\
          LUAI_FUNC const TValue *luaH_getnum",
     ),
     edit(
         "ltable.c",
         "#define dummynode\t",
-        "__thread size_t luaH_steps = 0;\n\n#define dummynode\t",
+        "__thread size_t luaH_steps luaH_model_ = 0;\n\n#define dummynode\t",
     ),
     Edit {
         file: "ltable.c",

@@ -153,6 +153,7 @@ fn delete_if(cx: &mut Cx<'_>, key: &[u8], comparison: Option<Comparison<'_>>) ->
     let deleted = match cx.find(key) {
         Some(found) if comparison.map_or(Ok(true), |it| it.holds(cx.value(found)))? => {
             cx.remove(found);
+            cx.log_as([b"DEL".as_slice(), key]);
             cx.changed(key, "del");
             true
         }

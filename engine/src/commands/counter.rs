@@ -120,6 +120,7 @@ fn incrbyfloat(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     }
     let text = new.format();
     store_float(cx, key, found, &text);
+    cx.log_as([b"SET".as_slice(), key, text.as_bytes(), b"KEEPTTL"]);
     cx.changed(key, "incrbyfloat");
     cx.reply.text(&text);
     Ok(())

@@ -120,15 +120,16 @@ impl Cx<'_> {
     /// Sets a key to a value and a deadline, whatever it held.
     #[inline]
     pub fn set(&mut self, key: &[u8], value: NewValue<'_>, deadline: Option<UnixMillis>) {
-        if !self.state.config.notify_events.is_silent() || self.state.is_lfu() {
+        let is_silent = self.state.config.notify_events.is_silent() && !self.state.log.is_on();
+        if !is_silent || self.state.is_lfu() {
             return self.set_and_notify(key, value, deadline);
         }
         let access = self.state.access_of_new();
         self.state.keyspace.set(self.session.db, key, value, deadline, access);
     }
 
-    /// Sets a key while somebody may want to know that it is new, or that it had expired, or while
-    /// it matters how often it was used before.
+    /// Sets a key while somebody may want to know that it is new, or that it had expired (the log
+    /// of effects does), or while it matters how often it was used before.
     #[cold]
     fn set_and_notify(&mut self, key: &[u8], value: NewValue<'_>, deadline: Option<UnixMillis>) {
         match self.find(key) {

@@ -125,6 +125,7 @@ pub(crate) fn run(cx: &mut Cx<'_>, args: Args<'_>, start: usize) {
     let is_new = !cx.retry;
     cx.session.commands += u64::from(is_new);
     let begun = measure::begin(cx, args);
+    let effects = cx.logs().then(|| cx.begin_effects());
     let result = (row.command.run)(cx, args);
     // None sees itself in INFO.
     if is_new {
@@ -135,6 +136,9 @@ pub(crate) fn run(cx: &mut Cx<'_>, args: Args<'_>, start: usize) {
         // Whatever the command had begun to say gives way to the error.
         cx.reply.out.truncate(start);
         fail(cx, row.index, &error);
+    }
+    if let Some(frame) = effects {
+        cx.end_effects(args, frame);
     }
     if cx.state.harm.is_some() {
         planted::spoil_reply(cx, args, start);

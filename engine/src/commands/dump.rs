@@ -139,12 +139,20 @@ fn restore(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
                 loaded.store(|value| cx.add(key, value, deadline));
             }
             set_access(cx, key, &options);
+            if let Some(deadline) = deadline.filter(|_| !options.absolute && cx.logs()) {
+                let mut digits = itoa::Buffer::new();
+                let mut words: Vec<&[u8]> = args.from(0).collect();
+                words[2] = digits.format(deadline.0).as_bytes();
+                words.push(b"ABSTTL");
+                cx.log_as(words);
+            }
             cx.changed(key, "restore");
         }
         // It would be gone at once.
         Err(Passed) => {
             if let Some(found) = cx.find(key) {
                 cx.remove(found);
+                cx.log_as_removal(key, "lazyfree-lazy-server-del");
                 cx.changed(key, "del");
             }
         }

@@ -189,6 +189,8 @@ pub(super) fn begin(
     promises: Promises,
     (keys, args): (usize, Args<'_>),
 ) -> Result<(), Error> {
+    // What it calls is.
+    cx.log_nothing();
     if cx.state.tracking.is_active() {
         cx.state.tracking.declare_keys(cx.session.id, args.from(3).take(keys));
     }
@@ -211,6 +213,7 @@ pub(super) fn begin(
         only_reads: promises.no_writes || cx.row.command.flags.has(Flags::READONLY),
         has_written: false,
         promises,
+        log_mark: cx.state.log.mark(),
         is_stopped: false,
         since: cx.now.mono,
         stage,
@@ -239,6 +242,9 @@ fn settle(cx: &mut Cx<'_>, running: &Running) -> bool {
     if !running.is_stopped {
         cx.state.keyspace.end_undo();
         return true;
+    }
+    if cx.state.keyspace.undo().is_some_and(|undo| !undo.is_lost()) {
+        cx.state.log.roll_back(running.log_mark);
     }
     let (undone, is_all) = cx.state.keyspace.roll_back_some(UNDONE_PER_STEP);
     for undone in undone {
@@ -319,7 +325,9 @@ pub(crate) fn go_on(cx: &mut Cx<'_>, running: &mut Running) -> Option<Result<(),
                 return leave(running, ask, true);
             }
             Ask::Call(mut asked) => {
+                let may_get = cx.state.log.restrict(asked.readers);
                 call(cx, running, asked.words.args(), &mut asked.reply);
+                cx.state.log.restrict(may_get);
                 spent += UNITS_PER_CALL + asked.bytes() / CALL_BYTES_PER_UNIT;
                 Tell::Replied(asked)
             }

@@ -200,6 +200,11 @@ fn expire(cx: &mut Cx<'_>, args: Args<'_>, unit: Unit) -> Result<(), Error> {
         .ok_or(Error::InvalidExpireOf(cx.row.full_name))?;
     let set = match cx.find(key) {
         Some(found) if conditions.allow(cx.deadline(found), at) => {
+            if unit != Unit::UnixMillis && cx.logs() {
+                let mut digits = itoa::Buffer::new();
+                let head = [b"PEXPIREAT".as_slice(), key, digits.format(at).as_bytes()];
+                cx.log_as(head.into_iter().chain(args.from(3)).collect::<Vec<_>>());
+            }
             // Before the epoch has passed, too.
             expire_at(cx, key, found, UnixMillis(at.max(0) as u64));
             true

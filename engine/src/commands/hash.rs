@@ -192,8 +192,18 @@ pub(super) struct Touched<'a> {
 impl<'a> Touched<'a> {
     /// None yet.
     pub(super) fn new(cx: &Cx<'_>) -> Self {
-        let names = cx.state.config.notify_events.speaks_of_fields().then(Vec::new);
-        Self { any: false, names }
+        let are_wanted = cx.state.config.notify_events.speaks_of_fields() || cx.logs();
+        Self { any: false, names: are_wanted.then(Vec::new) }
+    }
+
+    /// Their names; none if nobody wants to know them.
+    pub(super) fn names(&self) -> &[&'a [u8]] {
+        self.names.as_deref().unwrap_or_default()
+    }
+
+    /// Whether it has happened to any.
+    pub(super) fn is_any(&self) -> bool {
+        self.any
     }
 
     /// It has happened to the field `name`, or not.
@@ -279,6 +289,10 @@ fn hsetnx(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         is_free
     })?;
     set.note(is_free, name);
+    if expired.is_any() {
+        // It was in the way no longer.
+        cx.log_as([b"HSET".as_slice(), key, name, args.at(3)]);
+    }
     cx.reply.integer(is_free.into());
     Outcome { expired, is_gone: false }.tell(cx, key, &[("hset", &set)]);
     Ok(())

@@ -67,8 +67,38 @@ fn change<T: AsRef<[u8]>>(
         (result, hash.is_empty())
     })?;
     changed.note(result.is_ok(), name);
+    if cx.logs() {
+        log_change(cx, args, expired.is_any(), result.as_ref().ok().map(AsRef::as_ref), event);
+    }
     Outcome { expired, is_gone }.tell(cx, key, &[(event, &changed)]);
     result
+}
+
+/// Integers are logged as they are asked for; floats as what has come of them, as sums may differ
+/// elsewhere, and so is what has expired on the way.
+fn log_change(
+    cx: &mut Cx<'_>,
+    args: Args<'_>,
+    has_expired: bool,
+    value: Option<&[u8]>,
+    event: &'static str,
+) {
+    let (key, name) = (args.at(1), args.at(2));
+    match value {
+        None if has_expired => cx.log_as([b"HDEL".as_slice(), key, name]),
+        Some(value) if has_expired => cx.log_as([b"HSET".as_slice(), key, name, value]),
+        Some(value) if event == "hincrbyfloat" => {
+            let hash = cx.find(key).and_then(|found| cx.value(found).hash().ok());
+            let field = hash.and_then(|hash| hash.find(name));
+            if field.is_some_and(|field| field.deadline_ms.is_some()) {
+                let head = [b"HSETEX".as_slice(), key, b"KEEPTTL", b"FIELDS", b"1"];
+                cx.log_as(head.into_iter().chain([name, value]).collect::<Vec<_>>());
+            } else {
+                cx.log_as([b"HSET".as_slice(), key, name, value]);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// `HINCRBY key field increment`

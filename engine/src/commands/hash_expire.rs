@@ -243,6 +243,37 @@ pub(super) fn check_type(cx: &mut Cx<'_>, key: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
+/// What the log says has become of fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Logged {
+    /// They are gone.
+    Nothing,
+    /// They have this deadline.
+    Until(u64),
+    /// They have none.
+    ForEver,
+}
+
+/// Logs what has become of fields of a hash.
+pub(super) fn log_fields(cx: &mut Cx<'_>, key: &[u8], fields: &[&Touched<'_>], what: Logged) {
+    let names = || fields.iter().flat_map(|touched| touched.names().iter().copied());
+    let count = names().count();
+    if count == 0 || !cx.logs() {
+        return;
+    }
+    let (mut digits, mut counted) = (itoa::Buffer::new(), itoa::Buffer::new());
+    let mut words: Vec<&[u8]> = match what {
+        Logged::Nothing => vec![b"HDEL", key],
+        Logged::Until(at) => vec![b"HPEXPIREAT", key, digits.format(at).as_bytes()],
+        Logged::ForEver => vec![b"HPERSIST", key],
+    };
+    if what != Logged::Nothing {
+        words.extend([b"FIELDS".as_slice(), counted.format(count).as_bytes()]);
+    }
+    words.extend(names());
+    cx.log_also(words);
+}
+
 /// `HEXPIRE key seconds [condition] FIELDS numfields field ...` and its kin
 fn expire(cx: &mut Cx<'_>, args: Args<'_>, unit: Unit) -> Result<(), Error> {
     let (key, now_ms) = (args.at(1), cx.key_now().0);
@@ -278,6 +309,9 @@ fn expire(cx: &mut Cx<'_>, args: Args<'_>, unit: Unit) -> Result<(), Error> {
     })?;
     match edited {
         Some(is_gone) => {
+            log_fields(cx, key, &[&expired, &deleted], Logged::Nothing);
+            log_fields(cx, key, &[&done], Logged::Until(deadline_ms));
+            cx.log_nothing();
             let events = [("hexpire", &done), ("hdel", &deleted)];
             Outcome { expired, is_gone }.tell(cx, key, &events);
         }
@@ -332,6 +366,8 @@ fn persist(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
             cx.reply.integer(result);
         }
     })?;
+    log_fields(cx, key, &[&done], Logged::ForEver);
+    cx.log_nothing();
     match edited {
         Some(()) => Outcome { expired, is_gone: false }.tell(cx, key, &[("hpersist", &done)]),
         None => args.from(first).for_each(|_| cx.reply.integer(NO_FIELD)),

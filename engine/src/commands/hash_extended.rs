@@ -3,7 +3,7 @@
 use super::Cx;
 use super::arguments::Unit;
 use super::hash::{Outcome, Touched, limits};
-use super::hash_expire::{COUNT_NOT_POSITIVE, check_type, fields_at, moment};
+use super::hash_expire::{COUNT_NOT_POSITIVE, Logged, check_type, fields_at, log_fields, moment};
 use super::spec::{Command, Flags, Group, one_key};
 use crate::args::Args;
 use crate::error::Error;
@@ -116,6 +116,14 @@ fn hgetex(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let event = if matches!(change, Change::Persist) { "hpersist" } else { "hexpire" };
     match edited {
         Some(is_gone) => {
+            log_fields(cx, key, &[&expired, &deleted], Logged::Nothing);
+            match change {
+                Change::At(at) => log_fields(cx, key, &[&updated], Logged::Until(at)),
+                Change::Persist | Change::Nothing => {
+                    log_fields(cx, key, &[&updated], Logged::ForEver);
+                }
+            }
+            cx.log_nothing();
             let events = [(event, &updated), ("hdel", &deleted)];
             Outcome { expired, is_gone }.tell(cx, key, &events);
         }
@@ -144,6 +152,8 @@ fn hgetdel(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         }
         hash.is_empty()
     })?;
+    log_fields(cx, key, &[&expired, &deleted], Logged::Nothing);
+    cx.log_nothing();
     match edited {
         Some(is_gone) => Outcome { expired, is_gone }.tell(cx, key, &[("hdel", &deleted)]),
         None => args.from(first).for_each(|_| cx.reply.null()),
@@ -266,6 +276,9 @@ fn hsetex(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         }
         (holds, hash.is_empty())
     })?;
+    if cx.logs() {
+        log_hsetex(cx, args, &options, &expired, is_set);
+    }
     let events: &[(&'static str, &Touched<'_>)] = match options.deadline {
         NewDeadline::At(deadline_ms) if deadline_ms <= now_ms => &[("hset", &set), ("hdel", &set)],
         NewDeadline::At(_) => &[("hset", &set), ("hexpire", &set)],
@@ -274,4 +287,48 @@ fn hsetex(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     Outcome { expired, is_gone }.tell(cx, key, events);
     cx.reply.integer(is_set.into());
     Ok(())
+}
+
+/// The log gets the deadline as a moment, and no condition that held. Fields that had expired have
+/// no deadline that could be kept.
+fn log_hsetex(
+    cx: &mut Cx<'_>,
+    args: Args<'_>,
+    options: &Options,
+    expired: &Touched<'_>,
+    is_set: bool,
+) {
+    let (key, now_ms) = (args.at(1), cx.key_now().0);
+    cx.log_nothing();
+    if !is_set {
+        log_fields(cx, key, &[expired], Logged::Nothing);
+        return;
+    }
+    let pairs = || (options.first..args.len()).step_by(2).map(|at| (args.at(at), args.at(at + 1)));
+    let mut digits = itoa::Buffer::new();
+    let (head, keeps): (&[&[u8]], bool) = match options.deadline {
+        NewDeadline::At(at) if at <= now_ms => {
+            let names = pairs().map(|(name, _)| name);
+            let words = [b"HDEL".as_slice(), key].into_iter().chain(names);
+            cx.log_also(words.collect::<Vec<_>>());
+            return;
+        }
+        NewDeadline::At(at) => (&[b"PXAT", digits.format(at).as_bytes()], false),
+        NewDeadline::Keep => (&[b"KEEPTTL"], true),
+        NewDeadline::Discard => (&[], false),
+    };
+    let is_new = |name: &[u8]| keeps && expired.names().contains(&name);
+    let (new, others): (Vec<_>, Vec<_>) = pairs().partition(|(name, _)| is_new(name));
+    if !new.is_empty() {
+        let words = [b"HSET".as_slice(), key].into_iter();
+        let words = words.chain(new.into_iter().flat_map(<[&[u8]; 2]>::from));
+        cx.log_also(words.collect::<Vec<_>>());
+    }
+    if !others.is_empty() {
+        let count = itoa::Buffer::new().format(others.len()).to_owned();
+        let words = [b"HSETEX".as_slice(), key].into_iter().chain(head.iter().copied());
+        let words = words.chain([b"FIELDS", count.as_bytes()]);
+        let words = words.chain(others.into_iter().flat_map(<[&[u8]; 2]>::from));
+        cx.log_also(words.collect::<Vec<_>>());
+    }
 }

@@ -140,12 +140,33 @@ fn lmove(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
 fn blmove(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let ends = Ends::parse(args)?;
     let until = until_after_secs(cx, args.at(5))?;
+    if cx.logs() {
+        log_move(cx, args, ends);
+    }
     move_one_or_wait(cx, ends, until)
+}
+
+/// Logs BLMOVE without its time-out: with the client's words, or, if it has waited, as Redis says
+/// it then.
+fn log_move(cx: &mut Cx<'_>, args: Args<'_>, ends: Ends<'_>) {
+    let (mut from, mut to) = (args.at(3), args.at(4));
+    if cx.retry {
+        (from, to) = (side_word(ends.from), side_word(ends.to));
+    }
+    cx.log_as([b"LMOVE".as_slice(), ends.source, ends.destination, from, to]);
+}
+
+fn side_word(side: Side) -> &'static [u8] {
+    match side {
+        Side::Front => b"left",
+        Side::Back => b"right",
+    }
 }
 
 /// `BRPOPLPUSH source destination timeout`
 fn brpoplpush(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let until = until_after_secs(cx, args.at(3))?;
+    cx.log_as([b"RPOPLPUSH".as_slice(), args.at(1), args.at(2)]);
     move_one_or_wait(cx, Ends::new(args, Side::Back, Side::Front), until)
 }
 
@@ -299,6 +320,11 @@ fn lmovem(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
 fn blmovem(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let ends = Ends::parse(args)?;
     let until = until_after_secs(cx, args.at(5))?;
+    if cx.logs() {
+        let head = [b"LMOVEM".as_slice()].into_iter();
+        let words = head.chain(args.from(1).take(4)).chain(args.from(6));
+        cx.log_as(words.collect::<Vec<_>>());
+    }
     if !try_move_some(cx, ends, HowMany::parse(args, 6)?)? {
         wait(cx, ends, until);
     }

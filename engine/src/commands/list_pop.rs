@@ -117,6 +117,14 @@ pub(super) fn popped(cx: &mut Cx<'_>, key: &[u8], side: Side, is_gone: bool) {
     }
 }
 
+/// How the log spells that elements are taken off an end.
+fn pop_word(side: Side) -> &'static [u8] {
+    match side {
+        Side::Front => b"LPOP",
+        Side::Back => b"RPOP",
+    }
+}
+
 /// Replies with one element of a found list and takes it off.
 fn pop_one(cx: &mut Cx<'_>, key: &[u8], found: Found, side: Side) -> Result<(), Error> {
     let limits = limits(cx);
@@ -231,9 +239,13 @@ impl<'a> MultiPop<'a> {
     fn serve(&self, cx: &mut Cx<'_>) -> Result<bool, Error> {
         for key in &self.keys {
             if let Some(found) = cx.find(key) {
+                let len = cx.value(found).list()?.len();
                 cx.reply.array(2);
                 cx.reply.bulk(key);
                 pop_some(cx, key, found, self.side, self.count)?;
+                let mut digits = itoa::Buffer::new();
+                let count = digits.format(self.count.min(len)).as_bytes();
+                cx.log_as([pop_word(self.side), key, count]);
                 return Ok(true);
             }
         }
@@ -268,6 +280,7 @@ fn blocking_pop(cx: &mut Cx<'_>, args: Args<'_>, side: Side) -> Result<(), Error
         if let Some(found) = cx.find(key) {
             cx.reply.array(2);
             cx.reply.bulk(key);
+            cx.log_as([pop_word(side), key]);
             return pop_one(cx, key, found, side);
         }
     }

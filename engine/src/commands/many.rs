@@ -6,6 +6,7 @@ use super::spec::{Begin, Command, Find, Flags, Group, KeySpec, all_keys};
 use crate::args::Args;
 use crate::error::Error;
 use crate::keyspace::NewValue;
+use crate::time::UnixMillis;
 
 /// Every second word is a key.
 const fn keys_and_values(flags: &'static [&'static str]) -> KeySpec {
@@ -162,6 +163,9 @@ fn msetex(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         cx.reply.integer(0);
         return Ok(());
     }
+    if cx.logs() {
+        log_pairs(cx, args, pairs, ttl, deadline);
+    }
     for (pair, key) in keys().enumerate() {
         let value = NewValue::String(args.at(3 + 2 * pair));
         match cx.find(key) {
@@ -178,4 +182,23 @@ fn msetex(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     }
     cx.reply.integer(1);
     Ok(())
+}
+
+/// The log gets the deadline as a moment, and no condition that held.
+fn log_pairs(
+    cx: &mut Cx<'_>,
+    args: Args<'_>,
+    pairs: usize,
+    ttl: NewTtl<'_>,
+    deadline: Option<UnixMillis>,
+) {
+    let mut digits = itoa::Buffer::new();
+    let mut words: Vec<&[u8]> = args.from(0).take(2 + 2 * pairs).collect();
+    words[0] = b"MSETEX";
+    match deadline {
+        Some(deadline) => words.extend([b"PXAT", digits.format(deadline.0).as_bytes()]),
+        None if matches!(ttl, NewTtl::Keep) => words.push(b"KEEPTTL"),
+        None => {}
+    }
+    cx.log_as(words);
 }

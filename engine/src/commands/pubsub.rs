@@ -134,12 +134,14 @@ pub(super) const COMMANDS: &[Command] = &[
 ];
 
 fn publish(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    cx.log_for_replicas(args);
     let receivers = cx.state.publish(args.at(1), args.at(2));
     cx.reply.count(receivers);
     Ok(())
 }
 
 fn publish_to_shard(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    cx.log_for_replicas(args);
     let receivers = cx.state.publish_to_shard(args.at(1), args.at(2));
     cx.reply.count(receivers);
     Ok(())

@@ -18,6 +18,9 @@ const MEMBER_BYTES_MIN: usize = b"$0\r\n\r\n".len();
 /// So many members are drawn before the size of the reply is looked at.
 const DRAWS_PER_LOOK: usize = 1024;
 
+/// Members that one record of the log removes at most.
+const NAMES_PER_RECORD: usize = 1024;
+
 /// The rows of this family.
 pub(super) const COMMANDS: &[Command] = &[
     Command {
@@ -61,10 +64,18 @@ fn spop(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
 }
 
 fn pop_one(cx: &mut Cx<'_>, key: &[u8]) -> Result<(), Error> {
+    let logs = cx.logs();
+    let mut name = Vec::new();
     let popped = cx.edit(key, |cx, set: &mut Set| {
-        set.pop(&mut cx.state.rng, |member| member.reply(cx.reply));
+        set.pop(&mut cx.state.rng, |member| {
+            member.reply(cx.reply);
+            if logs {
+                name = member.to_vec();
+            }
+        });
         set.is_empty()
     })?;
+    cx.log_as([b"SREM".as_slice(), key, &name]);
     let Some(is_gone) = popped else {
         cx.reply.null();
         return Ok(());
@@ -93,21 +104,40 @@ fn pop_many(cx: &mut Cx<'_>, key: &[u8], count: &[u8]) -> Result<(), Error> {
     if count >= len {
         set.iter().for_each(|member| member.reply(cx.reply));
         cx.remove(found);
+        cx.log_as_removal(key, "lazyfree-lazy-server-del");
         cx.changed(key, "spop");
         cx.changed(key, "del");
         return Ok(());
     }
+    let logs = cx.logs();
+    let mut names = Vec::new();
+    let mut note = |member: Element<'_>| {
+        if logs {
+            names.push(member.to_vec());
+        }
+    };
     if set.is_popped_singly(count) {
         cx.edit_found(found, |cx, set: &mut Set| {
             for _ in 0..count {
-                set.pop(&mut cx.state.rng, |member| member.reply(cx.reply));
+                set.pop(&mut cx.state.rng, |member| {
+                    member.reply(cx.reply);
+                    note(member);
+                });
             }
         })?;
     } else {
-        let show = |member: Element<'_>| member.reply(cx.reply);
+        let show = |member: Element<'_>| {
+            member.reply(cx.reply);
+            note(member);
+        };
         let left = set.part(count, &limits, &mut cx.state.rng, show);
         cx.replace_value(found, NewValue::Object(left.into_object()));
     }
+    for names in names.chunks(NAMES_PER_RECORD) {
+        let words = [b"SREM".as_slice(), key].into_iter().chain(names.iter().map(Vec::as_slice));
+        cx.log_also(words.collect::<Vec<_>>());
+    }
+    cx.log_nothing();
     cx.changed(key, "spop");
     Ok(())
 }

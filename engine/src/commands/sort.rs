@@ -260,10 +260,12 @@ fn store(
     found: Option<Found>,
     options: &Options<'_>,
 ) -> Result<(), Error> {
+    let is_silent = cx.state.config.notify_events.is_silent();
+    // Whoever reads the log must know of keys that have expired, which it would find otherwise.
+    let notes_names = !is_silent || cx.logs();
     let encodings = &cx.state.config.encodings;
     let limits = Limits::new(encodings.list_node_size).compressing(encodings.list_compress_depth);
     let mut opened = None;
-    let notes_names = !cx.state.config.notify_events.is_silent();
     let mut lookups = Lookups::new(&cx.state.keyspace, cx.session.db, notes_names);
     let mut list = List::default();
     let mut push = |element: Element<'_>| {

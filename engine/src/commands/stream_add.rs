@@ -83,12 +83,27 @@ struct Options<'a> {
     id: Option<IdRequest>,
     /// Where XADD's id is.
     id_at: usize,
+    /// Words that the log does not get as they are.
+    places: Places,
     no_stream_made: bool,
     cut: Option<Cut>,
     approximate: bool,
     limit: Option<u64>,
     references: Option<References>,
     producer: Option<Producer<'a>>,
+}
+
+/// Where words of options are.
+#[derive(Clone, Copy, Debug, Default)]
+struct Places {
+    /// `MAXLEN` or `MINID`, and its threshold.
+    cut: Option<(usize, usize)>,
+    /// `LIMIT`.
+    limit: Option<usize>,
+    /// `IDMP` or `IDMPAUTO`, and how many words it has.
+    producer: Option<(usize, usize)>,
+    /// `KEEPREF` and its like.
+    references: Option<usize>,
 }
 
 /// Who adds the entry, and under which name; `None`: one made of the fields.
@@ -138,6 +153,7 @@ impl<'a> Options<'a> {
             return self.cut(args, index).map(Some);
         }
         if more > 0 && args.is(index, "LIMIT") {
+            self.places.limit = Some(index);
             let limit = u64::try_from(integer(args.at(index + 1))?);
             let text = "ERR The LIMIT argument must be >= 0.";
             self.limit = Some(limit.map_err(|_| Error::fixed(text))?);
@@ -151,6 +167,7 @@ impl<'a> Options<'a> {
             && self.references.is_none()
         {
             self.references = Some(references);
+            self.places.references = Some(index);
             return Ok(Some(1));
         }
         if is_xadd { self.producer(args, index) } else { Ok(None) }
@@ -166,6 +183,7 @@ impl<'a> Options<'a> {
         let has_operator = args.len() - index > 2 && matches!(args.at(index + 1), b"~" | b"=");
         self.approximate = has_operator && args.at(index + 1) == b"~";
         let at = index + 1 + usize::from(has_operator);
+        self.places.cut = Some((index, at));
         let cut = if args.is(index, "MAXLEN") {
             let len = u64::try_from(integer(args.at(at))?);
             Cut::MaxLen(len.map_err(|_| Error::fixed("ERR The MAXLEN argument must be >= 0."))?)
@@ -191,6 +209,7 @@ impl<'a> Options<'a> {
             None if id.is_empty() => "ERR IDMPAUTO requires a non-empty producer ID",
             _ => {
                 self.producer = Some(Producer { id, name });
+                self.places.producer = Some((index, words));
                 return Ok(Some(words));
             }
         };
@@ -227,7 +246,7 @@ impl<'a> Options<'a> {
 /// What XADD has done.
 enum Added {
     /// An entry was added; so many others were trimmed.
-    New { id: StreamId, trimmed: u64 },
+    New { id: StreamId, trimmed: Trimmed },
     /// Its producer had sent it before.
     Known(StreamId),
 }
@@ -251,13 +270,17 @@ fn xadd(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         cx.edit_or_create(key, |cx, stream: &mut Stream| add(cx, stream, args, &options, id))??;
     match added {
         Added::New { id, trimmed } => {
+            if cx.logs() {
+                log_added(cx, args, &options, id, &trimmed);
+            }
             cx.changed(key, "xadd");
-            if trimmed > 0 {
+            if trimmed.count > 0 {
                 cx.changed(key, "xtrim");
             }
             reply_id(cx.reply, id);
         }
         Added::Known(id) => {
+            cx.log_nothing();
             changed_silently(cx);
             reply_id(cx.reply, id);
         }
@@ -293,8 +316,131 @@ fn add(
     if let Some((producer, name)) = sender {
         stream.idempotency_mut(producer_defaults(cx)).remember(producer, name, id, now_ms);
     }
-    let trimmed = options.trim().map_or(0, |trim| stream.trim(trim));
+    let trimmed = options.trim().map(|trim| Trimmed::new(cx, stream, trim)).unwrap_or_default();
     Ok(Added::New { id, trimmed })
+}
+
+/// What a trim has left.
+#[derive(Debug, Default)]
+struct Trimmed {
+    /// How many entries went.
+    count: u64,
+    /// For the log: how many are left, and the first.
+    len: u64,
+    first: StreamId,
+    /// Which went, where that depends on references.
+    gone: Vec<StreamId>,
+}
+
+impl Trimmed {
+    fn new(cx: &Cx<'_>, stream: &mut Stream, trim: Trim) -> Self {
+        if !cx.logs() {
+            return Self { count: stream.trim(trim), ..Self::default() };
+        }
+        let mut gone = Vec::new();
+        let count = stream.trim_listing(trim, &mut gone);
+        let log = stream.log();
+        let first = log.range(StreamId::MIN, StreamId::MAX).next();
+        let first = first.map_or_else(|| log.last_id().next().unwrap_or_default(), |it| it.id);
+        Self { count, len: log.len(), first, gone }
+    }
+}
+
+/// Logs that an entry was added: with its id, and with what has become of the options.
+fn log_added(
+    cx: &mut Cx<'_>,
+    args: Args<'_>,
+    options: &Options<'_>,
+    id: StreamId,
+    trimmed: &Trimmed,
+) {
+    let text = id.text();
+    let is_exact = matches!(options.id, Some(IdRequest::Exact(_)));
+    let id = if is_exact { args.at(options.id_at) } else { text.as_bytes() };
+    let Some(Producer { id: producer, name }) = options.producer else {
+        if options.references == Some(References::Acked) && options.cut.is_some() {
+            cx.log_also(options.logged(args, id, None));
+            return log_gone(cx, args.at(1), &trimmed.gone);
+        }
+        let threshold = trimmed.threshold(options);
+        return cx.log_as(options.logged(args, id, Some(&threshold)));
+    };
+    // The name is remembered of an entry that is there.
+    cx.log_also(options.logged(args, id, None));
+    let of_fields = name.is_none().then(|| name_of_fields(args.from(options.id_at + 1)));
+    let name = name.or(of_fields.as_ref().map(<[u8; 16]>::as_slice)).unwrap_or_default();
+    cx.log_also([b"XIDMPRECORD".as_slice(), args.at(1), producer, name, text.as_bytes()]);
+    if options.cut.is_none() {
+        return cx.log_nothing();
+    }
+    log_trim(cx, args.at(1), options, trimmed);
+}
+
+/// Logs what XTRIM has done: with its words if that is what they say.
+fn log_trimmed(cx: &mut Cx<'_>, args: Args<'_>, options: &Options<'_>, trimmed: &Trimmed) {
+    if options.references == Some(References::Acked) {
+        return log_gone(cx, args.at(1), &trimmed.gone);
+    }
+    let threshold = trimmed.threshold(options);
+    cx.log_as(options.logged(args, b"", Some(&threshold)));
+}
+
+fn log_trim(cx: &mut Cx<'_>, key: &[u8], options: &Options<'_>, trimmed: &Trimmed) {
+    if options.references == Some(References::Acked) {
+        return log_gone(cx, key, &trimmed.gone);
+    }
+    let len = itoa::Buffer::new().format(trimmed.len).to_owned();
+    let drops = options.references == Some(References::Drop);
+    let words = [b"XTRIM".as_slice(), key, b"MAXLEN", b"=", len.as_bytes(), b"DELREF"];
+    cx.log_as(words.into_iter().take(5 + usize::from(drops)));
+}
+
+/// Logs which entries went, whoever refers to them.
+fn log_gone(cx: &mut Cx<'_>, key: &[u8], gone: &[StreamId]) {
+    cx.log_nothing();
+    if gone.is_empty() {
+        return;
+    }
+    let texts: Vec<_> = gone.iter().map(|id| id.text()).collect();
+    let head = [b"XDEL".as_slice(), key].into_iter();
+    cx.log_also(head.chain(texts.iter().map(|text| text.as_bytes())).collect::<Vec<_>>());
+}
+
+impl Trimmed {
+    /// What an exact trim has to say so that it leaves the same.
+    fn threshold(&self, options: &Options<'_>) -> Vec<u8> {
+        match options.cut {
+            Some(Cut::MinId(_)) => self.first.text().as_bytes().to_vec(),
+            _ => itoa::Buffer::new().format(self.len).as_bytes().to_vec(),
+        }
+    }
+}
+
+impl Options<'_> {
+    /// The words with this id, with this threshold in place of an approximate one, and without what
+    /// only who asked has to know. No threshold: without the trim.
+    fn logged<'b>(
+        &self,
+        args: Args<'b>,
+        id: &'b [u8],
+        threshold: Option<&'b [u8]>,
+    ) -> Vec<&'b [u8]> {
+        let Places { cut, limit, producer, references } = self.places;
+        let is_left_out = |index: usize| {
+            producer.is_some_and(|(at, words)| (at..at + words).contains(&index))
+                || limit.is_some_and(|at| (at..at + 2).contains(&index))
+                || threshold.is_none()
+                    && (cut.is_some_and(|(at, end)| (at..=end).contains(&index))
+                        || references == Some(index))
+        };
+        let word = |index: usize| match (cut, threshold) {
+            (Some((_, at)), Some(threshold)) if self.approximate && index == at => threshold,
+            (Some((at, _)), Some(_)) if self.approximate && index == at + 1 => b"=",
+            _ if index == self.id_at => id,
+            _ => args.at(index),
+        };
+        (0..args.len()).filter(|&index| !is_left_out(index)).map(word).collect()
+    }
 }
 
 fn refused(why: CannotAdd) -> Error {
@@ -314,11 +460,15 @@ fn xtrim(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let options = Options::parse(cx, args, false)?;
     let trim = options.trim().ok_or(Error::Syntax)?;
     let key = args.at(1);
-    let trimmed = cx.edit(key, |_, stream: &mut Stream| stream.trim(trim))?.unwrap_or(0);
-    if trimmed > 0 {
+    let trimmed = cx.edit(key, |cx, stream: &mut Stream| Trimmed::new(cx, stream, trim))?;
+    let trimmed = trimmed.unwrap_or_default();
+    if trimmed.count > 0 {
+        if cx.logs() {
+            log_trimmed(cx, args, &options, &trimmed);
+        }
         cx.changed(key, "xtrim");
     }
-    cx.reply.count(trimmed as usize);
+    cx.reply.count(trimmed.count as usize);
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 
 use super::Cx;
 use super::spec::{Command, one_key};
+use super::stream_effects::Records;
 use super::stream_words::{
     ROW, WRITE_FAST, changed_silently, close_array, interval_start, no_key_or_group, quoted,
     reply_entry, reply_id, stream_at, strict_id, wake,
@@ -139,10 +140,17 @@ impl Options {
 struct Outcome {
     made_consumer: bool,
     changed: bool,
+    /// What is logged.
+    records: Records,
 }
 
 impl Outcome {
-    fn report(&self, cx: &mut Cx<'_>, key: &[u8]) {
+    fn new(records: Records) -> Self {
+        Self { made_consumer: false, changed: false, records }
+    }
+
+    fn report(self, cx: &mut Cx<'_>, key: &[u8]) {
+        self.records.log(cx);
         if self.made_consumer {
             cx.announce(key, "xgroup-createconsumer");
         }
@@ -178,6 +186,7 @@ impl Claimant<'_> {
         group.see_consumer(owner, self.now_ms);
         group.set_active(owner, Some(self.now_ms));
         group.claim(entry.id, Claim { owner, delivered_ms, deliveries });
+        outcome.records.claim(group, entry.id);
         outcome.changed = true;
         if self.just_id {
             reply_id(reply, entry.id);
@@ -192,9 +201,11 @@ fn xclaim(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let found = find_group(cx, args)?;
     let now_ms = cx.key_now().0;
     let options = Options::parse(args, now_ms)?;
+    let claimant = Claimant { name: args.at(3), now_ms, just_id: options.just_id };
+    let records = Records::new(cx, args.at(1));
     let outcome = cx.edit_found(found, |cx, stream: &mut Stream| {
         stream.edit_group(args.at(2), |log, group| {
-            claim(cx.reply, log, group, args.at(3), &options, now_ms)
+            claim(cx.reply, log, group, &claimant, &options, Outcome::new(records))
         })
     })?;
     outcome.unwrap_or_default().report(cx, args.at(1));
@@ -205,20 +216,20 @@ fn claim(
     reply: &mut Reply,
     log: &Log,
     group: &mut Group,
-    consumer: &[u8],
+    claimant: &Claimant<'_>,
     options: &Options,
-    now_ms: u64,
+    mut outcome: Outcome,
 ) -> Outcome {
-    let mut outcome = Outcome::default();
-    if options.last_id > group.last_delivered() {
+    let has_moved = options.last_id > group.last_delivered();
+    if has_moved {
         group.set_position(options.last_id, group.entries_read());
         outcome.changed = true;
     }
-    let claimant = Claimant { name: consumer, now_ms, just_id: options.just_id };
     let start = reply.out.len();
     let mut len = 0;
     for &id in &options.ids {
         let Some(entry) = log.entry(id) else {
+            outcome.records.claim(group, id);
             outcome.changed |= group.acknowledge(id);
             continue;
         };
@@ -226,7 +237,7 @@ fn claim(
             None => options.force,
             // What nobody owns needs no patience.
             Some(pending) => {
-                pending.owner.is_none() || pending.idle_ms(now_ms) >= options.min_idle_ms
+                pending.owner.is_none() || pending.idle_ms(claimant.now_ms) >= options.min_idle_ms
             }
         };
         if is_due {
@@ -236,6 +247,9 @@ fn claim(
         }
     }
     close_array(reply, start, len);
+    if has_moved && outcome.records.is_empty() {
+        outcome.records.position(group);
+    }
     outcome
 }
 
@@ -279,8 +293,8 @@ impl Search {
         log: &Log,
         group: &mut Group,
         claimant: &Claimant<'_>,
+        mut outcome: Outcome,
     ) -> Outcome {
-        let mut outcome = Outcome::default();
         let (mut looks, mut left) = (self.count.saturating_mul(LOOKS_PER_ENTRY), self.count);
         let (mut claimed, mut dropped) = (0, Vec::new());
         let mut next = Some(self.start);
@@ -292,6 +306,7 @@ impl Search {
             next = pending.id.next();
             match log.entry(pending.id) {
                 None => {
+                    outcome.records.claim(group, pending.id);
                     outcome.changed |= group.acknowledge(pending.id);
                     dropped.push(pending.id);
                 }
@@ -324,8 +339,11 @@ fn xautoclaim(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let found = find_group(cx, args)?;
     let now_ms = cx.key_now().0;
     let claimant = Claimant { name: args.at(3), now_ms, just_id: search.just_id };
+    let outcome = Outcome::new(Records::new(cx, args.at(1)));
     let outcome = cx.edit_found(found, |cx, stream: &mut Stream| {
-        stream.edit_group(args.at(2), |log, group| search.run(cx.reply, log, group, &claimant))
+        stream.edit_group(args.at(2), |log, group| {
+            search.run(cx.reply, log, group, &claimant, outcome)
+        })
     })?;
     outcome.unwrap_or_default().report(cx, args.at(1));
     Ok(())

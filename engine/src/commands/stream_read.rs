@@ -6,6 +6,7 @@ use super::Cx;
 use super::arguments::{integer, until_after_millis};
 use super::spec::{Begin, Command, Find, Flags, KeySpec};
 use super::stream_budget::Budget;
+use super::stream_effects::Records;
 use super::stream_words::{
     ROW, changed_silently, close_array, close_pairs, open_pair, quoted, reply_entry, reply_fields,
     reply_id, stream_at, strict_id, wake,
@@ -329,12 +330,13 @@ fn xreadgroup(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         let found = find_group(cx, key, group)?;
         wanted.push((found, group_id(options.id(args, number))?));
     }
-    let reading = Reading {
+    let mut reading = Reading {
         consumer,
         count: options.count(cx),
         no_ack: options.no_ack,
         min_idle_ms: options.min_idle_ms,
         now_ms: cx.key_now().0,
+        records: Records::default(),
     };
     let mut budget = options.budget(cx.reply);
     let start = cx.reply.out.len();
@@ -347,12 +349,14 @@ fn xreadgroup(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         if !cx.retry {
             cx.count_read(key, true);
         }
+        reading.records = Records::new(cx, key);
         let outcome = cx.edit_found(found, |cx, stream: &mut Stream| {
             stream.edit_group(group, |log, group| {
                 reading.run(cx.reply, log, group, key, after, &mut budget)
             })
         })?;
         let outcome = outcome.unwrap_or_default();
+        core::mem::take(&mut reading.records).log(cx);
         if outcome.made_consumer {
             cx.announce(key, "xgroup-createconsumer");
         }
@@ -425,6 +429,8 @@ struct Reading<'a> {
     no_ack: bool,
     min_idle_ms: Option<u64>,
     now_ms: u64,
+    /// What is logged of the stream that is read.
+    records: Records,
 }
 
 /// What reading one stream has done.
@@ -443,7 +449,7 @@ struct Outcome {
 impl Reading<'_> {
     /// Replies with a key and its entries, if there are some to be had.
     fn run(
-        &self,
+        &mut self,
         reply: &mut Reply,
         log: &Log,
         group: &mut Group,
@@ -482,12 +488,16 @@ impl Reading<'_> {
             self.history(reply, log, group, consumer, after, budget)
         };
         close_array(reply, start, len);
+        // An entry that is pending with it makes it known.
+        if outcome.made_consumer && (self.no_ack || self.records.is_empty()) {
+            self.records.consumer(group, self.consumer);
+        }
         outcome
     }
 
     /// The entries that are to be claimed, `most` at most. Those that were deleted are pending no
     /// longer, as XCLAIM and XAUTOCLAIM have it; whether there were some is the second result.
-    fn claims(&self, log: &Log, group: &mut Group, most: usize) -> (Vec<StreamId>, bool) {
+    fn claims(&mut self, log: &Log, group: &mut Group, most: usize) -> (Vec<StreamId>, bool) {
         let Some(min_idle_ms) = self.min_idle_ms else { return Default::default() };
         let mut deleted = Vec::new();
         let exists = |id| {
@@ -498,6 +508,7 @@ impl Reading<'_> {
             exists
         };
         let claims = group.claimable(self.now_ms, min_idle_ms, self.count.min(most), exists);
+        self.records.acknowledge(group, &deleted);
         for &id in &deleted {
             group.acknowledge(id);
         }
@@ -511,7 +522,7 @@ impl Reading<'_> {
     }
 
     fn claim(
-        &self,
+        &mut self,
         reply: &mut Reply,
         log: &Log,
         group: &mut Group,
@@ -528,6 +539,7 @@ impl Reading<'_> {
             let Some(&before) = group.pending(id) else { continue };
             let (delivered_ms, deliveries) = (self.now_ms, Deliveries::Add);
             group.claim(id, Claim { owner, delivered_ms, deliveries });
+            self.records.claim(group, id);
             reply.array(4);
             reply_id(reply, id);
             reply_fields(reply, entry);
@@ -541,7 +553,7 @@ impl Reading<'_> {
 
     /// Delivers what is new.
     fn deliver(
-        &self,
+        &mut self,
         reply: &mut Reply,
         log: &Log,
         group: &mut Group,
@@ -567,16 +579,20 @@ impl Reading<'_> {
             }
             if !self.no_ack {
                 group.deliver(entry.id, consumer, self.now_ms);
+                self.records.claim(group, entry.id);
             }
             budget.spend();
             len += 1;
+        }
+        if len > 0 {
+            self.records.position(group);
         }
         len
     }
 
     /// Shows a consumer its own entries once more; what was deleted has no fields.
     fn history(
-        &self,
+        &mut self,
         reply: &mut Reply,
         log: &Log,
         group: &mut Group,
@@ -596,6 +612,7 @@ impl Reading<'_> {
                 Some(entry) => {
                     reply_entry(reply, entry);
                     group.deliver_again(id, self.now_ms);
+                    self.records.claim(group, id);
                 }
                 None => {
                     reply.array(2);

@@ -235,6 +235,9 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         Some(found) => cx.overwrite(key, found, value, deadline),
         None => cx.add(key, value, deadline),
     }
+    if cx.logs() {
+        log_set(cx, args, &options, deadline);
+    }
     cx.changed(key, "set");
     if deadline.is_some() {
         cx.also(key, "expire");
@@ -243,6 +246,41 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         cx.reply.ok();
     }
     Ok(())
+}
+
+/// The log gets the deadline as a moment, and neither a condition that held nor the wish for a
+/// reply; what says the moment already, or has nothing to leave out, is logged as it is.
+fn log_set(
+    cx: &mut Cx<'_>,
+    args: Args<'_>,
+    options: &SetOptions<'_>,
+    deadline: Option<UnixMillis>,
+) {
+    let has_comparison = matches!(options.condition, Some(Condition::Compares(_)));
+    match (options.ttl, deadline) {
+        (NewTtl::At(Expiry { unit: Unit::UnixMillis, .. }), _) if !has_comparison => {}
+        (_, Some(deadline)) => log_set_until(cx, args.at(1), args.at(2), deadline),
+        (_, None) if has_comparison => {
+            let keeps = matches!(options.ttl, NewTtl::Keep);
+            let words = [b"SET".as_slice(), args.at(1), args.at(2), b"KEEPTTL"];
+            cx.log_as(words.into_iter().take(3 + usize::from(keeps)));
+        }
+        (_, None) if options.returns_old => {
+            let asks =
+                |&(index, word): &(usize, &[u8])| index > 2 && word.eq_ignore_ascii_case(b"GET");
+            let words = args.from(0).enumerate().filter(|word| !asks(word));
+            let words: Vec<&[u8]> = words.map(|(_, word)| word).collect();
+            cx.log_as(words);
+        }
+        (_, None) => {}
+    }
+}
+
+/// Logs that a key was set to a string that expires.
+pub(super) fn log_set_until(cx: &mut Cx<'_>, key: &[u8], value: &[u8], deadline: UnixMillis) {
+    let mut digits = itoa::Buffer::new();
+    let deadline = digits.format(deadline.0).as_bytes();
+    cx.log_as([b"SET".as_slice(), key, value, b"PXAT", deadline]);
 }
 
 /// `SETNX key value`
@@ -261,6 +299,9 @@ fn setnx(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
 fn setex(cx: &mut Cx<'_>, args: Args<'_>, expiry: Expiry<'_>) -> Result<(), Error> {
     let deadline = expiry.deadline(cx)?;
     cx.set(args.at(1), NewValue::String(args.at(3)), Some(deadline));
+    if cx.logs() {
+        log_set_until(cx, args.at(1), args.at(3), deadline);
+    }
     cx.changed(args.at(1), "set");
     cx.also(args.at(1), "expire");
     cx.reply.ok();
@@ -274,6 +315,7 @@ fn getset(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         Some(found) => cx.overwrite(key, found, value, None),
         None => cx.add(key, value, None),
     }
+    cx.log_as([b"SET".as_slice(), key, args.at(2)]);
     cx.changed(key, "set");
     Ok(())
 }
@@ -282,6 +324,7 @@ fn getset(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
 fn getdel(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     if let Some(found) = reply_value(cx, args.at(1))? {
         cx.remove(found);
+        cx.log_as([b"DEL".as_slice(), args.at(1)]);
         cx.changed(args.at(1), "del");
     }
     Ok(())
@@ -308,18 +351,25 @@ fn getex(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let Some(found) = reply_value(cx, key)? else { return Ok(()) };
     if let Some(expiry) = expiry {
         let deadline = expiry.deadline(cx)?;
+        if cx.logs() {
+            let mut digits = itoa::Buffer::new();
+            let deadline = digits.format(deadline.0).as_bytes();
+            cx.log_as([b"PEXPIREAT".as_slice(), key, deadline]);
+        }
         expire_at(cx, key, found, deadline);
     } else if persist && cx.deadline(found).is_some() {
         cx.set_deadline(found, None);
+        cx.log_as([b"PERSIST".as_slice(), key]);
         cx.changed(key, "persist");
     }
     Ok(())
 }
 
-/// Sets the deadline of a found key, or deletes the key if that has passed.
+/// Sets the deadline of a found key, or deletes the key if that has passed, and logs that.
 pub(super) fn expire_at(cx: &mut Cx<'_>, key: &[u8], found: Found, deadline: UnixMillis) {
     if deadline <= cx.key_now() {
         cx.remove(found);
+        cx.log_as_removal(key, "lazyfree-lazy-expire");
         cx.changed(key, "del");
     } else {
         cx.set_deadline(found, Some(deadline));

@@ -7,6 +7,7 @@ use super::Cx;
 use super::arguments::{Expiry, integer};
 use super::counter::{float, float_in, store_float, store_integer};
 use super::spec::{Command, Flags, Group, one_key};
+use super::string::log_set_until;
 use crate::args::Args;
 use crate::error::Error;
 use crate::resp::Protocol;
@@ -123,7 +124,8 @@ fn by_integer(cx: &mut Cx<'_>, key: &[u8], options: &Options<'_>) -> Result<(), 
     // Between two bounds that are 64-bit integers.
     let new = new as i64;
     store_integer(cx, key, found, new);
-    finish(cx, key, "incrby", options, deadline);
+    let text = itoa::Buffer::new().format(new).to_owned();
+    finish(cx, key, (&text, "incrby"), options, deadline);
     cx.reply.integer(new);
     cx.reply.integer(applied);
     Ok(())
@@ -162,7 +164,7 @@ fn by_float(cx: &mut Cx<'_>, key: &[u8], options: &Options<'_>) -> Result<(), Er
     let text = new.format();
     if within || options.saturate {
         store_float(cx, key, found, &text);
-        finish(cx, key, "incrbyfloat", options, deadline);
+        finish(cx, key, (&text, "incrbyfloat"), options, deadline);
     }
     cx.reply.array(2);
     reply_float(cx, &text);
@@ -172,11 +174,12 @@ fn by_float(cx: &mut Cx<'_>, key: &[u8], options: &Options<'_>) -> Result<(), Er
 
 const BOUNDS_CROSSED: Error = Error::fixed("ERR LBOUND can't be greater than UBOUND");
 
-/// Deals with the deadline of the key whose new value was stored with the deadline that it had.
+/// Deals with the deadline of the key whose new value was stored with the deadline that it had, and
+/// tells of what has happened. The log gets what the key has become.
 fn finish(
     cx: &mut Cx<'_>,
     key: &[u8],
-    event: &'static str,
+    (value, event): (&str, &'static str),
     options: &Options<'_>,
     deadline: Option<UnixMillis>,
 ) {
@@ -187,6 +190,10 @@ fn finish(
     let changes = options.persist || deadline.is_some() && !kept;
     if changes {
         cx.set_deadline(found, deadline);
+    }
+    match cx.find(key).and_then(|found| cx.deadline(found)) {
+        Some(deadline) => log_set_until(cx, key, value.as_bytes(), deadline),
+        None => cx.log_as([b"SET".as_slice(), key, value.as_bytes()]),
     }
     cx.changed(key, event);
     if changes && deadline.is_some() {

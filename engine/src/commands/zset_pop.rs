@@ -73,6 +73,14 @@ pub(super) enum Side {
 }
 
 impl Side {
+    /// How the log spells that members are taken from the end.
+    pub(super) const fn word(self) -> &'static [u8] {
+        match self {
+            Self::Min => b"ZPOPMIN",
+            Self::Max => b"ZPOPMAX",
+        }
+    }
+
     const fn event(self) -> &'static str {
         match self {
             Self::Min => "zpopmin",
@@ -131,6 +139,13 @@ pub(super) fn pop_found(
         return Ok(());
     }
     let is_gone = count == len;
+    match shown {
+        Shown::Flat | Shown::Pairs => {}
+        Shown::KeyFlat => cx.log_as([side.word(), key]),
+        Shown::KeyPairs => {
+            cx.log_as([side.word(), key, itoa::Buffer::new().format(count).as_bytes()]);
+        }
+    }
     cx.edit_found(found, |cx, zset: &mut Zset| {
         let ranks = match side {
             Side::Min => 0..count,

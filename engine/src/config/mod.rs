@@ -327,6 +327,12 @@ impl Config {
         Some(self.read(find(name)?))
     }
 
+    /// Whether one of the `lazyfree-` parameters, all of which are off at first, was switched on.
+    /// Memory is given back in later steps anyway; it decides which command replicas get.
+    pub(crate) fn frees_lazily(&self, name: &str) -> bool {
+        matches!(self.kept.0.get(name), Some(Value::Flag(true)))
+    }
+
     /// The names of the parameters that were set to something that nobody acts on, in order.
     pub fn unsupported(&self) -> Vec<String> {
         // Where Redis's default holds, it is not what this server does either.

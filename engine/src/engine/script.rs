@@ -64,6 +64,7 @@ impl Engine {
         // A transaction may have come to its next script.
         let has_ended = session.blocked.is_none();
         if has_ended {
+            self.state.end_unit(true);
             session.end_command(&mut reply.out, start);
             self.state.tracking.end_command(session.id);
         }

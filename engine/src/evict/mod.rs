@@ -185,6 +185,9 @@ impl State {
         self.keyspace.remove(db, found);
         self.eviction.keys += 1;
         self.key_changed(db, key, "evicted");
+        if self.log.is_on() {
+            self.log_evicted(db, key);
+        }
         // What takes long to free must not pile up behind the evictions.
         if self.keyspace.has_trash() {
             self.keyspace.free_some();

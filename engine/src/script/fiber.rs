@@ -12,6 +12,7 @@ use super::interpreter;
 use super::known::ScriptId;
 use super::shelf::Registered;
 use crate::args::Words;
+use crate::log::Readers;
 use crate::resp::Reply;
 use crate::time::Micros;
 
@@ -105,6 +106,8 @@ pub(crate) struct Call {
     pub(crate) words: Words,
     /// The protocol that the script has chosen, and the reply.
     pub(crate) reply: Reply,
+    /// Who may know of what it changes (`redis.set_repl`).
+    pub(crate) readers: Readers,
 }
 
 impl Call {

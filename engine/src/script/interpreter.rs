@@ -22,6 +22,7 @@ use super::sha::Digest;
 use super::shelf::Registered;
 use super::work::{Work, tell_of_work_by};
 use crate::args::Words;
+use crate::log::Readers;
 use crate::resp::Protocol;
 
 /// A reply's buffer that grew beyond this is given back instead of kept for the next command.
@@ -101,6 +102,8 @@ pub(super) fn raise<T>(text: impl Into<String>) -> mlua::Result<T> {
 struct State {
     /// The protocol in which commands reply to the script (`redis.setresp`).
     protocol: Protocol,
+    /// Who may know of what they change (`redis.set_repl`).
+    readers: Readers,
     /// The error with which the script was ended from outside.
     ending: Option<String>,
     /// The last command and its reply, to be used again; its buffers outlive the run.
@@ -114,6 +117,7 @@ struct Prelude {
     load: Function,
     end_load: Function,
     call: Function,
+    end_run: Function,
     forget_debts: Function,
 }
 
@@ -152,6 +156,7 @@ pub(super) fn live(line: &Line, memory_bytes_max: usize) {
             load: prelude.get("load")?,
             end_load: prelude.get("end_load")?,
             call: prelude.get("call")?,
+            end_run: prelude.get("end_run")?,
             forget_debts: prelude.get("forget_debts")?,
         };
         set_hook(&lua, PAUSE_INTERVAL)?;
@@ -193,7 +198,10 @@ fn functions<'scope, 'env>(
         scope
             .create_function(|_, args: MultiValue| set_protocol(&mut state.borrow_mut(), &args))?,
     )?;
-    raw.set("set_repl", scope.create_function(|_, args: MultiValue| set_repl(&args))?)?;
+    raw.set(
+        "set_repl",
+        scope.create_function(|_, args: MultiValue| set_repl(&mut state.borrow_mut(), &args))?,
+    )?;
     raw.set("acl_check_cmd", scope.create_function(|_, args: MultiValue| permits(line, &args))?)?;
     let function = |lua: &Lua, args: MultiValue| register(lua, registrations, &args);
     raw.set("register_function", scope.create_function(function)?)?;
@@ -344,6 +352,7 @@ impl Interpreter<'_> {
         if ending.is_some() {
             set_hook(lua, interval.get()).expect("it was set before");
             self.forget_debts();
+            self.prelude.end_run.call::<()>(()).expect("it takes no memory");
         }
         ending
     }
@@ -385,13 +394,21 @@ impl Interpreter<'_> {
         let Api { lua, state, memory, .. } = self.api;
         let words = run.words.args();
         let mut work = Work::new(lua, memory.bytes_max());
-        let mut list = |from: usize, to: usize| -> mlua::Result<Table> {
+        // The prelude makes lists of nothing, when they are wanted.
+        let mut list = |from: usize, to: usize| -> mlua::Result<Option<Table>> {
+            if from == to {
+                return Ok(None);
+            }
             let table = lua.create_table_with_capacity(to - from, 0)?;
             for (index, word) in words.from(from).take(to - from).enumerate() {
                 work.make(word.len())?;
-                table.raw_set(index + 1, lua.create_string(word)?)?;
+                // Only texts are put there without a handle in between.
+                match core::str::from_utf8(word) {
+                    Ok(text) => table.raw_set(index + 1, text)?,
+                    Err(_) => table.raw_set(index + 1, lua.create_string(word)?)?,
+                }
             }
-            Ok(table)
+            Ok(Some(table))
         };
         let (keys, argv) = (list(0, run.keys)?, list(run.keys, words.len())?);
         let (how, what) = match run.function {
@@ -522,6 +539,7 @@ impl Api<'_> {
         words_of(args, &mut call.words).map_err(Raised::new)?;
         call.reply.out.clear();
         call.reply.protocol = state.protocol;
+        call.readers = state.readers;
         drop(state);
         let call = match self.line.suspend(Ask::Call(call)) {
             Tell::Replied(call) => call,
@@ -636,13 +654,15 @@ fn set_protocol(state: &mut State, args: &MultiValue) -> mlua::Result<()> {
     Ok(())
 }
 
-/// Effects are replicated, never scripts, and always all of them.
-fn set_repl(args: &MultiValue) -> mlua::Result<()> {
+fn set_repl(state: &mut State, args: &MultiValue) -> mlua::Result<()> {
     if args.len() != 1 {
         return raise("ERR redis.set_repl() requires one argument.");
     }
     match args.front().and_then(number_of) {
-        Some(flags) if (0.0..4.0).contains(&flags) => Ok(()),
+        Some(flags) if (0.0..4.0).contains(&flags) => {
+            state.readers = Readers::from_bits(flags as u8);
+            Ok(())
+        }
         _ => raise(
             "ERR Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.",
         ),

@@ -53,8 +53,26 @@ end
 -- Everything that scripts can name.
 local globals = {}
 local world = read_only(globals)
+-- A script runs; what of its lists is in `globals`. Those without a word are made when they are
+-- looked for.
+local is_running, has_keys, has_argv = false, false, false
+local function empty_list(name)
+  if not is_running then return nil end
+  if name == "KEYS" and not has_keys then
+    has_keys = true
+  elseif name == "ARGV" and not has_argv then
+    has_argv = true
+  else
+    return nil
+  end
+  local made = {}
+  globals[name] = made
+  return made
+end
 setmetatable(globals, {
   __index = function(_, name)
+    local list = empty_list(name)
+    if list then return list end
     error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 2)
   end,
 })
@@ -105,20 +123,29 @@ end
 globals._G = world
 globals._VERSION = _VERSION
 
+-- What is behind a read-only table, all of it.
+local function content_of(table)
+  local content = contents[table]
+  if content == globals then
+    empty_list("KEYS")
+    empty_list("ARGV")
+  end
+  return content
+end
 globals.next = function(...)
   local table, key = ...
-  local content = contents[table]
+  local content = content_of(table)
   if content then return next(content, key) end
   return next(...)
 end
 globals.pairs = function(...)
-  local content = contents[(...)]
+  local content = content_of((...))
   if content then return next, content, nil end
   return pairs(...)
 end
 globals.rawget = function(...)
   local table, key = ...
-  local content = contents[table]
+  local content = content_of(table)
   if content then return rawget(content, key) end
   return rawget(...)
 end
@@ -513,14 +540,38 @@ end
 
 -- Runs a function, as `api.run` runs a script.
 function api.call(body, keys, argv)
+  keys, argv = keys or {}, argv or {}
   return ended(xpcall(function() return body(keys, argv) end, handler))
 end
 
--- Runs a script: whether it came to its end and its value; or the error and its place.
-function api.run(script, keys, argv)
-  globals.KEYS, globals.ARGV = keys, argv
-  local ok, value = xpcall(script, handler)
+-- After a script that was ended from outside: none runs.
+function api.end_run()
+  is_running, has_keys, has_argv = false, false, false
   globals.KEYS, globals.ARGV = nil, nil
+end
+
+-- Runs a script: whether it came to its end and its value; or the error and its place. A list
+-- without a word is nil.
+function api.run(script, keys, argv)
+  is_running = true
+  if keys then
+    has_keys = true
+    globals.KEYS = keys
+  end
+  if argv then
+    has_argv = true
+    globals.ARGV = argv
+  end
+  local ok, value = xpcall(script, handler)
+  is_running = false
+  if has_keys then
+    globals.KEYS = nil
+    has_keys = false
+  end
+  if has_argv then
+    globals.ARGV = nil
+    has_argv = false
+  end
   if ok then return ok, value end
   return ended(ok, value)
 end

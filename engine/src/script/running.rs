@@ -71,6 +71,8 @@ pub struct Running {
     pub(crate) has_written: bool,
     /// What it promised.
     pub(crate) promises: Promises,
+    /// How much was logged before it began.
+    pub(crate) log_mark: usize,
     /// It was stopped from outside: what it has written is undone.
     pub(crate) is_stopped: bool,
     /// When it began.

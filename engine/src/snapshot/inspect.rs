@@ -45,11 +45,11 @@ pub struct Inspector {
 }
 
 #[derive(Default)]
-struct Findings {
-    now_ms: u64,
-    encodings: Encodings,
-    tally: Tally,
-    notes: Vec<(u64, Note)>,
+pub(super) struct Findings {
+    pub(super) now_ms: u64,
+    pub(super) encodings: Encodings,
+    pub(super) tally: Tally,
+    pub(super) notes: Vec<(u64, Note)>,
 }
 
 impl Inspector {

@@ -5,10 +5,12 @@
 
 pub(crate) mod file;
 mod inspect;
+mod inspect_log;
 mod load;
 mod save;
 mod stream;
 
 pub use inspect::{Inspector, Note, Tally};
+pub use inspect_log::LogInspector;
 pub(crate) use load::{Setting, load, load_front};
 pub(crate) use save::save;

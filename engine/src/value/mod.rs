@@ -1,5 +1,6 @@
 //! Values and the data structures that hold them. Nothing here knows a command.
 
+pub mod aof;
 pub mod bitfield;
 pub mod bitmap;
 pub mod collection;

@@ -109,8 +109,13 @@ impl Stream {
 
     /// Trims; returns how many entries went.
     pub fn trim(&mut self, trim: Trim) -> u64 {
+        self.trim_listing(trim, &mut Vec::new())
+    }
+
+    /// Like [`Self::trim`]. Where it depends on references which entries go, they are listed.
+    pub fn trim_listing(&mut self, trim: Trim, gone: &mut Vec<StreamId>) -> u64 {
         let Body { log, groups, .. } = &mut *self.0;
-        log.trim(trim, groups)
+        log.trim(trim, groups, gone)
     }
 
     /// How many entries a group has still to read; `None` if that cannot be said.

@@ -51,8 +51,14 @@ pub(super) trait Referrers {
 }
 
 impl Log {
-    /// Trims; returns how many entries went.
-    pub(super) fn trim(&mut self, trim: Trim, referrers: &mut impl Referrers) -> u64 {
+    /// Trims; returns how many entries went. Where it depends on references which of them do, they
+    /// are listed.
+    pub(super) fn trim(
+        &mut self,
+        trim: Trim,
+        referrers: &mut impl Referrers,
+        gone: &mut Vec<StreamId>,
+    ) -> u64 {
         let before = self.len();
         // The id of the last entry that was taken out of a block which stays.
         let mut last_deleted = StreamId::MIN;
@@ -75,7 +81,7 @@ impl Log {
                 break;
             }
             let key = self.blocks.at(position).first;
-            last_deleted = last_deleted.max(self.trim_block(position, trim, referrers));
+            last_deleted = last_deleted.max(self.trim_block(position, trim, referrers, gone));
             if goes && self.blocks.at(position).live == 0 {
                 self.remove_block(position);
             }
@@ -111,6 +117,7 @@ impl Log {
         position: Position,
         trim: Trim,
         referrers: &mut impl Referrers,
+        gone: &mut Vec<StreamId>,
     ) -> StreamId {
         let excess = match trim.cut {
             Cut::MaxLen(max) => usize::try_from(self.len() - max).unwrap_or(usize::MAX),
@@ -126,6 +133,9 @@ impl Log {
             .take(excess)
             .map(|entry| (entry.id, entry.header_at))
             .collect();
+        if trim.references == References::Acked {
+            gone.extend(victims.iter().map(|&(id, _)| id));
+        }
         for &(id, header_at) in &victims {
             if trim.references == References::Drop {
                 referrers.forget(id);
