@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use orrery_engine::snapshot::{Inspector, Note};
+use orrery_engine::snapshot::{Inspector, Note, Tally};
 use orrery_engine::value::rdb::Broken;
 use serde_json::json;
 
@@ -81,7 +81,7 @@ pub fn run(words: &[String]) -> ExitCode {
 }
 
 /// Standard output may be closed by whoever reads it: that is no reason to panic.
-fn print(text: &str) {
+pub(crate) fn print(text: &str) {
     drop(io::stdout().write_all(text.as_bytes()));
 }
 
@@ -100,7 +100,7 @@ fn inspect(path: &Path, inspector: &mut Inspector, quiet: bool) -> Result<(), Tr
         wanted = progress.wanted;
         bar.set_position(inspector.reader().offset());
         if !quiet {
-            bar.suspend(|| tell_notes(inspector));
+            bar.suspend(|| tell_notes(inspector.take_notes()));
         }
         if wanted > 0 && is_all && progress.taken == 0 {
             let reason = "the file ends too early".to_owned();
@@ -117,7 +117,7 @@ fn inspect(path: &Path, inspector: &mut Inspector, quiet: bool) -> Result<(), Tr
 }
 
 /// A bar that appears where the file is large enough to take two seconds.
-fn progress_bar(size: u64, quiet: bool) -> ProgressBar {
+pub(crate) fn progress_bar(size: u64, quiet: bool) -> ProgressBar {
     const WORTH_A_BAR_BYTES: u64 = 256 << 20;
     if quiet || size < WORTH_A_BAR_BYTES || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
@@ -130,8 +130,9 @@ fn progress_bar(size: u64, quiet: bool) -> ProgressBar {
     bar
 }
 
-fn tell_notes(inspector: &mut Inspector) {
-    for (offset, note) in inspector.take_notes() {
+/// Tells what is worth a line.
+pub(crate) fn tell_notes(notes: Vec<(u64, Note)>) {
+    for (offset, note) in notes {
         print(&match note {
             Note::Aux(name, value) => format!("[offset {offset}] AUX FIELD {name} = '{value}'\n"),
             Note::Database(index) => format!("[offset {offset}] Selecting DB ID {index}\n"),
@@ -154,8 +155,13 @@ fn tell(file: &str, inspector: &Inspector, verdict: &Result<(), Trouble>) {
             broken.offset, broken.reason
         ),
     };
-    let tally = inspector.tally();
-    text += &format!("[info] {} keys read\n", tally.key_count());
+    text += &tally_text(inspector.tally());
+    print(&text);
+}
+
+/// What is in a file, a line each.
+pub(crate) fn tally_text(tally: &Tally) -> String {
+    let mut text = format!("[info] {} keys read\n", tally.key_count());
     for (name, count) in &tally.keys {
         text += &format!("[info] {count} of type {name}\n");
     }
@@ -163,7 +169,7 @@ fn tell(file: &str, inspector: &Inspector, verdict: &Result<(), Trouble>) {
         "[info] {} expires\n[info] {} already expired\n[info] {} libraries of functions\n",
         tally.deadlines, tally.expired, tally.libraries
     );
-    print(&text);
+    text
 }
 
 fn as_json(file: &str, inspector: &Inspector, verdict: &Result<(), Trouble>) -> serde_json::Value {

@@ -8,6 +8,7 @@
 //! holds the node across an `await`.
 
 mod accept;
+pub mod check_aof;
 pub mod check_rdb;
 mod clock;
 pub mod config_file;

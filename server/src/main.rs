@@ -8,7 +8,7 @@ use orrery_engine::{Config, LogLevel};
 use orrery_server::directives::Sources;
 use orrery_server::platform::Platform;
 use orrery_server::{
-    Launch, Log, OsPlatform, Server, Settings, VERSION, check_rdb, open_files, recorder,
+    Launch, Log, OsPlatform, Server, Settings, VERSION, check_aof, check_rdb, open_files, recorder,
 };
 use tokio::runtime::{Builder, LocalOptions};
 
@@ -17,6 +17,7 @@ Usage: orrery-server [/path/to/redis.conf] [--name value ...] [-]
        orrery-server -v or --version
        orrery-server -h or --help
        orrery-server --check-rdb [--json] FILE
+       orrery-server --check-aof [--json] [--fix | --truncate-to-timestamp SECONDS] FILE|MANIFEST
 
 Examples:
        orrery-server (listen on 127.0.0.1:6379, in memory)
@@ -29,6 +30,7 @@ Examples:
        orrery-server /etc/orrery.conf --loglevel verbose
        echo 'maxmemory 128mb' | orrery-server -
        orrery-server --check-rdb dump.rdb (says what is in it, or where it is broken)
+       orrery-server --check-aof --fix appendonlydir/appendonly.aof.manifest (cuts a broken end)
 ";
 
 fn main() -> ExitCode {
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
             println!("Orrery server v={VERSION} bits={} build=release", usize::BITS);
         }
         Some("--check-rdb") => return check_rdb::run(&arguments[1..]),
+        Some("--check-aof") => return check_aof::run(&arguments[1..]),
         _ => return run(&Sources::from_arguments(&arguments)),
     }
     ExitCode::SUCCESS

@@ -2,6 +2,7 @@
 
 pub mod memory_disk;
 pub mod model;
+pub mod real_check_aof;
 pub mod real_redis;
 pub mod resp_value;
 pub mod scene;

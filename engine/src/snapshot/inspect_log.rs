@@ -57,6 +57,11 @@ impl LogInspector {
         self.seen.over_at
     }
 
+    /// Whether the file begins with a snapshot, as far as it was read.
+    pub fn has_snapshot(&self) -> bool {
+        self.reader.snapshot_bytes() > 0
+    }
+
     /// What was found in the snapshot at the start.
     pub fn tally(&self) -> &Tally {
         &self.seen.snapshot.tally

@@ -1,5 +1,6 @@
 //! The `orrery-server` program as users meet it: a process, its log, its exit code, its sockets.
 
+mod aof_files;
 mod life;
 mod log;
 mod metrics;

@@ -4,8 +4,8 @@
 //! Nothing here opens a file: [`Manifest`] is text and decisions, [`AofReader`] takes bytes piece
 //! by piece. What stands in the files is written by `crate::log`.
 //!
-//! Invariants: any bytes give commands or [`Broken`], never a panic; a manifest that is written here,
-//! Redis 7 takes for its own.
+//! Invariants: any bytes give commands or [`Broken`], never a panic; a manifest that is written
+//! here, Redis 7 takes for its own.
 
 mod manifest;
 mod names;

@@ -79,6 +79,7 @@ pub struct AofReader {
     limits: Limits,
     stage: Stage,
     offset: u64,
+    snapshot_bytes: u64,
     lines: u64,
     /// Where the transaction begins that has not ended.
     transaction: Option<u64>,
@@ -95,7 +96,7 @@ impl AofReader {
     /// A reader at the start of a file.
     pub fn new(limits: Limits) -> Self {
         let (stage, spans) = (Stage::Beginning, Vec::new());
-        Self { limits, stage, offset: 0, lines: 0, transaction: None, spans }
+        Self { limits, stage, offset: 0, snapshot_bytes: 0, lines: 0, transaction: None, spans }
     }
 
     /// How many bytes were read.
@@ -116,12 +117,14 @@ impl AofReader {
         self.lines
     }
 
-    /// What is being read of the snapshot that the file begins with.
-    pub fn snapshot(&self) -> Option<&FileReader> {
-        match &self.stage {
-            Stage::Snapshot(reader) => Some(reader),
-            _ => None,
-        }
+    /// How many bytes are those of a snapshot that the file begins with, as far as it was read.
+    pub fn snapshot_bytes(&self) -> u64 {
+        self.snapshot_bytes
+    }
+
+    /// Whether the snapshot was read to its end, if there is one.
+    pub fn is_behind_snapshot(&self) -> bool {
+        matches!(self.stage, Stage::Records)
     }
 
     /// Reads on until the bytes end or so many are taken. `is_all`: nothing comes behind the bytes;
@@ -181,6 +184,7 @@ impl AofReader {
                     damage: Damage::Snapshot,
                 })?;
                 self.offset = reader.offset();
+                self.snapshot_bytes = self.offset;
                 if reader.has_ended() {
                     self.stage = Stage::Records;
                 } else if progress.taken == 0 {
@@ -230,7 +234,8 @@ impl AofReader {
             Ok(Record::Annotation(span)) => receiver.annotation(self.offset, &bytes[..span.len]),
             Ok(Record::Command) => {
                 let words = Args::new(bytes, &spans);
-                let fault = |reason: &str| Fault { at: 0, lines: 2, reason: reason.to_owned() };
+                let at = spans.first().map_or(0, |name| name.start);
+                let fault = |reason: &str| Fault { at, lines: 3, reason: reason.to_owned() };
                 match transaction_after(words, self.transaction, self.offset) {
                     Ok(transaction) => self.transaction = transaction,
                     Err(reason) => return Err(self.broken(fault(reason), Damage::Corrupt)),
@@ -400,8 +405,8 @@ mod tests {
         check("*1\r\n$3\r\nPING\r\n", wrong(8, 0, "got: 470d"));
         check("*1\r\n$-3\r\nPING\r\n", wrong(4, 0, "string of -3 bytes"));
         check("*1\r\n$99999999999\r\n", wrong(4, 0, "not in the suitable range"));
-        check(&format!("{MULTI}{MULTI}"), wrong(15, 0, "Unexpected MULTI"));
-        check(&format!("{GET}{EXEC}"), wrong(20, 20, "Unexpected EXEC"));
+        check(&format!("{MULTI}{MULTI}"), wrong(23, 0, "Unexpected MULTI"));
+        check(&format!("{GET}{EXEC}"), wrong(28, 20, "Unexpected EXEC"));
         check(&format!("#{}\n", "x".repeat(1022)), wrong(0, 0, "annotation is too long"));
         check(&format!("*{}1\r\n", "0".repeat(200)), wrong(0, 0, "got: 0000"));
         check("*1\r\n$7\r\nREFUSED\r\n", Err((0, 0, Damage::Refused, "refused")));
