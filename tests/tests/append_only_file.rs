@@ -302,6 +302,8 @@ fn the_log_can_be_switched_on_and_off_while_the_server_runs() {
     assert_ne!(server.engine().digest(), again.engine().digest());
     server.check(conn, "CONFIG SET appendonly yes", "OK");
     server.check(conn, "CONFIG SET appendfsync always", "OK");
+    let manifest = text(&mut server, MANIFEST);
+    assert!(manifest.contains("2.base.rdb seq 2 type b"), "no name is used twice: {manifest}");
     server.check(conn, "SET logged x", "OK");
     let again = restart(&mut server, &[]);
     assert_eq!(server.engine().digest(), again.engine().digest());
@@ -412,4 +414,24 @@ fn waitaof_waits_for_the_sync() {
     assert_eq!(server.send(conn, b"WAITAOF 1 1 2000\r\n"), b"");
     server.advance_ms(2001);
     assert_eq!(server.output(conn), b"*2\r\n:1\r\n:0\r\n", "there is no replica");
+}
+
+#[test]
+fn what_comes_while_the_first_files_are_made_is_logged() {
+    for keys in [0, 100] {
+        let mut server = Server::start(Config::default(), Seed(1), BTreeMap::new());
+        let conn = server.connect();
+        for number in 0..keys {
+            server.call(conn, &["SET", &format!("key:{number}"), "x"]);
+        }
+        server.stall_disk();
+        server.check(conn, "CONFIG SET appendonly yes", "OK");
+        server.check(conn, "SET first x", "OK");
+        server.tick();
+        server.check(conn, "SET second x", "OK");
+        server.release_disk();
+        server.check(conn, "SET third x", "OK");
+        let again = restart(&mut server, &[]);
+        assert_eq!(server.engine().digest(), again.engine().digest(), "{keys} keys before");
+    }
 }

@@ -40,6 +40,7 @@ impl Engine {
         let is_waiting = self.state.keyspace.is_capturing()
             || persistence.is_scheduled
             || persistence.must_end
+            || persistence.put_off.is_some()
             || persistence.feeds.is_waited_for()
             || persistence.reloads_log.is_some_and(|_| self.may_reload_log())
             || self.must_switch_log();
@@ -97,6 +98,9 @@ impl Engine {
         if self.state.persistence.is_loading() {
             return;
         }
+        if let Some(change) = self.state.persistence.put_off.take() {
+            self.end_log_turn(Turn::Changed(change), fx);
+        }
         self.state.go_on_saving(self.now, fx);
         self.reload_log(fx);
         let persistence = &mut self.state.persistence;
@@ -137,9 +141,14 @@ impl Engine {
     fn end_log_turn(&mut self, turn: Turn, fx: &mut Effects) {
         match turn {
             Turn::Going => {}
+            // A script may have changed half of what it changes, and logged nothing of it.
+            Turn::Changed(change) if self.state.running_script.is_some() => {
+                self.state.persistence.put_off = Some(change);
+            }
             Turn::Changed(change) => {
                 if self.state.log_changed(change, self.now, fx) {
                     fx.push(Effect::Ready);
+                    self.release_held(fx);
                 }
             }
             Turn::Fatal(why) => {

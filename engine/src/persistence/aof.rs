@@ -184,7 +184,7 @@ impl Aof {
     pub(crate) fn safe(&self) -> u64 {
         match (self.stage, self.settings.policy) {
             (Stage::Beginning { holds: false }, _) => u64::MAX,
-            (Stage::Beginning { holds: true }, _) => 0,
+            (Stage::Beginning { holds: true }, _) => self.written,
             (Stage::On, Policy::Always) => self.synced,
             // What cannot be written is told all the same: writes are refused from then on.
             (Stage::On, _) if self.failure.is_some() => u64::MAX,

@@ -57,6 +57,7 @@ impl State {
             ops.extend(manifest_ops(&aof.settings, &aof.manifest));
         }
         aof.switch_to(file, len, &mut self.log);
+        self.log.start();
         aof.order_first(ops, false, &mut self.persistence.orders, fx);
         self.persistence.aof = Some(Box::new(aof));
     }
@@ -71,7 +72,8 @@ impl State {
         ops.extend(new_increment(aof, file));
         let count = self.keyspace.count();
         let is_empty = (0..count).all(|index| self.keyspace.db(index).is_empty());
-        if is_empty && self.libraries.totals().0 == 0 {
+        let lacks_base = !is_empty || self.libraries.totals().0 > 0;
+        if !lacks_base {
             let encodings = &self.config.encodings;
             let mut base = FileWriter::new(encodings.rdb_target, 0, false, true);
             front(&mut base, &self.keyspace, &self.libraries, now, 0, true);
@@ -92,7 +94,10 @@ impl State {
             ops.extend(manifest_ops(&aof.settings, &aof.manifest));
         }
         aof.switch_to(file, 0, &mut self.log);
-        let lacks_base = aof.manifest.base().is_none();
+        if !lacks_base {
+            // The base has no keys: whatever comes is in the log.
+            self.log.start();
+        }
         aof.order_first(ops, lacks_base, &mut self.persistence.orders, fx);
     }
 
@@ -101,13 +106,13 @@ impl State {
         let Some(aof) = &mut self.persistence.aof else { return false };
         match change {
             Change::First { lacks_base } => {
-                self.log.start();
                 if !lacks_base {
                     let was_held = aof.stage == Stage::Beginning { holds: true };
                     aof.stage = Stage::On;
                     self.delete_history(fx);
                     return was_held;
                 }
+                self.log.start();
                 self.begin_rewrite_walk(now, fx);
             }
             Change::Switch(file) => {
@@ -131,7 +136,9 @@ impl State {
     pub(crate) fn switch_log_on(&mut self, now: Now, fx: &mut Effects) {
         let settings = self.persistence.settings.log.clone();
         let position = self.log.position();
-        let aof = Aof::new(settings, Stage::Beginning { holds: false }, now, position);
+        let mut aof = Aof::new(settings, Stage::Beginning { holds: false }, now, position);
+        // The files of before are whole as long as nothing has replaced them.
+        aof.manifest = core::mem::take(&mut self.persistence.last_manifest);
         self.persistence.aof = Some(Box::new(aof));
         self.begin_log(now, fx);
     }
@@ -144,6 +151,7 @@ impl State {
         }
         self.log.stop();
         let Some(aof) = self.persistence.aof.take() else { return };
+        self.persistence.last_manifest = aof.manifest.clone();
         let ops = aof.last_ops();
         self.persistence.orders.give(Lane::Log, ops, fx);
     }

@@ -23,7 +23,8 @@ use crate::effects::{Effect, Effects, LogLevel};
 use crate::input::ConnId;
 use crate::state::State;
 use crate::time::{Instant, Micros, Now};
-pub(crate) use aof::{Aof, Stage, Turn};
+use crate::value::aof::Manifest;
+pub(crate) use aof::{Aof, Change, Stage, Turn};
 use feed::Feeds;
 pub(crate) use load::{Loaded, Loading, Reload, What};
 pub(crate) use save::{Reason, Saved, Saving};
@@ -40,6 +41,8 @@ pub struct Persistence {
     pub(crate) loading: Option<Box<Loading>>,
     /// The append-only log, if it is on and was loaded.
     pub(crate) aof: Option<Box<Aof>>,
+    /// The files of a log that was switched off.
+    last_manifest: Manifest,
     /// How saving went so far.
     pub saves: Saves,
     /// Keys of the file that was loaded last, and those of them whose time was over.
@@ -50,6 +53,8 @@ pub struct Persistence {
     pub(crate) must_end: bool,
     /// What was on disk is loaded.
     pub(crate) has_started: bool,
+    /// What the log has come to while a script ran.
+    pub(crate) put_off: Option<Change>,
     /// Who waits for the log to be loaded anew, as soon as all of it is written.
     pub(crate) reloads_log: Option<ConnId>,
     /// The server ends when the log is safe.
@@ -139,11 +144,13 @@ impl Persistence {
             saving: None,
             loading: None,
             aof: None,
+            last_manifest: Manifest::default(),
             saves,
             loaded: (0, 0),
             is_scheduled: false,
             must_end: false,
             has_started: false,
+            put_off: None,
             reloads_log: None,
             is_ending: false,
             held: BTreeSet::new(),
@@ -164,7 +171,10 @@ impl Persistence {
         let is_rewriting = self.aof.as_ref().is_some_and(|aof| aof.is_scheduled);
         let is_switching = self.has_started && self.settings.log.is_on != self.aof.is_some();
         let saves = self.saving.is_some() || self.is_scheduled || is_rewriting || is_switching;
-        let waits = self.must_end || self.reloads_log.is_some() || self.feeds.is_waited_for();
+        let waits = self.must_end
+            || self.put_off.is_some()
+            || self.reloads_log.is_some()
+            || self.feeds.is_waited_for();
         saves || waits || self.is_loading()
     }
 
@@ -213,6 +223,7 @@ impl Persistence {
     pub(crate) fn holds_everybody(&self) -> bool {
         self.saving.as_ref().is_some_and(|saving| saving.holds_everybody())
             || self.is_ending
+            || self.aof.as_ref().is_some_and(|aof| aof.stage == Stage::Beginning { holds: true })
             || self.reloads_log.is_some()
     }
 
