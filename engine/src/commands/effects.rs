@@ -17,6 +17,11 @@ impl Cx<'_> {
         self.state.log.is_on()
     }
 
+    /// Whether the command comes from a log that is fed in: key time stands at the epoch then.
+    pub(super) fn is_fed(&self) -> bool {
+        self.key_now().0 == 0
+    }
+
     /// If the command changes something, this is logged in place of its own words.
     pub fn log_as<'a, I>(&mut self, words: I)
     where

@@ -335,3 +335,22 @@ fn evicted_keys_are_removed_before_the_command_and_apart_from_it() {
         assert_eq!(difference(&mut server, &mut replica), None);
     }
 }
+
+/// Redis writes an exact trim with the limit of the approximate one, which it takes from nobody but
+/// its own log.
+#[test]
+fn a_trim_that_redis_has_logged_is_taken_from_a_log_and_from_nobody_else() {
+    let mut server = Server::new(config(), Seed(3));
+    let client = server.connect();
+    let lines = ["XADD s 1-0 f v", "XADD s 2-0 f v", "XADD s 3-0 f v"];
+    let trims = ["XTRIM s MAXLEN = 2 LIMIT 100", "XADD s MAXLEN = 1 LIMIT 100 4-0 f v"];
+    lines.iter().for_each(|line| drop(server.line(client, line)));
+    for trim in trims {
+        assert!(server.line(client, trim).is_error(), "{trim}");
+    }
+    server.check(client, "XTRIM s MAXLEN 2", "(integer) 1");
+    server.check(client, "XADD s MAXLEN 1 4-0 f v", "\"4-0\"");
+    let log: Vec<u8> = lines.iter().chain(&trims).flat_map(|line| encode(&words(line))).collect();
+    let mut replica = replayed(&server, &config(), &log).expect("every record is taken");
+    assert_eq!(difference(&mut server, &mut replica), None);
+}
