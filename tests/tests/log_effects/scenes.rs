@@ -17,7 +17,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use orrery_engine::config::Access;
-use orrery_engine::log::Reader;
 use orrery_engine::time::TtlClock;
 use orrery_engine::{Config, ConnId, Seed};
 use orrery_tests::real_redis::{RealClient, RealRedis};
@@ -259,8 +258,8 @@ fn redis_logs_the_same_records() {
 fn replicas_get_messages_and_the_file_does_not() {
     let mut server = Server::new(config(), Seed(3));
     server.log().start();
-    server.log().start_for(Reader::Replicas);
-    let client = server.connect();
+    let (client, reader) = (server.connect(), server.connect());
+    assert_eq!(server.send(reader, b"SYNC\r\n").first(), Some(&b'$'), "a snapshot");
     server.line(client, "PUBLISH c hello");
     server.line(client, "SPUBLISH c hello");
     let script = "redis.call('set','a',1) redis.set_repl(redis.REPL_AOF) redis.call('set','b',1) \
@@ -270,7 +269,7 @@ fn replicas_get_messages_and_the_file_does_not() {
     server.call(client, &["EVAL", script, "0"]);
     let file = lines(&server.log().take(), START_UNIX_MS);
     assert_eq!(file, ["SELECT 0", "MULTI", "set a 1", "set b 1", "set e 1", "EXEC"]);
-    let replicas = lines(&server.log().take_for(Reader::Replicas), START_UNIX_MS);
+    let replicas = lines(&server.output(reader), START_UNIX_MS);
     let expected = [
         "SELECT 0",
         "PUBLISH c hello",
