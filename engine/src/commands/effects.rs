@@ -17,6 +17,11 @@ impl Cx<'_> {
         self.state.log.is_on()
     }
 
+    /// Whether the command comes from a log that is fed in: key time stands at the epoch then.
+    pub(super) fn is_fed(&self) -> bool {
+        self.key_now().0 == 0
+    }
+
     /// If the command changes something, this is logged in place of its own words.
     pub fn log_as<'a, I>(&mut self, words: I)
     where
@@ -64,7 +69,7 @@ impl Cx<'_> {
 
     /// A command begins: to be called while the log is on. Nothing else may be left in the unit if
     /// it is a client's own.
-    #[cold]
+    #[inline(never)]
     pub(super) fn begin_effects(&mut self) -> Frame {
         if self.is_a_clients_own() && self.state.running_script.is_none() {
             self.state.end_unit(false);
@@ -73,7 +78,7 @@ impl Cx<'_> {
     }
 
     /// It has ended. With a client's own command its unit ends, unless a script goes on.
-    #[cold]
+    #[inline(never)]
     pub(super) fn end_effects(&mut self, args: Args<'_>, frame: Frame) {
         self.state.tell_lapsed();
         let flags = self.row.command.flags;

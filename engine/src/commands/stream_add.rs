@@ -132,6 +132,10 @@ impl<'a> Options<'a> {
             options.id_at = index;
             break;
         }
+        if cx.is_fed() && !options.approximate {
+            // Redis logs an exact trim and leaves the limit of the approximate one in.
+            options.limit = None;
+        }
         options.check(is_xadd)?;
         if options.limit.is_none() && options.approximate {
             let entries = cx.state.config.encodings.stream_node_entries as u64;

@@ -103,7 +103,7 @@ pub(super) fn changed_silently(cx: &mut Cx<'_>) {
 impl Cx<'_> {
     /// Now, for entries that are delivered and consumers that read: key time, unless it stands.
     pub(super) fn stream_now_ms(&self) -> u64 {
-        if self.state.clock.stands() { self.now.wall.as_millis() } else { self.key_now().0 }
+        if self.is_fed() { self.now.wall.as_millis() } else { self.key_now().0 }
     }
 }
 

@@ -17,7 +17,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use orrery_engine::config::Access;
-use orrery_engine::log::Reader;
 use orrery_engine::time::TtlClock;
 use orrery_engine::{Config, ConnId, Seed};
 use orrery_tests::real_redis::{RealClient, RealRedis};
@@ -259,8 +258,8 @@ fn redis_logs_the_same_records() {
 fn replicas_get_messages_and_the_file_does_not() {
     let mut server = Server::new(config(), Seed(3));
     server.log().start();
-    server.log().start_for(Reader::Replicas);
-    let client = server.connect();
+    let (client, reader) = (server.connect(), server.connect());
+    assert_eq!(server.send(reader, b"SYNC\r\n").first(), Some(&b'$'), "a snapshot");
     server.line(client, "PUBLISH c hello");
     server.line(client, "SPUBLISH c hello");
     let script = "redis.call('set','a',1) redis.set_repl(redis.REPL_AOF) redis.call('set','b',1) \
@@ -270,7 +269,7 @@ fn replicas_get_messages_and_the_file_does_not() {
     server.call(client, &["EVAL", script, "0"]);
     let file = lines(&server.log().take(), START_UNIX_MS);
     assert_eq!(file, ["SELECT 0", "MULTI", "set a 1", "set b 1", "set e 1", "EXEC"]);
-    let replicas = lines(&server.log().take_for(Reader::Replicas), START_UNIX_MS);
+    let replicas = lines(&server.output(reader), START_UNIX_MS);
     let expected = [
         "SELECT 0",
         "PUBLISH c hello",
@@ -334,4 +333,23 @@ fn evicted_keys_are_removed_before_the_command_and_apart_from_it() {
         let mut replica = replayed(&server, &unlimited, &log).expect("every record is taken");
         assert_eq!(difference(&mut server, &mut replica), None);
     }
+}
+
+/// Redis writes an exact trim with the limit of the approximate one, which it takes from nobody but
+/// its own log.
+#[test]
+fn a_trim_that_redis_has_logged_is_taken_from_a_log_and_from_nobody_else() {
+    let mut server = Server::new(config(), Seed(3));
+    let client = server.connect();
+    let lines = ["XADD s 1-0 f v", "XADD s 2-0 f v", "XADD s 3-0 f v"];
+    let trims = ["XTRIM s MAXLEN = 2 LIMIT 100", "XADD s MAXLEN = 1 LIMIT 100 4-0 f v"];
+    lines.iter().for_each(|line| drop(server.line(client, line)));
+    for trim in trims {
+        assert!(server.line(client, trim).is_error(), "{trim}");
+    }
+    server.check(client, "XTRIM s MAXLEN 2", "(integer) 1");
+    server.check(client, "XADD s MAXLEN 1 4-0 f v", "\"4-0\"");
+    let log: Vec<u8> = lines.iter().chain(&trims).flat_map(|line| encode(&words(line))).collect();
+    let mut replica = replayed(&server, &config(), &log).expect("every record is taken");
+    assert_eq!(difference(&mut server, &mut replica), None);
 }
