@@ -308,6 +308,8 @@ pub(crate) enum Ending {
     TimedOut,
     /// Somebody ends it with an error.
     Error,
+    /// What it waited for has come: the log is synced (WAITAOF).
+    Synced,
 }
 
 impl TimedOut {
@@ -348,7 +350,17 @@ impl State {
         let start = reply.out.len();
         match ending {
             Ending::Error => reply.error_text("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
+            Ending::TimedOut if wait.timed_out == TimedOut::TwoZeroes => {
+                reply.array(2);
+                reply.integer(self.persistence.end_sync_wait(conn).into());
+                reply.integer(0);
+            }
             Ending::TimedOut => wait.timed_out.write(&mut reply),
+            Ending::Synced => {
+                reply.array(2);
+                reply.integer(1);
+                reply.integer(0);
+            }
         }
         session.end_command(&mut reply.out, start);
         session.outbox = reply.out;

@@ -24,6 +24,8 @@ pub struct FileId(pub u64);
 pub enum Lane {
     /// What clients wait for: the append-only file and its manifest.
     Log,
+    /// Syncs of the append-only file that clients do not wait for: the file is open here once more.
+    Sync,
     /// What takes long: snapshots, and reading when the server starts.
     Bulk,
 }
@@ -82,7 +84,7 @@ pub enum DiskOp {
         file: FileId,
     },
     /// Gives a file another path, in place of what was there. Which of the two a loss of power
-    /// leaves is open before [`DiskOp::SyncFolder`].
+    /// leaves is open before [`DiskOp::SyncFolder`] of that folder.
     Rename {
         /// Its path.
         from: String,

@@ -113,6 +113,12 @@ impl Effects {
         self.list.drain(..)
     }
 
+    /// Takes those out that `wanted` wants, in order; the others stay.
+    pub(crate) fn take_if(&mut self, wanted: impl FnMut(&Effect) -> bool) -> Vec<Effect> {
+        let mut wanted = wanted;
+        self.list.extract_if(.., |effect| wanted(effect)).collect()
+    }
+
     /// What is in the sink now.
     pub fn as_slice(&self) -> &[Effect] {
         &self.list

@@ -4,12 +4,15 @@
 //! one session is taken out of the set, and it is back when the step ends.
 
 mod clients;
+mod gate;
 mod output;
 mod persist;
 mod planted;
 mod script;
 mod serve;
 mod users;
+
+use std::collections::VecDeque;
 
 use bytes::{Buf, BytesMut};
 
@@ -85,6 +88,9 @@ pub struct Engine {
     next_idle_check: Instant,
     /// When to look at clients whose output is over the soft limit, if there are any.
     output_check: Option<Instant>,
+    /// What tells clients something that the log does not hold safely, with the position of the log
+    /// that it waits for.
+    gated: VecDeque<(u64, Effect)>,
     now: Now,
 }
 
@@ -100,6 +106,7 @@ impl Engine {
             served_bytes: 0,
             next_idle_check: now.mono + IDLE_CHECK_INTERVAL,
             output_check: None,
+            gated: VecDeque::new(),
             now,
         }
     }
@@ -113,7 +120,7 @@ impl Engine {
         self.state.clock.advance(now);
         // A script sees one moment, however many steps it takes.
         if self.state.running_script.is_none() {
-            self.state.keyspace.set_now(self.state.clock.now());
+            self.state.keyspace.set_now(self.key_time());
         }
         self.state.stats.steps += 1;
         if self.state.rates.is_due(now.mono) {
@@ -154,6 +161,7 @@ impl Engine {
         if self.state.log.is_on() && self.state.running_script.is_none() {
             self.state.end_unit(false);
         }
+        self.end_step(fx);
     }
 
     /// When to call `step` with `Tick` at the latest, and who asked; the moment may have passed.
@@ -187,11 +195,16 @@ impl Engine {
     /// when it has left. An empty `into` costs no copy.
     pub fn take_output(&mut self, conn: ConnId, into: &mut Vec<u8>) {
         let Some(session) = self.state.sessions.find_mut(conn) else { return };
-        let len = session.outbox.len();
+        let len = session.free_output_len();
         session.in_flight += len;
         session.bytes_out += len as u64;
         self.state.stats.bytes_out += len as u64;
         self.state.stats.outputs += 1;
+        if len < session.outbox.len() {
+            into.extend(session.outbox.drain(..len));
+            session.output_taken(len);
+            return;
+        }
         if into.is_empty() {
             core::mem::swap(into, &mut session.outbox);
         } else {
@@ -240,6 +253,13 @@ impl Engine {
     /// Tells what the driver knows about the process; once, at start.
     pub fn set_facts(&mut self, facts: Facts) {
         self.state.facts = facts;
+    }
+
+    /// Lets nothing expire, or lets it expire again: while a log is fed in, every end of a key must
+    /// come from the log, and no sooner. Key time stands at the epoch meanwhile.
+    pub fn hold_expiry(&mut self, holds: bool) {
+        self.state.clock.hold(holds);
+        self.state.keyspace.set_now(self.state.clock.now());
     }
 
     /// The log of effects, for who reads it.
@@ -466,6 +486,7 @@ impl Engine {
             self.state.watches.forget(conn);
             self.state.end_monitor(conn);
             self.state.tracking.leave(conn);
+            self.state.persistence.sync_waits.remove(&conn);
         }
     }
 
@@ -560,7 +581,7 @@ impl Engine {
     fn expires(&self) -> bool {
         let state = &self.state;
         let rests = state.pause.is_some() || state.pauses_cron || state.persistence.is_loading();
-        state.active_expire && !rests
+        state.active_expire && !state.clock.stands() && !rests
     }
 
     /// Deletes keys whose time has come.

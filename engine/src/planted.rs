@@ -28,11 +28,13 @@ pub enum PlantedBug {
     WrongVictim,
     /// WATCH does not see what scripts change.
     BlindWatch,
+    /// Snapshots have some values that came after their moment.
+    MixedSnapshot,
 }
 
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ShortTtl,
         Self::LostInsert,
         Self::StaleRead,
@@ -44,6 +46,7 @@ impl PlantedBug {
         Self::MissedNews,
         Self::WrongVictim,
         Self::BlindWatch,
+        Self::MixedSnapshot,
     ];
 
     /// A short name.
@@ -60,6 +63,7 @@ impl PlantedBug {
             Self::MissedNews => "missed",
             Self::WrongVictim => "victim",
             Self::BlindWatch => "watch",
+            Self::MixedSnapshot => "mixed",
         }
     }
 

@@ -3,6 +3,7 @@
 //! Invariant: an idle session owns no buffer: its parser and outbox borrow the engine's spare ones
 //! while a command runs.
 
+mod gate;
 mod memory;
 mod post;
 mod subscriptions;
@@ -16,6 +17,7 @@ use crate::config::{OutputLimit, OutputLimits};
 use crate::input::{ConnId, Origin};
 use crate::resp::{Parser, Protocol};
 use crate::time::Instant;
+use gate::Gate;
 use memory::Sum;
 pub(crate) use post::OverLimit;
 use post::Post;
@@ -135,6 +137,8 @@ pub struct Session {
     pub(crate) parser: Parser,
     /// Replies that nobody has taken yet.
     pub(crate) outbox: Vec<u8>,
+    /// Which of them wait for the log; `None`: none does.
+    gate: Option<Box<Gate>>,
 }
 
 impl Session {
@@ -173,6 +177,7 @@ impl Session {
             keys_wait: None,
             parser: Parser::default(),
             outbox: Vec::new(),
+            gate: None,
         }
     }
 

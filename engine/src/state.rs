@@ -15,7 +15,7 @@ use crate::keyspace::Keyspace;
 use crate::log::Log;
 use crate::names::CommandNames;
 use crate::observe::Observer;
-use crate::persistence::{Persistence, Settings};
+use crate::persistence::Persistence;
 use crate::pubsub::PubSub;
 use crate::rates::{Counters, Rates};
 use crate::rng::{Rng, Seed};
@@ -374,7 +374,7 @@ impl State {
         if config.requirepass != self.config.requirepass {
             self.acl.set_default_password(&config.requirepass);
         }
-        self.persistence.settings = Settings::of(&config);
+        self.persistence.configure(&config);
         let before = core::mem::replace(&mut self.config, config);
         self.eviction_configured(&before.eviction);
         self.configure_observer();

@@ -108,6 +108,8 @@ pub struct KeyClock {
     key_micros: u64,
     /// The part of the slew that is still below one microsecond, in millionths.
     slew_remainder: u64,
+    /// Nothing expires: it stands at the epoch.
+    stands: bool,
 }
 
 impl KeyClock {
@@ -119,7 +121,19 @@ impl KeyClock {
             last_mono: now.mono,
             key_micros: now.wall.0,
             slew_remainder: 0,
+            stands: false,
         }
+    }
+
+    /// Lets key time stand at the epoch, where nothing has expired, or go on as if it had never
+    /// stood.
+    pub fn hold(&mut self, stands: bool) {
+        self.stands = stands;
+    }
+
+    /// Whether key time stands.
+    pub fn stands(&self) -> bool {
+        self.stands
     }
 
     /// Takes the next sample of both clocks.
@@ -161,7 +175,7 @@ impl KeyClock {
 
     /// Key time now, in milliseconds.
     pub fn now(&self) -> UnixMillis {
-        UnixMillis(self.key_micros / 1000)
+        if self.stands { UnixMillis(0) } else { UnixMillis(self.key_micros / 1000) }
     }
 
     /// Key time now, in microseconds since the Unix epoch.

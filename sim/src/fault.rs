@@ -210,7 +210,8 @@ pub struct Fault {
     pub side: Hosts,
     /// How much: nanoseconds for clocks and latency, ppm for rates, of 65,536 for loss,
     /// nanoseconds per byte for bandwidth, bytes of room for a full disk. For a freeze: whether the
-    /// wall clock is set afterwards.
+    /// wall clock is set afterwards. For a death: in the middle of which of the next operations of
+    /// the server's disk it comes; 0: at once.
     #[serde(default, skip_serializing_if = "is_null")]
     pub amount: i64,
     /// How long until a strobe jumps again.

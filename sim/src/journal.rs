@@ -258,7 +258,8 @@ impl Journal {
                     count += 1;
                     match item {
                         Said::Nil => {}
-                        item => match item.bulk().and_then(|it| values.read(it, &mut self.scratch)) {
+                        item => match item.bulk().and_then(|it| values.read(it, &mut self.scratch))
+                        {
                             Some(value) => list.push(((index, 0), value)),
                             None => return self.odd(item),
                         },

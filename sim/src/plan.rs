@@ -106,8 +106,7 @@ fn place(kind: FaultKind, stage: &Stage, mut draw: Draw) -> Planned {
     fault.host = draw.below(servers) as u16;
     let sign = if draw.chance(1, 2) { 1 } else { -1 };
     let lasts_ns = match kind {
-        FaultKind::Kill => lasts(&mut draw, 5, 2_000),
-        FaultKind::PowerLoss => lasts(&mut draw, 200, 4_000),
+        FaultKind::Kill | FaultKind::PowerLoss => death(&mut fault, &mut draw).min(longest_ns),
         FaultKind::Pause => lasts(&mut draw, 5, 4_000),
         FaultKind::ClientPause => {
             fault.host = (servers + draw.below(stage.clients as u64)) as u16;
@@ -156,21 +155,36 @@ fn place(kind: FaultKind, stage: &Stage, mut draw: Draw) -> Planned {
             fault.amount = draw.spread(1_000, 1_000_000) as i64;
             lasts(&mut draw, 100, 4_000)
         }
-        FaultKind::DiskStall | FaultKind::DiskError | FaultKind::SyncFailure => {
-            lasts(&mut draw, 100, 4_000)
-        }
-        FaultKind::DiskFull => {
-            fault.amount = if draw.chance(1, 2) { 0 } else { draw.spread(64, 65_536) as i64 };
-            lasts(&mut draw, 100, 4_000)
-        }
-        FaultKind::BitRot | FaultKind::MisdirectedWrite => 0,
-        FaultKind::DiskLie => longest_ns,
+        kind if kind.is_of_disk() => of_disk(&mut fault, &mut draw).min(longest_ns),
         _ => {
             partition(&mut fault, stage, &mut draw);
             lasts(&mut draw, 50, 6_000)
         }
     };
     Planned { at_ns, lasts_ns, fault }
+}
+
+/// Draws how a server dies; how long it is away.
+fn death(fault: &mut Fault, draw: &mut Draw) -> u64 {
+    let is_kill = fault.kind == FaultKind::Kill;
+    let (least_ms, most_ms) = if is_kill { (5, 2_000) } else { (200, 4_000) };
+    let lasts_ns = draw.spread(least_ms * MS, most_ms * MS);
+    // Some strike in the middle of what the server's disk does.
+    fault.amount = if draw.chance(1, 2) { 0 } else { draw.between(1, 12) as i64 };
+    lasts_ns
+}
+
+/// Draws what happens to a disk; for how long.
+fn of_disk(fault: &mut Fault, draw: &mut Draw) -> u64 {
+    match fault.kind {
+        FaultKind::BitRot | FaultKind::MisdirectedWrite => return 0,
+        FaultKind::DiskLie => return u64::MAX,
+        FaultKind::DiskFull if draw.chance(1, 2) => {
+            fault.amount = draw.spread(64, 65_536) as i64;
+        }
+        _ => {}
+    }
+    draw.spread(100 * MS, 4_000 * MS)
 }
 
 /// Draws the sides of a partition so that it cuts at least one client off a server.
@@ -228,6 +242,9 @@ impl fmt::Display for Planned {
             FaultKind::Loss => write!(f, " {} of 65536", amount)?,
             FaultKind::Slow => write!(f, " {amount} ns a byte")?,
             FaultKind::DiskFull => write!(f, " with {amount} bytes left")?,
+            FaultKind::Kill | FaultKind::PowerLoss if amount != 0 => {
+                write!(f, " at operation {amount} of its disk")?;
+            }
             FaultKind::VmFreeze if amount != 0 => write!(f, " and the wall clock catches up")?,
             _ => {}
         }

@@ -222,16 +222,7 @@ pub fn totals_as_text(totals: &Totals) -> String {
         "data loss  {} runs with deaths; clients saw the loss in {} of them, as expected",
         totals.runs_with_deaths, totals.runs_with_seen_loss
     );
-    let _ = writeln!(
-        text,
-        "files      {} runs with disks: {} orders, {} of them failed; data was back after {} deaths, \
-         {} disks were emptied",
-        totals.runs_with_disks,
-        totals.disks.orders,
-        totals.disks.failed,
-        totals.recovered,
-        totals.emptied
-    );
+    let _ = writeln!(text, "files      {}", files_of_all(totals));
     let _ = writeln!(
         text,
         "verdict    {} failures, {} digest differences in {} runs made twice, {} unknown",
@@ -242,6 +233,18 @@ pub fn totals_as_text(totals: &Totals) -> String {
         let _ = writeln!(text, "  {}", report.command);
     }
     text
+}
+
+fn files_of_all(totals: &Totals) -> String {
+    format!(
+        "{} runs with disks: {} orders, {} of them failed; data was back after {} deaths, {} disks \
+         were emptied",
+        totals.runs_with_disks,
+        totals.disks.orders,
+        totals.disks.failed,
+        totals.recovered,
+        totals.emptied
+    )
 }
 
 /// A swarm, for programs.

@@ -14,6 +14,8 @@ pub struct MemoryDisk {
     pub orders: Vec<DiskOrder>,
     /// What writing and syncing fail with, if they fail.
     pub failure: Option<DiskErrorKind>,
+    /// Whether syncs fail, and nothing else.
+    pub sync_failure: bool,
 }
 
 impl MemoryDisk {
@@ -39,6 +41,9 @@ impl MemoryDisk {
         let writes = matches!(op, DiskOp::Append { .. } | DiskOp::Sync { .. });
         if let Some(failure) = self.failure.filter(|_| writes) {
             return Err(failure);
+        }
+        if self.sync_failure && matches!(op, DiskOp::Sync { .. }) {
+            return Err(DiskErrorKind::Other);
         }
         match op {
             DiskOp::Create { file, path } => {

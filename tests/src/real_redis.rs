@@ -5,7 +5,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -82,6 +82,11 @@ impl RealRedis {
         let stream = UnixStream::connect(self.socket()).expect("redis-server takes connections");
         stream.set_read_timeout(Some(START_TIMEOUT)).expect("a socket has a read timeout");
         RealClient { stream, pending: Vec::new() }
+    }
+
+    /// The folder that it keeps its files in.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     fn socket(&self) -> PathBuf {

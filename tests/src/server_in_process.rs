@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 
 use bytes::BytesMut;
+use orrery_engine::log::Log;
 use orrery_engine::{
-    Config, ConnId, DiskOrder, Effect, Effects, Engine, Facts, Input, Instant, Micros, Now, Origin,
-    Seed, Stopwatch, UnixMicros,
+    Config, ConnId, DiskOrder, Effect, Effects, Engine, Facts, Input, Instant, Lane, Micros, Now,
+    Origin, Seed, Stopwatch, Timer, UnixMicros,
 };
 
 use crate::memory_disk::MemoryDisk;
@@ -32,6 +33,8 @@ pub struct Server {
     disk: MemoryDisk,
     /// Orders that the disk does not carry out before it is told to.
     kept_orders: Option<Vec<DiskOrder>>,
+    /// Only orders that nobody should wait for are kept.
+    keeps_syncs_only: bool,
 }
 
 #[derive(Default)]
@@ -61,6 +64,7 @@ impl Server {
             effects: Vec::new(),
             disk: MemoryDisk::default(),
             kept_orders: None,
+            keeps_syncs_only: false,
         }
     }
 
@@ -82,8 +86,15 @@ impl Server {
         self.kept_orders.get_or_insert_default();
     }
 
+    /// Only syncs that go on beside the writing stall.
+    pub fn stall_syncs(&mut self) {
+        self.stall_disk();
+        self.keeps_syncs_only = true;
+    }
+
     /// The disk goes on.
     pub fn release_disk(&mut self) {
+        self.keeps_syncs_only = false;
         for order in self.kept_orders.take().unwrap_or_default() {
             self.order(&order);
         }
@@ -111,6 +122,16 @@ impl Server {
     /// The engine, to look at.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// The engine's log of effects.
+    pub fn log(&mut self) -> &mut Log {
+        self.engine.log()
+    }
+
+    /// Lets nothing expire, or lets it expire again.
+    pub fn hold_expiry(&mut self, holds: bool) {
+        self.engine.hold_expiry(holds);
     }
 
     /// Both clocks.
@@ -281,8 +302,9 @@ impl Server {
             let effects: Vec<Effect> = self.fx.drain().collect();
             if effects.is_empty() {
                 // What only waits for its next step has it.
-                let due = self.engine.deadline().is_some_and(|(at, _)| at <= self.now.mono);
-                if !due || !self.engine.state().persistence.is_busy() {
+                let due = self.engine.deadline().filter(|(at, _)| *at <= self.now.mono);
+                let is_busy = self.engine.state().persistence.is_busy();
+                if due.is_none_or(|(_, timer)| timer != Timer::Files && !is_busy) {
                     return;
                 }
                 self.step(Input::Tick);
@@ -306,8 +328,10 @@ impl Server {
                     }
                     Effect::Resume(conn) => self.receive(conn),
                     Effect::Disk(order) => match &mut self.kept_orders {
-                        Some(kept) => kept.push(order),
-                        None => self.order(&order),
+                        Some(kept) if !self.keeps_syncs_only || order.lane == Lane::Sync => {
+                            kept.push(order);
+                        }
+                        _ => self.order(&order),
                     },
                     other => self.effects.push(other),
                 }

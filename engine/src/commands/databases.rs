@@ -74,21 +74,23 @@ fn size(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
 }
 
 fn flush_all(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let spares = spares_protected(args)?;
+    let (dirty, spares) = (cx.state.dirty, spares_protected(args)?);
     let indexes = 0..cx.state.keyspace.count();
     check_protected(cx, indexes.clone(), spares)?;
     for index in indexes {
         flush_one(cx, index, spares);
     }
+    log_flush(cx, args, dirty);
     cx.state.track_flush();
     cx.reply.ok();
     Ok(())
 }
 
 fn flush(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let (index, spares) = (cx.session.db, spares_protected(args)?);
+    let (index, dirty, spares) = (cx.session.db, cx.state.dirty, spares_protected(args)?);
     check_protected(cx, index..index + 1, spares)?;
     flush_one(cx, index, spares);
+    log_flush(cx, args, dirty);
     cx.state.track_flush();
     cx.reply.ok();
     Ok(())
@@ -122,6 +124,13 @@ fn check_protected(
     Ok(())
 }
 
+/// Flushing is logged also where there was nothing to flush.
+fn log_flush(cx: &mut Cx<'_>, args: Args<'_>, dirty: u64) {
+    if cx.state.dirty == dirty {
+        cx.log_also(args.from(0));
+    }
+}
+
 fn flush_one(cx: &mut Cx<'_>, index: usize, spares_protected: bool) {
     if !cx.state.keyspace.db(index).is_empty() {
         cx.state.touch_watched(index, None);
@@ -143,6 +152,7 @@ fn swap(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     };
     let (first, second) = (known(first)?, known(second)?);
     if first == second {
+        cx.state.dirty += 1;
         cx.reply.ok();
         return Ok(());
     }

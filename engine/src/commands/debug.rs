@@ -7,7 +7,7 @@ use super::Cx;
 use super::config::write_file;
 use super::debug_digest::{dataset_digest, value_digest};
 use super::debug_protocol::protocol;
-use super::debug_reload::reload;
+use super::debug_reload::{load_log, reload};
 use super::object::{encoding_of, idle_secs_of, references_of};
 use super::spec::{Command, Flags, Group};
 use crate::args::Args;
@@ -101,8 +101,8 @@ const TOOLS: &[Tool] = &[
         name: "LOADAOF",
         syntax: "",
         words: 2..=2,
-        what: "Load the append-only file again; not before there is one.",
-        run: needs_persistence,
+        what: "Load the append-only file again, in place of all data.",
+        run: load_log,
     },
     Tool {
         name: "LOG",
@@ -243,11 +243,6 @@ fn log(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     cx.fx.push(Effect::Log(LogLevel::Warning, text));
     cx.reply.ok();
     Ok(())
-}
-
-fn needs_persistence(_: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
-    let name = String::from_utf8_lossy(args.at(1)).to_uppercase();
-    Err(Error::text(format!("ERR DEBUG {name} is not supported until there is persistence")))
 }
 
 fn pause_cron(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {

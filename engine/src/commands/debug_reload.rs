@@ -1,5 +1,5 @@
 //! DEBUG RELOAD: all keys are written to the snapshot file, all data goes, and what the file holds
-//! is read.
+//! is read. DEBUG LOADAOF does the same with the append-only file.
 //!
 //! Invariant: nothing goes before the file is whole and safe. While it is written nobody else is
 //! served; while it is read others are told that the server is loading.
@@ -39,6 +39,20 @@ pub(super) fn reload(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     } else {
         cx.state.load_again(reload, cx.now, cx.fx);
     }
+    cx.session.blocked = Some(Blocked::Driver);
+    Ok(())
+}
+
+/// `DEBUG LOADAOF`
+pub(super) fn load_log(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
+    if !cx.may_block() {
+        return Err(Error::fixed("ERR DEBUG LOADAOF waits for the disk: not in a transaction"));
+    }
+    let persistence = &mut cx.state.persistence;
+    if persistence.aof.is_none() || persistence.is_loading() {
+        return Err(Error::fixed("ERR Error trying to load the AOF files, check server logs"));
+    }
+    persistence.reloads_log = Some(cx.session.id);
     cx.session.blocked = Some(Blocked::Driver);
     Ok(())
 }

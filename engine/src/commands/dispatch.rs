@@ -210,6 +210,9 @@ fn admit(cx: &mut Cx<'_>, row: &'static Row, args: Args<'_>) -> Result<(), Error
     {
         return Err(MISCONF);
     }
+    if cx.state.persistence.log_refusal().is_some() {
+        check_log(cx, args)?;
+    }
     if cx.state.config.replicas.needs_some() && writes(cx, args) {
         return Err(NO_REPLICAS);
     }
@@ -228,6 +231,17 @@ fn admit(cx: &mut Cx<'_>, row: &'static Row, args: Args<'_>) -> Result<(), Error
         return Err(Error::fixed("ERR Replica can't interact with the keyspace"));
     }
     Ok(())
+}
+
+/// The log cannot be written: nothing that would have to be in it is done.
+#[cold]
+fn check_log(cx: &Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    match cx.state.persistence.log_refusal() {
+        Some(why) if writes(cx, args) || cx.row.command.flags.has(Flags::MINDS_SAVES) => {
+            Err(Error::text(format!("MISCONF Errors writing to the AOF file: {why}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What clients read until everything is loaded, and how much of it is.
@@ -264,8 +278,14 @@ fn must_wait(cx: &Cx<'_>, args: Args<'_>) -> bool {
         Some(pause) if cx.now.mono < pause.until && !cx.retry && !cx.session.is_monitor => {
             !pause.writes_only || may_write(cx, args)
         }
-        _ => false,
+        _ => cx.state.persistence.holds_writers(cx.now.mono) && waits_for_disk(cx, args),
     }
+}
+
+/// Whether the command writes while too much is not on disk yet.
+#[cold]
+fn waits_for_disk(cx: &Cx<'_>, args: Args<'_>) -> bool {
+    !cx.retry && !cx.session.is_monitor && writes(cx, args)
 }
 
 /// Whether the command writes, or one of those that it will run.

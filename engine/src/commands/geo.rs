@@ -176,10 +176,22 @@ fn geoadd(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     };
     cx.edit_or_create(key, add_all)?;
     if added + moved > 0 {
+        if cx.logs() {
+            log_places(cx, args, first, &scores);
+        }
         cx.changed(key, "zadd");
     }
     cx.reply.integer(if counts_changes { added + moved } else { added });
     Ok(())
+}
+
+/// Places are logged as what they are stored as.
+fn log_places(cx: &mut Cx<'_>, args: Args<'_>, first: usize, scores: &[f64]) {
+    let scores: Vec<String> = scores.iter().map(|&score| format!("{}", score as u64)).collect();
+    let pairs = scores.iter().zip(args.from(first + 2).step_by(3));
+    let pairs = pairs.flat_map(|(score, member)| [score.as_bytes(), member]);
+    let words = [b"zadd".as_slice()].into_iter().chain(args.from(1).take(first - 1)).chain(pairs);
+    cx.log_as(words.collect::<Vec<_>>());
 }
 
 /// `GEOPOS key member ...`

@@ -5,6 +5,7 @@
 
 use super::Cx;
 use super::info::Lines;
+use crate::persistence::{Aof, Reason};
 use crate::time::{Instant, Micros};
 
 fn seconds(span: Micros) -> u64 {
@@ -39,7 +40,8 @@ pub(super) fn persistence(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.field("current_save_keys_total", all);
     let saves = &persistence.saves;
     lines.field("rdb_changes_since_last_save", cx.state.dirty);
-    lines.field("rdb_bgsave_in_progress", u8::from(saving.is_some()));
+    let is_rewriting = saving.is_some_and(|saving| saving.reason == Reason::Rewrite);
+    lines.field("rdb_bgsave_in_progress", u8::from(saving.is_some() && !is_rewriting));
     lines.field("rdb_last_save_time", saves.last_unix_secs);
     lines.field("rdb_last_bgsave_status", if saves.is_ok() { "ok" } else { "err" });
     let took = saves.last_took.map_or(-1, |took| seconds(took) as i64);
@@ -52,12 +54,35 @@ pub(super) fn persistence(cx: &mut Cx<'_>, lines: &mut Lines) {
     let (loaded, expired) = persistence.loaded;
     lines.field("rdb_last_load_keys_expired", expired);
     lines.field("rdb_last_load_keys_loaded", loaded);
-    lines.zeros(&["aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled"]);
-    lines.field("aof_last_rewrite_time_sec", -1);
-    lines.field("aof_current_rewrite_time_sec", -1);
-    lines.field("aof_last_bgrewrite_status", "ok");
-    lines.zeros(&["aof_rewrites", "aof_rewrites_consecutive_failures"]);
-    lines.field("aof_last_write_status", "ok");
-    lines.field("aof_last_cow_size", 0);
+    append_only_file(cx, lines);
     lines.zeros(&["module_fork_in_progress", "module_fork_last_cow_size"]);
+}
+
+fn append_only_file(cx: &Cx<'_>, lines: &mut Lines) {
+    let persistence = &cx.state.persistence;
+    let aof = persistence.aof.as_deref();
+    let figure = |figure: fn(&Aof) -> u64| aof.map_or(0, figure);
+    lines.field("aof_enabled", u8::from(aof.is_some()));
+    lines.field("aof_rewrite_in_progress", figure(|aof| aof.is_rewriting().into()));
+    lines.field("aof_rewrite_scheduled", figure(|aof| aof.is_scheduled.into()));
+    let took = aof.and_then(|aof| aof.rewrites.last_took);
+    lines.field("aof_last_rewrite_time_sec", took.map_or(-1, |took| seconds(took) as i64));
+    let saving = persistence.saving.as_ref().filter(|it| it.reason == Reason::Rewrite);
+    let since = saving.map(|saving| cx.now.mono.since(saving.began.mono));
+    lines.field("aof_current_rewrite_time_sec", since.map_or(-1, |since| seconds(since) as i64));
+    let has_failed = aof.is_some_and(|aof| aof.rewrites.has_failed);
+    lines.field("aof_last_bgrewrite_status", if has_failed { "err" } else { "ok" });
+    lines.field("aof_rewrites", figure(|aof| aof.rewrites.count));
+    lines.field("aof_rewrites_consecutive_failures", u8::from(has_failed));
+    let is_refused = persistence.log_refusal().is_some();
+    lines.field("aof_last_write_status", if is_refused { "err" } else { "ok" });
+    lines.field("aof_last_cow_size", 0);
+    let Some(aof) = aof else { return };
+    lines.field("aof_current_size", aof.base_bytes + aof.bytes);
+    lines.field("aof_base_size", aof.base_bytes);
+    lines.field("aof_pending_rewrite", u8::from(aof.is_scheduled));
+    lines.field("aof_buffer_length", aof.pending_bytes());
+    lines.field("aof_pending_bio_fsync", u8::from(aof.is_syncing()));
+    lines.field("aof_delayed_fsync", aof.delayed_syncs);
+    lines.field("aof_writers_held", u8::from(aof.holds_writers(cx.now.mono)));
 }

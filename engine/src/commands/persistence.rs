@@ -41,6 +41,13 @@ pub(super) const COMMANDS: &[Command] = &[
         ..SERVER
     },
     Command {
+        name: "BGREWRITEAOF",
+        summary: "Begins to rewrite the append-only file.",
+        reply: "simple",
+        run: rewrite,
+        ..SERVER
+    },
+    Command {
         name: "LASTSAVE",
         flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST),
         tips: &["nondeterministic_output"],
@@ -96,6 +103,27 @@ fn cancel(cx: &mut Cx<'_>) -> Result<(), Error> {
         let text = "ERR Background saving is currently not in progress or scheduled";
         return Err(Error::fixed(text));
     }
+    Ok(())
+}
+
+fn rewrite(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
+    let persistence = &mut cx.state.persistence;
+    let is_saving = persistence.saving.is_some();
+    let Some(aof) = &mut persistence.aof else {
+        let text = "ERR there is no append-only file to rewrite: 'CONFIG SET appendonly yes' first";
+        return Err(Error::fixed(text));
+    };
+    if aof.is_rewriting() {
+        let text = "ERR Background append only file rewriting already in progress";
+        return Err(Error::fixed(text));
+    }
+    let is_free = !is_saving && !aof.is_changing();
+    aof.is_scheduled = true;
+    cx.reply.simple(if is_free {
+        "Background append only file rewriting started"
+    } else {
+        "Background append only file rewriting scheduled"
+    });
     Ok(())
 }
 

@@ -62,7 +62,7 @@ fn keys(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     reply_array(cx, |cx| {
         let (mut cursor, mut len) = (0, 0);
         loop {
-            cursor = filter.piece(cx, cursor, &mut len);
+            cursor = filter.piece(cx, cursor, &mut len, None);
             if cursor == 0 {
                 return len;
             }
@@ -81,7 +81,14 @@ struct Filter<'a> {
 
 impl Filter<'_> {
     /// Writes the wanted keys of one piece of hash space and counts them; returns the next cursor.
-    fn piece(self, cx: &mut Cx<'_>, cursor: u64, len: &mut usize) -> u64 {
+    /// Wanted keys that have expired are noted, if that is asked for.
+    fn piece(
+        self,
+        cx: &mut Cx<'_>,
+        cursor: u64,
+        len: &mut usize,
+        mut expired: Option<&mut Vec<Box<[u8]>>>,
+    ) -> u64 {
         let index = cx.session.db;
         let (keyspace, reply) = (&cx.state.keyspace, &mut *cx.reply);
         let db = keyspace.db(index);
@@ -89,9 +96,15 @@ impl Filter<'_> {
             let wanted = self.pattern.is_none_or(|pattern| glob::matches(pattern, key))
                 && self.kind.is_none_or(|kind| {
                     kind.eq_ignore_ascii_case(db.value(found).type_name().as_bytes())
-                })
-                && !keyspace.is_expired(index, found);
-            if wanted {
+                });
+            if !wanted {
+                return;
+            }
+            if keyspace.is_expired(index, found) {
+                if let Some(expired) = &mut expired {
+                    expired.push(key.into());
+                }
+            } else {
                 reply.bulk(key);
                 *len += 1;
             }
@@ -123,16 +136,21 @@ fn scan(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let count = count.min(COUNT_MAX);
     cx.reply.array(2);
     let start = cx.reply.out.len();
+    let mut expired = Vec::new();
     reply_array(cx, |cx| {
         let mut len = 0;
         for _ in 0..count * PIECES_PER_COUNT {
-            cursor = filter.piece(cx, cursor, &mut len);
+            cursor = filter.piece(cx, cursor, &mut len, Some(&mut expired));
             if cursor == 0 || len as i64 >= count {
                 break;
             }
         }
         len
     });
+    // As in Redis, which looks each of them up.
+    for key in expired {
+        cx.find(&key);
+    }
     // The cursor goes before the keys and is known only behind them.
     write_before(cx.reply, start, |reply| reply.text(itoa::Buffer::new().format(cursor)));
     Ok(())

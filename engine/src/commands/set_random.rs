@@ -18,9 +18,6 @@ const MEMBER_BYTES_MIN: usize = b"$0\r\n\r\n".len();
 /// So many members are drawn before the size of the reply is looked at.
 const DRAWS_PER_LOOK: usize = 1024;
 
-/// Members that one record of the log removes at most.
-const NAMES_PER_RECORD: usize = 1024;
-
 /// The rows of this family.
 pub(super) const COMMANDS: &[Command] = &[
     Command {
@@ -104,7 +101,7 @@ fn pop_many(cx: &mut Cx<'_>, key: &[u8], count: &[u8]) -> Result<(), Error> {
     if count >= len {
         set.iter().for_each(|member| member.reply(cx.reply));
         cx.remove(found);
-        cx.log_as_removal(key, "lazyfree-lazy-server-del");
+        cx.log_as([b"DEL".as_slice(), key]);
         cx.changed(key, "spop");
         cx.changed(key, "del");
         return Ok(());
@@ -133,9 +130,8 @@ fn pop_many(cx: &mut Cx<'_>, key: &[u8], count: &[u8]) -> Result<(), Error> {
         let left = set.part(count, &limits, &mut cx.state.rng, show);
         cx.replace_value(found, NewValue::Object(left.into_object()));
     }
-    for names in names.chunks(NAMES_PER_RECORD) {
-        let words = [b"SREM".as_slice(), key].into_iter().chain(names.iter().map(Vec::as_slice));
-        cx.log_also(words.collect::<Vec<_>>());
+    for name in &names {
+        cx.log_also([b"SREM".as_slice(), key, name]);
     }
     cx.log_nothing();
     cx.changed(key, "spop");

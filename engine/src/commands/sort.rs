@@ -282,6 +282,10 @@ fn store(
     }
     let (seen, len) = (lookups.seen(), list.reader().len());
     note(cx, &seen);
+    for [key, field] in &seen.due {
+        // Whoever reads the log would find them.
+        cx.log_also([b"HDEL".as_slice(), key, field]);
+    }
     let existed = cx.store(key, list);
     if len > 0 {
         cx.changed(key, "sortstore");

@@ -74,6 +74,8 @@ pub(super) struct Seen {
     pub(super) misses: u64,
     /// Their names, if somebody may want to know them.
     pub(super) missed: Option<Vec<Box<[u8]>>>,
+    /// Fields that have expired and were not taken out yet, with their keys, likewise.
+    pub(super) due: Vec<[Box<[u8]>; 2]>,
 }
 
 impl<'k> Lookups<'k> {
@@ -121,8 +123,14 @@ impl<'k> Lookups<'k> {
             (Value::Bytes(bytes), None) => Some(Element::Bytes(bytes)),
             (Value::Integer(value), None) => Some(Element::Integer(value)),
             (Value::Hash(hash), Some(field)) => {
-                let field = hash.find_living(field, self.keyspace.now().0)?;
-                Some(field.value)
+                let found = hash.find(field)?;
+                if found.is_due(self.keyspace.now().0) {
+                    if self.seen.missed.is_some() {
+                        self.seen.due.push([self.name.as_slice().into(), field.into()]);
+                    }
+                    return None;
+                }
+                Some(found.value)
             }
             _ => None,
         }

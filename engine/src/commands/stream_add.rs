@@ -295,7 +295,7 @@ fn add(
     options: &Options<'_>,
     request: IdRequest,
 ) -> Result<Added, Error> {
-    let (now_ms, first) = (cx.key_now().0, options.id_at + 1);
+    let (now_ms, first) = (cx.stream_now_ms(), options.id_at + 1);
     stream.forget_old_producers(now_ms);
     let made_of_fields = options.producer.is_some_and(|producer| producer.name.is_none());
     let name_of_fields = made_of_fields.then(|| name_of_fields(args.from(first)));
@@ -328,8 +328,8 @@ struct Trimmed {
     /// For the log: how many are left, and the first.
     len: u64,
     first: StreamId,
-    /// Which went, where that depends on references.
-    gone: Vec<StreamId>,
+    /// The last one that went, where it depends on references which do.
+    last_gone: StreamId,
 }
 
 impl Trimmed {
@@ -337,12 +337,11 @@ impl Trimmed {
         if !cx.logs() {
             return Self { count: stream.trim(trim), ..Self::default() };
         }
-        let mut gone = Vec::new();
-        let count = stream.trim_listing(trim, &mut gone);
+        let (count, last_gone) = stream.trim_up_to(trim);
         let log = stream.log();
         let first = log.range(StreamId::MIN, StreamId::MAX).next();
         let first = first.map_or_else(|| log.last_id().next().unwrap_or_default(), |it| it.id);
-        Self { count, len: log.len(), first, gone }
+        Self { count, len: log.len(), first, last_gone }
     }
 }
 
@@ -360,7 +359,7 @@ fn log_added(
     let Some(Producer { id: producer, name }) = options.producer else {
         if options.references == Some(References::Acked) && options.cut.is_some() {
             cx.log_also(options.logged(args, id, None));
-            return log_gone(cx, args.at(1), &trimmed.gone);
+            return log_gone(cx, args.at(1), trimmed);
         }
         let threshold = trimmed.threshold(options);
         return cx.log_as(options.logged(args, id, Some(&threshold)));
@@ -368,7 +367,7 @@ fn log_added(
     // The name is remembered of an entry that is there.
     cx.log_also(options.logged(args, id, None));
     let of_fields = name.is_none().then(|| name_of_fields(args.from(options.id_at + 1)));
-    let name = name.or(of_fields.as_ref().map(<[u8; 16]>::as_slice)).unwrap_or_default();
+    let name = name.or_else(|| of_fields.as_ref().map(<[u8; 16]>::as_slice)).unwrap_or_default();
     cx.log_also([b"XIDMPRECORD".as_slice(), args.at(1), producer, name, text.as_bytes()]);
     if options.cut.is_none() {
         return cx.log_nothing();
@@ -379,7 +378,7 @@ fn log_added(
 /// Logs what XTRIM has done: with its words if that is what they say.
 fn log_trimmed(cx: &mut Cx<'_>, args: Args<'_>, options: &Options<'_>, trimmed: &Trimmed) {
     if options.references == Some(References::Acked) {
-        return log_gone(cx, args.at(1), &trimmed.gone);
+        return log_gone(cx, args.at(1), trimmed);
     }
     let threshold = trimmed.threshold(options);
     cx.log_as(options.logged(args, b"", Some(&threshold)));
@@ -387,7 +386,7 @@ fn log_trimmed(cx: &mut Cx<'_>, args: Args<'_>, options: &Options<'_>, trimmed: 
 
 fn log_trim(cx: &mut Cx<'_>, key: &[u8], options: &Options<'_>, trimmed: &Trimmed) {
     if options.references == Some(References::Acked) {
-        return log_gone(cx, key, &trimmed.gone);
+        return log_gone(cx, key, trimmed);
     }
     let len = itoa::Buffer::new().format(trimmed.len).to_owned();
     let drops = options.references == Some(References::Drop);
@@ -395,15 +394,14 @@ fn log_trim(cx: &mut Cx<'_>, key: &[u8], options: &Options<'_>, trimmed: &Trimme
     cx.log_as(words.into_iter().take(5 + usize::from(drops)));
 }
 
-/// Logs which entries went, whoever refers to them.
-fn log_gone(cx: &mut Cx<'_>, key: &[u8], gone: &[StreamId]) {
-    cx.log_nothing();
-    if gone.is_empty() {
-        return;
+/// Logs that entries went which every group has read and acknowledged: the first of these.
+fn log_gone(cx: &mut Cx<'_>, key: &[u8], trimmed: &Trimmed) {
+    match trimmed.last_gone.next() {
+        Some(end) if trimmed.count > 0 => {
+            cx.log_as([b"XTRIM".as_slice(), key, b"MINID", b"=", end.text().as_bytes(), b"ACKED"]);
+        }
+        _ => cx.log_nothing(),
     }
-    let texts: Vec<_> = gone.iter().map(|id| id.text()).collect();
-    let head = [b"XDEL".as_slice(), key].into_iter();
-    cx.log_also(head.chain(texts.iter().map(|text| text.as_bytes())).collect::<Vec<_>>());
 }
 
 impl Trimmed {
@@ -523,7 +521,7 @@ fn xidmprecord(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     if stream.log().entry(id).is_none() {
         return Err(Error::fixed("ERR The specified stream ID was deleted or doesn't exist"));
     }
-    let now_ms = cx.key_now().0;
+    let now_ms = cx.stream_now_ms();
     let known = stream.idempotency().and_then(|known| known.find(producer, name, now_ms));
     if known.is_some_and(|known| known != id) {
         return Err(Error::fixed(

@@ -199,7 +199,7 @@ impl Claimant<'_> {
 /// `XCLAIM key group consumer min-idle-time id [id ...] [...]`
 fn xclaim(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let found = find_group(cx, args)?;
-    let now_ms = cx.key_now().0;
+    let now_ms = cx.stream_now_ms();
     let options = Options::parse(args, now_ms)?;
     let claimant = Claimant { name: args.at(3), now_ms, just_id: options.just_id };
     let records = Records::new(cx, args.at(1));
@@ -337,7 +337,7 @@ impl Search {
 fn xautoclaim(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let search = Search::parse(args)?;
     let found = find_group(cx, args)?;
-    let now_ms = cx.key_now().0;
+    let now_ms = cx.stream_now_ms();
     let claimant = Claimant { name: args.at(3), now_ms, just_id: search.just_id };
     let outcome = Outcome::new(Records::new(cx, args.at(1)));
     let outcome = cx.edit_found(found, |cx, stream: &mut Stream| {

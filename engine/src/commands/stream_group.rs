@@ -204,7 +204,7 @@ fn destroy(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
 /// `XGROUP CREATECONSUMER key group consumer`
 fn create_consumer(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     require_group(cx, args)?;
-    let (key, now_ms) = (args.at(2), cx.key_now().0);
+    let (key, now_ms) = (args.at(2), cx.stream_now_ms());
     let added = cx.edit(key, |_, stream: &mut Stream| {
         stream.edit_group(args.at(3), |_, group| group.add_consumer(args.at(4), now_ms))
     })?;

@@ -81,7 +81,7 @@ fn find(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Found, Error> {
 /// `XINFO CONSUMERS key group`
 fn consumers(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let found = find(cx, args)?;
-    let now_ms = cx.key_now().0;
+    let now_ms = cx.stream_now_ms();
     let stream = cx.state.keyspace.db(cx.session.db).value(found).stream()?;
     let group = stream.group(args.at(3)).ok_or_else(|| no_group(args.at(2), args.at(3)))?;
     cx.reply.array(group.consumers().len());
@@ -139,7 +139,7 @@ fn integer_or_null(reply: &mut Reply, value: Option<i64>) {
 /// `XINFO STREAM key [FULL [COUNT count]]`
 fn stream(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let found = find(cx, args)?;
-    let now_ms = cx.key_now().0;
+    let now_ms = cx.stream_now_ms();
     let stream = cx.state.keyspace.db(cx.session.db).value(found).stream()?;
     let full = match args.len() {
         3 => None,

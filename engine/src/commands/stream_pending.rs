@@ -283,7 +283,7 @@ fn xpending(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let listing = Listing::parse(args)?;
     let (key, name) = (args.at(1), args.at(2));
     let found = cx.find_read(key).ok_or_else(|| no_key_or_group(key, name))?;
-    let now_ms = cx.key_now().0;
+    let now_ms = cx.stream_now_ms();
     let stream = cx.state.keyspace.db(cx.session.db).value(found).stream()?;
     let group = stream.group(name).ok_or_else(|| no_key_or_group(key, name))?;
     let Some(listing) = listing else {

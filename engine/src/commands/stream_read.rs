@@ -335,7 +335,7 @@ fn xreadgroup(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         count: options.count(cx),
         no_ack: options.no_ack,
         min_idle_ms: options.min_idle_ms,
-        now_ms: cx.key_now().0,
+        now_ms: cx.stream_now_ms(),
         records: Records::default(),
     };
     let mut budget = options.budget(cx.reply);

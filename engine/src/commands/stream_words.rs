@@ -100,6 +100,13 @@ pub(super) fn changed_silently(cx: &mut Cx<'_>) {
     cx.state.dirty += 1;
 }
 
+impl Cx<'_> {
+    /// Now, for entries that are delivered and consumers that read: key time, unless it stands.
+    pub(super) fn stream_now_ms(&self) -> u64 {
+        if self.state.clock.stands() { self.now.wall.as_millis() } else { self.key_now().0 }
+    }
+}
+
 /// Those who wait for a key are tried again, although Redis does not count it as changed.
 pub(super) fn wake(cx: &mut Cx<'_>, key: &[u8]) {
     cx.state.waits.touch(cx.session.db, key);

@@ -258,7 +258,8 @@ fn log_set(
 ) {
     let has_comparison = matches!(options.condition, Some(Condition::Compares(_)));
     match (options.ttl, deadline) {
-        (NewTtl::At(Expiry { unit: Unit::UnixMillis, .. }), _) if !has_comparison => {}
+        (NewTtl::At(Expiry { unit: Unit::UnixMillis, .. }), _)
+            if !has_comparison && !options.returns_old => {}
         (_, Some(deadline)) => log_set_until(cx, args.at(1), args.at(2), deadline),
         (_, None) if has_comparison => {
             let keeps = matches!(options.ttl, NewTtl::Keep);
@@ -324,7 +325,7 @@ fn getset(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
 fn getdel(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     if let Some(found) = reply_value(cx, args.at(1))? {
         cx.remove(found);
-        cx.log_as([b"DEL".as_slice(), args.at(1)]);
+        cx.log_as_removal(args.at(1), "lazyfree-lazy-user-del");
         cx.changed(args.at(1), "del");
     }
     Ok(())

@@ -8,6 +8,7 @@ use super::arguments::{integer, until_after_millis};
 use super::spec::{Command, Flags, Group};
 use crate::args::Args;
 use crate::error::Error;
+use crate::persistence::SyncWait;
 use crate::session::{TimedOut, Wait};
 use crate::time::Instant;
 
@@ -68,18 +69,32 @@ fn waitaof(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         return Err(Error::fixed("ERR value is out of range, must be positive"));
     }
     let until = until_after_millis(cx, args.at(3))?;
-    if local > 0 {
-        return Err(Error::fixed(
-            "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
-        ));
-    }
-    if replicas == 0 {
+    let Some(aof) = &cx.state.persistence.aof else {
+        if local > 0 {
+            return Err(Error::fixed(
+                "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
+            ));
+        }
+        if replicas == 0 {
+            cx.reply.array(2);
+            cx.reply.integer(0);
+            cx.reply.integer(0);
+        } else {
+            block(cx, until, TimedOut::TwoZeroes);
+        }
+        return Ok(());
+    };
+    let position = cx.state.log.position();
+    let is_synced = aof.synced() >= position;
+    if replicas == 0 && (is_synced || local == 0) || !cx.may_block() {
         cx.reply.array(2);
+        cx.reply.integer(is_synced.into());
         cx.reply.integer(0);
-        cx.reply.integer(0);
-    } else {
-        block(cx, until, TimedOut::TwoZeroes);
+        return Ok(());
     }
+    let waits = SyncWait { position, is_enough: replicas == 0 };
+    cx.state.persistence.sync_waits.insert(cx.session.id, waits);
+    block(cx, until, TimedOut::TwoZeroes);
     Ok(())
 }
 

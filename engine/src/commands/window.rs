@@ -124,8 +124,7 @@ fn by_integer(cx: &mut Cx<'_>, key: &[u8], options: &Options<'_>) -> Result<(), 
     // Between two bounds that are 64-bit integers.
     let new = new as i64;
     store_integer(cx, key, found, new);
-    let text = itoa::Buffer::new().format(new).to_owned();
-    finish(cx, key, (&text, "incrby"), options, deadline);
+    finish(cx, key, (itoa::Buffer::new().format(new), "incrby"), options, deadline);
     cx.reply.integer(new);
     cx.reply.integer(applied);
     Ok(())
@@ -188,10 +187,12 @@ fn finish(
     let kept = options.only_without_ttl && cx.deadline(found).is_some();
     let had_deadline = cx.deadline(found).is_some();
     let changes = options.persist || deadline.is_some() && !kept;
+    let left = if changes { deadline } else { cx.deadline(found) };
     if changes {
         cx.set_deadline(found, deadline);
     }
-    match cx.find(key).and_then(|found| cx.deadline(found)) {
+    match left {
+        _ if !cx.logs() => {}
         Some(deadline) => log_set_until(cx, key, value.as_bytes(), deadline),
         None => cx.log_as([b"SET".as_slice(), key, value.as_bytes()]),
     }

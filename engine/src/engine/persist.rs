@@ -3,11 +3,17 @@
 //! Invariant: whoever waits for a file is told exactly once how it went.
 
 use super::Engine;
+use crate::args::Args;
+use crate::commands::Cx;
+use crate::commands::dispatch::run;
 use crate::disk::{DiskResult, Ticket};
 use crate::effects::{Effect, Effects, LogLevel};
 use crate::input::ConnId;
-use crate::persistence::{Loaded, Reason, Reload, Saved, What};
-use crate::time::Instant;
+use crate::persistence::{Loaded, Reason, Reload, Saved, Stage, Turn, What};
+use crate::resp::Reply;
+use crate::session::Session;
+use crate::state::State;
+use crate::time::{Instant, UnixMillis};
 
 /// What a client reads whose SAVE failed; the log says why.
 const SAVE_FAILED: &str = "ERR Error trying to save the DB, check server logs";
@@ -23,28 +29,84 @@ impl Engine {
     /// When something is to be done about files.
     pub(super) fn files_due(&self) -> Option<Instant> {
         let persistence = &self.state.persistence;
+        let log = persistence.aof.as_ref().and_then(|aof| aof.due(self.state.log.position()));
+        let log = log.into_iter();
         if let Some(saving) = &persistence.saving {
-            return saving.due();
+            return log.chain(saving.due()).min();
         }
-        if self.state.keyspace.is_capturing() || persistence.is_scheduled || persistence.must_end {
-            return Some(self.now.mono);
+        if let Some(loading) = &persistence.loading {
+            return loading.due();
         }
-        match &persistence.loading {
-            Some(loading) => loading.due(),
-            None => persistence.save_due(self.state.dirty),
+        let is_waiting = self.state.keyspace.is_capturing()
+            || persistence.is_scheduled
+            || persistence.must_end
+            || persistence.reloads_log.is_some_and(|_| self.may_reload_log())
+            || self.must_switch_log();
+        let rewrite = persistence.aof.as_ref().and_then(|aof| aof.rewrite_due());
+        let log = log.chain(rewrite);
+        let now = is_waiting.then_some(self.now.mono);
+        log.chain(now).chain(persistence.save_due(self.state.dirty)).min()
+    }
+
+    fn may_reload_log(&self) -> bool {
+        let position = self.state.log.position();
+        let aof = self.state.persistence.aof.as_deref();
+        aof.is_none_or(|aof| aof.stage == Stage::On && aof.is_written(position))
+    }
+
+    /// Whether the log is to be switched on or off.
+    fn must_switch_log(&self) -> bool {
+        let persistence = &self.state.persistence;
+        persistence.has_started && persistence.settings.log.is_on != persistence.aof.is_some()
+    }
+
+    /// Whether that is so, or it is to be rewritten.
+    fn must_change_log(&self) -> bool {
+        let rewrite = self.state.persistence.aof.as_ref().and_then(|aof| aof.rewrite_due());
+        self.must_switch_log() || rewrite.is_some_and(|due| due <= self.now.mono)
+    }
+
+    /// Rewrites the log, or switches it on or off.
+    fn change_log(&mut self, fx: &mut Effects) {
+        let persistence = &mut self.state.persistence;
+        if persistence.aof.is_none() {
+            self.state.switch_log_on(self.now, fx);
+        } else if !persistence.settings.log.is_on {
+            self.state.switch_log_off(fx);
+        } else {
+            self.state.begin_rewrite(fx);
         }
+    }
+
+    /// Key time: while a log is loaded it stands still before all deadlines, because what had not
+    /// expired when a command was logged must be there when it is run again.
+    pub(super) fn key_time(&self) -> UnixMillis {
+        let loading = self.state.persistence.loading.as_ref();
+        if loading.is_some_and(|loading| loading.is_of_log()) {
+            return UnixMillis(0);
+        }
+        self.state.clock.now()
     }
 
     /// Does a bounded part of what is to be done.
     pub(super) fn go_on_with_files(&mut self, fx: &mut Effects) {
-        if let Some(loaded) = self.state.go_on_loading(self.now, fx) {
+        if let Some(loaded) = self.go_on_loading(fx) {
             self.end_loading(loaded, fx);
         }
+        if self.state.persistence.is_loading() {
+            return;
+        }
         self.state.go_on_saving(self.now, fx);
+        self.reload_log(fx);
         let persistence = &mut self.state.persistence;
         if persistence.saving.is_some() {
             return;
         }
+        if self.must_change_log() {
+            self.change_log(fx);
+            return;
+        }
+        let persistence = &mut self.state.persistence;
         if core::mem::take(&mut persistence.must_end) {
             self.end_server(None, false, fx);
         } else if core::mem::take(&mut persistence.is_scheduled) {
@@ -59,11 +121,81 @@ impl Engine {
 
     /// The disk has carried an order out, or not.
     pub(super) fn disk_answered(&mut self, ticket: Ticket, result: &DiskResult, fx: &mut Effects) {
-        if let Some(saved) = self.state.save_answered(ticket, result, self.now, fx) {
+        if let Some(turn) = self.state.log_answered(ticket, result, self.now, fx) {
+            self.end_log_turn(turn, fx);
+        } else if let Some(saved) = self.state.save_answered(ticket, result, self.now, fx) {
             self.end_save(saved, fx);
         } else if let Some(loaded) = self.state.load_answered(ticket, result, fx) {
             self.end_loading(loaded, fx);
         }
+    }
+
+    /// The log has come further, or cannot.
+    fn end_log_turn(&mut self, turn: Turn, fx: &mut Effects) {
+        match turn {
+            Turn::Going => {}
+            Turn::Changed(change) => {
+                if self.state.log_changed(change, self.now, fx) {
+                    fx.push(Effect::Ready);
+                }
+            }
+            Turn::Fatal(why) => {
+                log(fx, LogLevel::Warning, format!("{why}. Exiting..."));
+                fx.push(Effect::Shutdown { exit_code: 1 });
+            }
+        }
+        self.state.end_sync_waits(self.now.mono, fx);
+        self.state.release_writers(self.now.mono, fx);
+    }
+
+    /// DEBUG LOADAOF: begins when all that was logged is written.
+    fn reload_log(&mut self, fx: &mut Effects) {
+        if self.may_reload_log()
+            && let Some(conn) = self.state.persistence.reloads_log.take()
+        {
+            self.state.load_log_again(conn, self.now, fx);
+            self.release_held(fx);
+        }
+    }
+
+    /// Those who were held up go on.
+    fn release_held(&mut self, fx: &mut Effects) {
+        if !self.state.persistence.holds_everybody() {
+            for conn in core::mem::take(&mut self.state.persistence.held) {
+                fx.push(Effect::Resume(conn));
+            }
+        }
+    }
+
+    /// Loads a bounded part. Commands of a log are run as they are: whether they are allowed was
+    /// asked when they ran first.
+    fn go_on_loading(&mut self, fx: &mut Effects) -> Option<Loaded> {
+        let now = self.now;
+        let mut reply = Reply::default();
+        let mut nothing = Effects::new();
+        let mut apply = |state: &mut State, session: &mut Session, words: Args<'_>| {
+            let row = state.command(words).map_err(|_| {
+                let name = words.at(0).escape_ascii();
+                format!("there is no command '{name}'")
+            })?;
+            if !row.command.takes(words.len()) {
+                return Err(format!("'{}' with a wrong number of arguments", row.full_name));
+            }
+            let mut cx = Cx {
+                state,
+                session,
+                reply: &mut reply,
+                fx: &mut nothing,
+                now,
+                row,
+                retry: false,
+                may_block: false,
+            };
+            run(&mut cx, words, 0);
+            reply.out.clear();
+            Ok(())
+        };
+        self.state.go_on_loading(now, &mut apply, fx)
     }
 
     /// Whoever runs the process wants it to end. A script that runs is not interrupted for it if
@@ -88,7 +220,7 @@ impl Engine {
             return;
         }
         if let Some(saving) = &self.state.persistence.saving
-            && saving.reason != Reason::Background
+            && !saving.gives_way()
         {
             // Whoever waits for that one is told first.
             self.state.persistence.must_end = true;
@@ -104,8 +236,9 @@ impl Engine {
     }
 
     fn end_save(&mut self, saved: Saved, fx: &mut Effects) {
-        let Saved { reason, result } = saved;
+        let Saved { reason, result, began } = saved;
         match reason {
+            Reason::Rewrite => self.state.end_rewrite_walk(&result, self.now, began, fx),
             Reason::Background if result.is_ok() => {
                 log(fx, LogLevel::Notice, "Background saving terminated with success");
             }
@@ -126,18 +259,14 @@ impl Engine {
                 }
             }
         }
-        if !self.state.persistence.holds_everybody() {
-            for conn in core::mem::take(&mut self.state.persistence.held) {
-                fx.push(Effect::Resume(conn));
-            }
-        }
+        self.release_held(fx);
     }
 
     fn end_shutdown(
         &mut self,
         conn: Option<ConnId>,
         forces: bool,
-        result: &Result<(), String>,
+        result: &Result<u64, String>,
         fx: &mut Effects,
     ) {
         if result.is_ok() {
@@ -168,13 +297,28 @@ impl Engine {
         let count = self.state.keyspace.count();
         (0..count).for_each(|index| self.state.waits.touch_all(index));
         match (loaded.what, loaded.result) {
-            (What::AtStart, Ok(())) => {
+            (What::AtStart, Ok(found)) => {
                 self.state.dirty = 0;
-                fx.push(Effect::Ready);
+                self.state.persistence.has_started = true;
+                self.state.keyspace.set_now(self.state.clock.now());
+                if self.state.persistence.settings.log.is_on {
+                    self.state.open_log(found, self.now, fx);
+                } else {
+                    fx.push(Effect::Ready);
+                }
             }
             (What::AtStart, Err(why)) => {
                 log(fx, LogLevel::Warning, format!("Fatal error loading the DB: {why}. Exiting."));
                 fx.push(Effect::Shutdown { exit_code: 1 });
+            }
+            (What::LogAgain(conn), result) => {
+                self.state.log.start();
+                self.state.dirty = 0;
+                let refusal = result.map_err(|why| {
+                    log(fx, LogLevel::Warning, why);
+                    "ERR Error trying to load the AOF files, check server logs".to_owned()
+                });
+                self.end_wait_for_driver(conn, refusal.err(), fx);
             }
             (What::Again(Reload { conn, .. }), result) => {
                 let refusal = result.map_err(|why| {

@@ -203,6 +203,9 @@ impl Keyspace {
     /// Sets the old value of an entry aside that is to be changed or removed.
     #[cold]
     pub(super) fn capture_before(&mut self, index: usize, found: Found) {
+        if self.planted_forgets() {
+            return;
+        }
         let db = &mut self.databases[index];
         let Some(capture) = self.capture.as_deref_mut() else { return };
         if capture.is_canceled || !capture.is_ahead(index, found) || db.is_marked(found) {

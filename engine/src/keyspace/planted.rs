@@ -8,6 +8,9 @@ use crate::time::UnixMillis;
 /// One stale read of this many that could be.
 const STALE_ONE_IN: u64 = 4;
 
+/// One old value of this many is not set aside for the snapshot that goes on.
+const FORGOTTEN_ONE_IN: u64 = 8;
+
 /// One change of a collection of this many is not kept.
 const LOST_ONE_IN: u64 = 32;
 
@@ -32,6 +35,14 @@ impl Keyspace {
             changes: 0,
             before: None,
         }));
+    }
+
+    /// Whether the snapshot that goes on is not told of a change.
+    #[cold]
+    pub(super) fn planted_forgets(&mut self) -> bool {
+        let Some(planted) = &mut self.planted else { return false };
+        planted.changes += u64::from(planted.bug == PlantedBug::MixedSnapshot);
+        planted.bug == PlantedBug::MixedSnapshot && planted.changes.is_multiple_of(FORGOTTEN_ONE_IN)
     }
 
     /// The deadline that the bug makes of this one.

@@ -244,6 +244,8 @@ impl Log {
             Reader::Replicas => replicas,
         };
         if is_transaction {
+            // As Redis 7.0 has it: later versions would put it behind.
+            stream.select(unit.records[0].db);
             stream.append(encode::MULTI);
         }
         let mut start = 0;

@@ -53,6 +53,12 @@ impl Stream {
 
     /// Appends a record of a change in a database.
     pub(super) fn append_in(&mut self, db: usize, record: &[u8]) {
+        self.select(db);
+        self.append(record);
+    }
+
+    /// What follows is about this database.
+    pub(super) fn select(&mut self, db: usize) {
         if self.db != Some(db) {
             self.db = Some(db);
             let mut select = Vec::new();
@@ -60,6 +66,5 @@ impl Stream {
             encode::command(&mut select, [b"SELECT".as_slice(), digits.format(db).as_bytes()]);
             self.append(&select);
         }
-        self.append(record);
     }
 }

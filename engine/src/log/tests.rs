@@ -1,6 +1,8 @@
+//! Tests of the log by itself.
+
 use super::*;
 
-fn words<'a>(text: &'a str) -> Vec<&'a [u8]> {
+fn words(text: &str) -> Vec<&[u8]> {
     text.split(' ').map(str::as_bytes).collect()
 }
 
@@ -72,7 +74,7 @@ fn several_records_are_a_transaction_if_they_belong_together() {
         assert!(log.is_in_unit() && log.take().is_empty(), "what is not complete is not given");
         log.commit(together);
         let expected: &[&str] = match together {
-            true => &["MULTI", "SELECT 1", "set a 1", "set b 1", "EXEC"],
+            true => &["SELECT 1", "MULTI", "set a 1", "set b 1", "EXEC"],
             false => &["set a 1", "set b 1"],
         };
         assert_eq!(lines(&log.take()), expected);
@@ -96,7 +98,7 @@ fn every_reader_gets_what_is_for_it() {
     log.commit(true);
     assert_eq!(lines(&log.take()), ["MULTI", "set a 2", "del b", "EXEC"]);
     let of_replicas = log.take_for(Reader::Replicas);
-    let expected = ["MULTI", "SELECT 0", "publish c m", "set a 2", "del b", "EXEC"];
+    let expected = ["SELECT 0", "MULTI", "publish c m", "set a 2", "del b", "EXEC"];
     assert_eq!(lines(&of_replicas), expected);
     log.stop_for(Reader::Replicas);
     log.stop();

@@ -1,18 +1,23 @@
-//! Loading a snapshot: its bytes are read ahead, and a bounded number of them becomes keys at a
-//! time, while clients are told to wait.
+//! Loading a snapshot or a log: bytes are read ahead, and a bounded number of them becomes keys at
+//! a time, while clients are told to wait.
 //!
-//! Invariants: a file is loaded from its first byte to its checksum, or the server says where it is
-//! broken and does not go on with half of it; the file itself is never touched.
+//! Invariants: a file is loaded from its first byte to its last, or the server says where it is
+//! broken and does not go on with half of it, but for a log's last record that was never whole; the
+//! file itself is not touched.
 
+use super::log_files::Found;
 use super::{Orders, log};
+use crate::args::{Args, Words};
 use crate::disk::{DiskAnswer, DiskErrorKind, DiskOp, DiskResult, Lane, Ticket};
 use crate::effects::{Effects, LogLevel};
-use crate::input::ConnId;
+use crate::input::{ConnId, Origin};
 use crate::script::Policy;
+use crate::session::Session;
 use crate::snapshot::{Setting, load_front};
 use crate::state::State;
 use crate::time::{Instant, Micros, Now, UnixMillis};
-use crate::value::rdb::{self, Corrupt, FileReader, Head, Receive};
+use crate::value::aof::{self, AofReader, Broken, Damage, Manifest, Role, manifest_name};
+use crate::value::rdb::{self, Corrupt, FileReader, Head};
 
 /// Bytes that are asked for at once.
 const READ_BYTES: usize = 1 << 20;
@@ -28,6 +33,8 @@ pub(crate) enum What {
     AtStart,
     /// What DEBUG RELOAD asks for.
     Again(Reload),
+    /// What DEBUG LOADAOF of this client asks for: the log.
+    LogAgain(ConnId),
 }
 
 /// A DEBUG RELOAD.
@@ -41,17 +48,32 @@ pub(crate) struct Reload {
     pub(crate) merges: bool,
 }
 
-/// A file that was loaded or not.
+/// What was loaded or not.
 pub(crate) struct Loaded {
     pub(crate) what: What,
-    pub(crate) result: Result<(), String>,
+    /// What was found of the log, if that is what was loaded.
+    pub(crate) result: Result<Found, String>,
 }
 
-/// A file that is being loaded.
+/// Where the data comes from.
+enum Source {
+    /// The snapshot file.
+    Snapshot(FileReader),
+    /// The log's manifest is being read.
+    Manifest,
+    /// A file of the log; with the number of the file in the manifest.
+    Log(Box<AofReader>, usize),
+}
+
+/// Files that are being loaded.
 pub(crate) struct Loading {
     what: What,
     path: String,
-    reader: FileReader,
+    source: Source,
+    found: Found,
+    /// Who runs the commands of the log, and those of a transaction whose end is to come.
+    session: Box<Session>,
+    queued: Option<Vec<Words>>,
     /// Bytes that were read, and how many of them are parsed.
     bytes: Vec<u8>,
     parsed: usize,
@@ -71,7 +93,12 @@ pub(crate) struct Loading {
 impl Loading {
     /// Bytes that are loaded, and bytes of the file.
     pub(super) fn share(&self) -> (u64, u64) {
-        (self.reader.offset(), self.file_len)
+        (self.offset - (self.bytes.len() - self.parsed) as u64, self.file_len)
+    }
+
+    /// Whether what is loaded is a log: keys do not expire before its end.
+    pub(crate) fn is_of_log(&self) -> bool {
+        !matches!(self.source, Source::Snapshot(_))
     }
 
     fn has_all(&self) -> bool {
@@ -106,6 +133,26 @@ impl Loading {
         self.bytes.extend_from_slice(&answer.bytes);
         Ok(())
     }
+
+    /// Goes on with another file.
+    fn open(&mut self, path: String, source: Source, orders: &mut Orders, fx: &mut Effects) {
+        self.in_flight = Some(read(orders, &path, 0, fx));
+        (self.path, self.source) = (path, source);
+        self.bytes.clear();
+        (self.parsed, self.wanted, self.offset, self.file_len, self.db) = (0, 1, 0, 0, 0);
+    }
+
+    /// The file of the log that has just been loaded ends: what is known of it.
+    fn end_file(&mut self, number: usize, good_len: u64) {
+        let Some(manifest) = &self.found.manifest else { return };
+        let role = manifest.files_to_load().nth(number).map(|(_, role)| role);
+        if role == Some(Role::Base) {
+            self.found.base_bytes = good_len;
+        } else {
+            self.found.bytes += good_len;
+        }
+        self.found.last_len = good_len;
+    }
 }
 
 fn read(orders: &mut Orders, path: &str, offset: u64, fx: &mut Effects) -> Ticket {
@@ -113,9 +160,16 @@ fn read(orders: &mut Orders, path: &str, offset: u64, fx: &mut Effects) -> Ticke
     orders.give(Lane::Bulk, vec![op], fx)
 }
 
+/// Runs a command of the log.
+pub(crate) type Apply<'a> =
+    &'a mut dyn FnMut(&mut State, &mut Session, Args<'_>) -> Result<(), String>;
+
 /// Puts what is read where it belongs.
-struct Receiver<'s> {
+struct Receiver<'s, 'a> {
     state: &'s mut State,
+    apply: Apply<'a>,
+    session: &'s mut Session,
+    queued: &'s mut Option<Vec<Words>>,
     setting: Setting<'s>,
     what: What,
     keys: u64,
@@ -124,7 +178,7 @@ struct Receiver<'s> {
     libraries: Vec<Vec<u8>>,
 }
 
-impl Receive for Receiver<'_> {
+impl rdb::Receive for Receiver<'_, '_> {
     fn aux(&mut self, _: u64, _: &[u8], _: &[u8]) -> Result<(), Corrupt> {
         Ok(())
     }
@@ -165,6 +219,33 @@ impl Receive for Receiver<'_> {
     }
 }
 
+impl aof::Receive for Receiver<'_, '_> {
+    /// What stands between MULTI and EXEC is kept until the latter comes.
+    fn command(&mut self, _: u64, words: Args<'_>) -> Result<(), String> {
+        if words.is(0, "MULTI") {
+            *self.queued = Some(Vec::new());
+            return Ok(());
+        }
+        if words.is(0, "EXEC") {
+            for words in self.queued.take().unwrap_or_default() {
+                (self.apply)(self.state, self.session, words.args())?;
+                self.keys += 1;
+            }
+            return Ok(());
+        }
+        if let Some(queued) = self.queued {
+            queued.push(Words::new(words.from(0)));
+            return Ok(());
+        }
+        self.keys += 1;
+        (self.apply)(self.state, self.session, words)
+    }
+
+    fn annotation(&mut self, _: u64, _: &[u8]) -> Result<(), String> {
+        Ok(())
+    }
+}
+
 impl What {
     fn replaces(self) -> bool {
         matches!(self, Self::Again(Reload { merges: true, .. }))
@@ -175,26 +256,48 @@ impl State {
     /// DEBUG RELOAD, once there is a file: the keys go, unless they are to stay, and it is read.
     pub(crate) fn load_again(&mut self, reload: Reload, now: Now, fx: &mut Effects) {
         if reload.flushes {
-            self.libraries.flush();
-            for index in 0..self.keyspace.count() {
-                if !self.keyspace.db(index).is_empty() {
-                    self.touch_watched(index, None);
-                    self.keyspace.flush(index, false);
-                }
-            }
+            self.forget_everything();
         }
         self.begin_loading(What::Again(reload), now, fx);
     }
 
-    /// Begins to load the snapshot file, if there is one.
+    /// DEBUG LOADAOF, once all of the log is written.
+    pub(crate) fn load_log_again(&mut self, conn: ConnId, now: Now, fx: &mut Effects) {
+        self.forget_everything();
+        // What is run again is not to be logged again.
+        self.log.stop();
+        self.begin_loading(What::LogAgain(conn), now, fx);
+    }
+
+    fn forget_everything(&mut self) {
+        self.libraries.flush();
+        for index in 0..self.keyspace.count() {
+            if !self.keyspace.db(index).is_empty() {
+                self.touch_watched(index, None);
+                self.keyspace.flush(index, false);
+            }
+        }
+    }
+
+    /// Begins to load what the server starts with: the log if it is on, else the snapshot.
     pub(crate) fn begin_loading(&mut self, what: What, now: Now, fx: &mut Effects) {
-        let persistence = &mut self.persistence;
-        let path = persistence.settings.file_name.clone();
-        let in_flight = Some(read(&mut persistence.orders, &path, 0, fx));
-        persistence.loading = Some(Box::new(Loading {
+        let log = &self.persistence.settings.log;
+        let is_log = log.is_on && what == What::AtStart || matches!(what, What::LogAgain(_));
+        let (source, path) = if is_log {
+            (Source::Manifest, format!("{}/{}", log.folder, manifest_name(&log.stem)))
+        } else {
+            let path = self.persistence.settings.file_name.clone();
+            (Source::Snapshot(FileReader::default()), path)
+        };
+        let origin = Origin::Unix { path: String::new() };
+        let in_flight = Some(read(&mut self.persistence.orders, &path, 0, fx));
+        self.persistence.loading = Some(Box::new(Loading {
             what,
             path,
-            reader: FileReader::default(),
+            source,
+            found: Found::default(),
+            session: Box::new(Session::new(ConnId(0), origin, now.mono, true)),
+            queued: None,
             bytes: Vec::new(),
             parsed: 0,
             wanted: 1,
@@ -216,40 +319,122 @@ impl State {
         result: &DiskResult,
         fx: &mut Effects,
     ) -> Option<Loaded> {
-        let persistence = &mut self.persistence;
-        let loading = persistence.loading.as_mut()?;
+        let loading = self.persistence.loading.as_mut()?;
         loading.in_flight.take_if(|expected| *expected == ticket)?;
+        let is_first = loading.offset == 0 && loading.what == What::AtStart;
         let outcome = match result {
             Ok(answer) => loading.take(answer),
-            Err(error)
-                if error.kind == DiskErrorKind::NotFound && loading.what == What::AtStart =>
-            {
-                persistence.loading = None;
-                return Some(Loaded { what: What::AtStart, result: Ok(()) });
+            Err(error) if error.kind == DiskErrorKind::NotFound && is_first => {
+                return self.nothing_there(fx);
             }
             Err(error) => Err(error.text.clone()),
         };
         if let Err(why) = outcome {
-            let path = loading.path.clone();
-            let text = format!("Error reading {path}: {why}");
+            let text = format!("Error reading {}: {why}", loading.path);
             return self.end_loading(Err(text), fx);
         }
-        loading.read_ahead(&mut persistence.orders, fx);
+        loading.read_ahead(&mut self.persistence.orders, fx);
+        if matches!(loading.source, Source::Manifest) && loading.has_all() {
+            return self.take_manifest(fx);
+        }
+        None
+    }
+
+    /// A file is not there. Without a manifest there may be a log of an older version, which is one
+    /// file beside the folder.
+    fn nothing_there(&mut self, fx: &mut Effects) -> Option<Loaded> {
+        let persistence = &mut self.persistence;
+        let loading = persistence.loading.as_mut()?;
+        match &loading.source {
+            Source::Manifest => {
+                let path = persistence.settings.log.stem.clone();
+                let source = Source::Log(Box::default(), 0);
+                loading.open(path, source, &mut persistence.orders, fx);
+                None
+            }
+            Source::Log(..) if loading.found.manifest.is_some() => {
+                let text = format!("{} is not there, and the manifest names it", loading.path);
+                self.end_loading(Err(text), fx)
+            }
+            Source::Snapshot(_) | Source::Log(..) => {
+                let what = loading.what;
+                persistence.loading = None;
+                Some(Loaded { what, result: Ok(Found::default()) })
+            }
+        }
+    }
+
+    fn take_manifest(&mut self, fx: &mut Effects) -> Option<Loaded> {
+        let loading = self.persistence.loading.as_mut()?;
+        match Manifest::parse(&loading.bytes) {
+            Ok(manifest) => {
+                loading.found.manifest = Some(manifest);
+                self.open_log_file(0, fx)
+            }
+            Err(wrong) => {
+                let text = format!("{} cannot be read: {wrong}", loading.path);
+                self.end_loading(Err(text), fx)
+            }
+        }
+    }
+
+    /// Goes on with a file of the manifest; `Some`: there is none of this number.
+    fn open_log_file(&mut self, number: usize, fx: &mut Effects) -> Option<Loaded> {
+        let persistence = &mut self.persistence;
+        let loading = persistence.loading.as_mut()?;
+        let manifest = loading.found.manifest.as_ref();
+        let file = manifest.and_then(|manifest| manifest.files_to_load().nth(number));
+        let Some((file, _)) = file else { return self.end_loading(Ok(()), fx) };
+        let path = format!("{}/{}", persistence.settings.log.folder, file.name);
+        // Each file says which database its records are of.
+        loading.session.db = 0;
+        loading.open(path, Source::Log(Box::default(), number), &mut persistence.orders, fx);
         None
     }
 
     /// Loads a bounded part of what was read; `Some`: loading has ended.
-    pub(crate) fn go_on_loading(&mut self, now: Now, fx: &mut Effects) -> Option<Loaded> {
+    pub(crate) fn go_on_loading(
+        &mut self,
+        now: Now,
+        apply: Apply<'_>,
+        fx: &mut Effects,
+    ) -> Option<Loaded> {
         let mut loading = self.persistence.loading.take()?;
-        if loading.due().is_none_or(|due| due > now.mono) {
+        let is_due = loading.due().is_some_and(|due| due <= now.mono);
+        if !is_due || matches!(loading.source, Source::Manifest) {
             self.persistence.loading = Some(loading);
             return None;
         }
+        let part = self.load_part(&mut loading, now, apply);
+        self.persistence.loading = Some(loading);
+        match part {
+            Err(why) => self.end_loading(Err(why), fx),
+            Ok(Part::Going) => {
+                let persistence = &mut self.persistence;
+                persistence.loading.as_mut()?.read_ahead(&mut persistence.orders, fx);
+                None
+            }
+            Ok(Part::FileEnded(number)) => self.open_log_file(number + 1, fx),
+            Ok(Part::Ended) => self.end_loading(Ok(()), fx),
+        }
+    }
+
+    fn load_part(
+        &mut self,
+        loading: &mut Loading,
+        now: Now,
+        apply: Apply<'_>,
+    ) -> Result<Part, String> {
         let delay_us = self.persistence.settings.load_delay_us;
         let budget = if delay_us == 0 { STEP_BYTES } else { 1 };
         let (encodings, hash_key) = (self.config.encodings, self.hash_key);
+        let cuts_tail = self.persistence.settings.log.cuts_tail;
+        let has_all = loading.has_all();
         let mut receiver = Receiver {
             state: self,
+            apply,
+            session: &mut loading.session,
+            queued: &mut loading.queued,
             setting: Setting { encodings: &encodings, hash_key },
             what: loading.what,
             keys: 0,
@@ -257,31 +442,44 @@ impl State {
             db: loading.db,
             libraries: Vec::new(),
         };
-        let has_all = loading.has_all();
         let bytes = &loading.bytes[loading.parsed..];
-        let progress = loading.reader.read(bytes, budget, has_all, &mut receiver);
+        let read = match &mut loading.source {
+            Source::Manifest => return Ok(Part::Going),
+            Source::Snapshot(reader) => reader
+                .read(bytes, budget, has_all, &mut receiver)
+                .map_err(|broken| Wrong::Snapshot(broken.offset, broken.reason)),
+            Source::Log(reader, _) => {
+                reader.read(bytes, budget, has_all, &mut receiver).map_err(Wrong::Log)
+            }
+        };
         let Receiver { keys, expired, db, libraries, .. } = receiver;
         loading.keys += keys;
         loading.expired += expired;
         loading.db = db;
         loading.resume_at = now.mono + Micros(delay_us.saturating_mul(keys + expired));
-        let read = self.load_libraries(&libraries, loading.what.replaces());
-        let result = match (progress, read) {
-            (Err(broken), _) => Err(explain(&loading.path, broken.offset, &broken.reason)),
-            (Ok(_), Err(why)) => Err(explain(&loading.path, loading.reader.offset(), &why)),
-            (Ok(progress), Ok(())) => {
-                loading.parsed += progress.taken;
-                loading.wanted = if progress.taken == 0 { progress.wanted } else { 1 };
-                loading.read_ahead(&mut self.persistence.orders, fx);
-                if !loading.reader.has_ended() {
-                    self.persistence.loading = Some(loading);
-                    return None;
+        let replaces = loading.what.replaces() || loading.is_of_log();
+        self.load_libraries(&libraries, replaces)
+            .map_err(|why| explain(&loading.path, loading.share().0, &why))?;
+        let progress = match read {
+            Ok(progress) => progress,
+            Err(wrong) => return loading.end_broken(wrong, cuts_tail),
+        };
+        loading.parsed += progress.taken;
+        loading.wanted = if progress.taken == 0 { progress.wanted } else { 1 };
+        let (is_at_end, part) = match &loading.source {
+            Source::Manifest => (false, Part::Going),
+            Source::Snapshot(reader) => (reader.has_ended(), Part::Ended),
+            Source::Log(reader, number) => {
+                let is_at_end = has_all && loading.parsed == loading.bytes.len();
+                let number = *number;
+                let good_len = reader.good_up_to();
+                if is_at_end {
+                    loading.end_file(number, good_len);
                 }
-                Ok(())
+                (is_at_end, Part::FileEnded(number))
             }
         };
-        self.persistence.loading = Some(loading);
-        self.end_loading(result, fx)
+        Ok(if is_at_end { part } else { Part::Going })
     }
 
     fn load_libraries(&mut self, texts: &[Vec<u8>], replaces: bool) -> Result<(), String> {
@@ -295,15 +493,60 @@ impl State {
 
     fn end_loading(&mut self, result: Result<(), String>, fx: &mut Effects) -> Option<Loaded> {
         let loading = self.persistence.loading.take()?;
+        let Loading { what, found, keys, expired, .. } = *loading;
         if result.is_ok() {
-            self.persistence.loaded = (loading.keys, loading.expired);
-            let text = format!(
-                "Done loading RDB, keys loaded: {}, keys expired: {}.",
-                loading.keys, loading.expired
-            );
+            self.persistence.loaded = (keys, expired);
+            let text = match loading.source {
+                Source::Snapshot(_) => {
+                    format!("Done loading RDB, keys loaded: {keys}, keys expired: {expired}.")
+                }
+                _ => format!("DB loaded from append only file: {keys} keys and commands"),
+            };
             log(fx, LogLevel::Notice, text);
         }
-        Some(Loaded { what: loading.what, result })
+        Some(Loaded { what, result: result.map(|()| found) })
+    }
+}
+
+/// How far a step of loading came.
+enum Part {
+    Going,
+    /// The file of the log of this number has ended.
+    FileEnded(usize),
+    Ended,
+}
+
+/// Why a file cannot be read on.
+enum Wrong {
+    Snapshot(u64, String),
+    Log(Broken),
+}
+
+impl Loading {
+    /// The file cannot be read on. The last one of a log may end in the middle of a record: whoever
+    /// wrote it was stopped, and nobody was told of what is missing.
+    fn end_broken(&mut self, wrong: Wrong, cuts_tail: bool) -> Result<Part, String> {
+        let (broken, number) = match (wrong, &self.source) {
+            (Wrong::Log(broken), Source::Log(_, number)) => (broken, *number),
+            (Wrong::Log(Broken { offset, reason, .. }) | Wrong::Snapshot(offset, reason), _) => {
+                return Err(explain(&self.path, offset, &reason));
+            }
+        };
+        let manifest = self.found.manifest.as_ref();
+        let count = manifest.map_or(1, |manifest| manifest.files_to_load().count());
+        let may_cut = broken.damage == Damage::Cut && cuts_tail && number + 1 == count;
+        if !may_cut {
+            let path = &self.path;
+            return Err(format!(
+                "{path} is broken at byte {}: {}. The file was left as it is. To look at it and to \
+                 cut it there: orrery-server --check-aof --fix {path}",
+                broken.offset, broken.reason
+            ));
+        }
+        self.queued = None;
+        self.end_file(number, broken.good_up_to);
+        self.found.must_cut = true;
+        Ok(Part::FileEnded(number))
     }
 }
 

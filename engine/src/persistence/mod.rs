@@ -7,17 +7,22 @@
 //! snapshot is being written, and at most one file is being loaded; an answer to an order that
 //! nobody waits for any more changes nothing.
 
+mod aof;
 mod load;
+mod log_files;
 mod save;
 mod settings;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::block::Ending;
 use crate::config::Config;
-use crate::disk::{DiskOp, DiskOrder, FileId, Lane, Ticket};
+use crate::disk::{DiskOp, DiskOrder, DiskResult, FileId, Lane, Ticket};
 use crate::effects::{Effect, Effects, LogLevel};
 use crate::input::ConnId;
+use crate::state::State;
 use crate::time::{Instant, Micros, Now};
+pub(crate) use aof::{Aof, Stage, Turn};
 pub(crate) use load::{Loaded, Loading, Reload, What};
 pub(crate) use save::{Reason, Saved, Saving};
 pub(crate) use settings::Settings;
@@ -31,6 +36,8 @@ pub struct Persistence {
     orders: Orders,
     pub(crate) saving: Option<Box<Saving>>,
     pub(crate) loading: Option<Box<Loading>>,
+    /// The append-only log, if it is on and was loaded.
+    pub(crate) aof: Option<Box<Aof>>,
     /// How saving went so far.
     pub saves: Saves,
     /// Keys of the file that was loaded last, and those of them whose time was over.
@@ -39,9 +46,17 @@ pub struct Persistence {
     pub(crate) is_scheduled: bool,
     /// The server is to end when the running script has ended.
     pub(crate) must_end: bool,
+    /// What was on disk is loaded.
+    pub(crate) has_started: bool,
+    /// Who waits for the log to be loaded anew, as soon as all of it is written.
+    pub(crate) reloads_log: Option<ConnId>,
+    /// The server ends when the log is safe.
+    pub(crate) is_ending: bool,
     /// Clients that wait until the server has saved all keys before its end or before it loads
     /// them anew: nothing may change meanwhile.
     pub(crate) held: BTreeSet<ConnId>,
+    /// Clients in WAITAOF.
+    pub(crate) sync_waits: BTreeMap<ConnId, SyncWait>,
     /// The version of the format that the last snapshot turned out to need.
     version_min: u16,
 }
@@ -70,9 +85,18 @@ impl Saves {
     }
 }
 
+/// What a client in WAITAOF waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SyncWait {
+    /// The log synced up to here.
+    pub(crate) position: u64,
+    /// Whether that is all: no replica is asked for.
+    pub(crate) is_enough: bool,
+}
+
 /// Gives orders their names.
 #[derive(Debug, Default)]
-struct Orders {
+pub(crate) struct Orders {
     last_ticket: u64,
     last_file: u64,
 }
@@ -110,11 +134,16 @@ impl Persistence {
             orders: Orders::default(),
             saving: None,
             loading: None,
+            aof: None,
             saves,
             loaded: (0, 0),
             is_scheduled: false,
             must_end: false,
+            has_started: false,
+            reloads_log: None,
+            is_ending: false,
             held: BTreeSet::new(),
+            sync_waits: BTreeMap::new(),
             version_min: 0,
         }
     }
@@ -127,7 +156,45 @@ impl Persistence {
 
     /// Whether a snapshot is being written or is to be, or a file is being loaded.
     pub fn is_busy(&self) -> bool {
-        self.saving.is_some() || self.is_loading() || self.is_scheduled || self.must_end
+        let is_rewriting = self.aof.as_ref().is_some_and(|aof| aof.is_scheduled);
+        let is_switching = self.has_started && self.settings.log.is_on != self.aof.is_some();
+        let saves = self.saving.is_some() || self.is_scheduled || is_rewriting || is_switching;
+        saves || self.is_loading() || self.must_end || self.reloads_log.is_some()
+    }
+
+    /// The server ends as soon as everything that was logged is synced.
+    pub(crate) fn end_when_safe(&mut self) {
+        self.is_ending = true;
+        if let Some(aof) = &mut self.aof {
+            aof.end();
+        }
+    }
+
+    /// A client waits no longer for a sync; tells whether it has come.
+    pub(crate) fn end_sync_wait(&mut self, conn: ConnId) -> bool {
+        let wait = self.sync_waits.remove(&conn);
+        let synced = self.aof.as_ref().map_or(0, |aof| aof.synced());
+        wait.is_some_and(|wait| wait.position <= synced)
+    }
+
+    /// Why writes are refused, if the log cannot be written.
+    #[inline]
+    pub(crate) fn log_refusal(&self) -> Option<&str> {
+        self.aof.as_ref().and_then(|aof| aof.refusal())
+    }
+
+    /// The parameters are others.
+    pub(crate) fn configure(&mut self, config: &Config) {
+        self.settings = Settings::of(config);
+        if let Some(aof) = &mut self.aof {
+            aof.settings = self.settings.log.clone();
+        }
+    }
+
+    /// Whether those who write must wait for the disk.
+    #[inline]
+    pub(crate) fn holds_writers(&self, now: Instant) -> bool {
+        self.aof.as_ref().is_some_and(|aof| aof.holds_writers(now))
     }
 
     /// How far loading has come: bytes that are loaded and bytes of the file.
@@ -139,6 +206,8 @@ impl Persistence {
     #[inline]
     pub(crate) fn holds_everybody(&self) -> bool {
         self.saving.as_ref().is_some_and(|saving| saving.holds_everybody())
+            || self.is_ending
+            || self.reloads_log.is_some()
     }
 
     /// Whether writes are refused because the last save failed.
@@ -158,5 +227,54 @@ impl Persistence {
         let due = reached.map(|point| due(point.secs)).min()?;
         let may = self.saves.failed_at.map(|at| at + RETRY_INTERVAL);
         Some(due.max(may.unwrap_or_default()))
+    }
+}
+
+impl State {
+    /// Takes an answer of the disk, if it is about the log.
+    pub(crate) fn log_answered(
+        &mut self,
+        ticket: Ticket,
+        result: &DiskResult,
+        now: Now,
+        fx: &mut Effects,
+    ) -> Option<Turn> {
+        self.persistence.aof.as_mut()?.answered(ticket, result, now.mono, fx)
+    }
+
+    /// Clients in WAITAOF for whom the log is synced go on.
+    pub(crate) fn end_sync_waits(&mut self, now: Instant, fx: &mut Effects) {
+        if self.persistence.sync_waits.is_empty() {
+            return;
+        }
+        let synced = self.persistence.aof.as_ref().map_or(0, |aof| aof.synced());
+        let waits = self
+            .persistence
+            .sync_waits
+            .extract_if(.., |_, wait| wait.is_enough && wait.position <= synced);
+        let ended: Vec<ConnId> = waits.map(|(conn, _)| conn).collect();
+        for conn in ended {
+            self.unblock(conn, Ending::Synced, now, fx);
+        }
+    }
+
+    /// Writers that waited for the disk go on.
+    pub(crate) fn release_writers(&mut self, now: Instant, fx: &mut Effects) {
+        if !self.held_by_pause.is_empty()
+            && !self.is_paused(now)
+            && !self.persistence.holds_writers(now)
+        {
+            self.end_pause(fx);
+        }
+    }
+
+    /// Hands what was logged to the disk.
+    pub(crate) fn write_log(&mut self, now: Instant, fx: &mut Effects) {
+        let Persistence { aof, orders, .. } = &mut self.persistence;
+        if let Some(aof) = aof {
+            let secs = self.clock.now().0 / 1000;
+            self.log.set_time(Some(secs).filter(|_| aof.settings.notes_time));
+            aof.go_on(&mut self.log, orders, now, fx);
+        }
     }
 }

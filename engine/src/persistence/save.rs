@@ -16,6 +16,7 @@ use crate::effects::{Effects, LogLevel};
 use crate::evict::Usage;
 use crate::input::ConnId;
 use crate::keyspace::Keyspace;
+use crate::script::Libraries;
 use crate::snapshot::file;
 use crate::state::State;
 use crate::time::{Instant, Micros, Now};
@@ -37,6 +38,8 @@ pub(crate) enum Reason {
     Client(ConnId),
     /// BGSAVE, or a save point.
     Background,
+    /// The base of the append-only log.
+    Rewrite,
     /// The server is to end.
     Shutdown {
         /// Who asked with SHUTDOWN; nobody if it was a signal.
@@ -51,7 +54,9 @@ pub(crate) enum Reason {
 /// A snapshot that was ended.
 pub(crate) struct Saved {
     pub(crate) reason: Reason,
-    pub(crate) result: Result<(), String>,
+    /// Bytes of the file, or why there is none.
+    pub(crate) result: Result<u64, String>,
+    pub(crate) began: Now,
 }
 
 /// A snapshot that is being written.
@@ -61,6 +66,8 @@ pub(crate) struct Saving {
     file: FileId,
     temporary: String,
     path: String,
+    /// The folder of both.
+    folder: String,
     encodings: Encodings,
     in_flight: VecDeque<(Ticket, usize)>,
     in_flight_bytes: usize,
@@ -89,9 +96,14 @@ impl Saving {
     /// Whether nothing may change until it has ended.
     pub(crate) fn holds_everybody(&self) -> bool {
         match &self.reason {
-            Reason::Client(_) | Reason::Background => false,
+            Reason::Client(_) | Reason::Background | Reason::Rewrite => false,
             Reason::Shutdown { .. } | Reason::Reload(_) => true,
         }
+    }
+
+    /// Whether it is given up when another has to begin.
+    pub(crate) fn gives_way(&self) -> bool {
+        matches!(self.reason, Reason::Background | Reason::Rewrite)
     }
 
     /// When there is something to do; `None`: the disk has to answer first.
@@ -138,7 +150,7 @@ impl Saving {
             DiskOp::Sync { file },
             DiskOp::Close { file },
             DiskOp::Rename { from: self.temporary.clone(), to: self.path.clone() },
-            DiskOp::SyncFolder { path: String::new() },
+            DiskOp::SyncFolder { path: self.folder.clone() },
         ];
         self.give(orders, ops, len, fx);
         self.phase = Phase::Ending;
@@ -146,18 +158,19 @@ impl Saving {
 }
 
 /// What a file says before its keys.
-fn front(
+pub(super) fn front(
     file: &mut FileWriter,
     keyspace: &Keyspace,
-    libraries: &crate::script::Libraries,
+    libraries: &Libraries,
     now: Now,
     used_bytes: usize,
+    is_base: bool,
 ) {
     file.aux("redis-ver", REDIS_VERSION);
     file.aux("redis-bits", "64");
     file.aux("ctime", &(now.wall.0 / 1_000_000).to_string());
     file.aux("used-mem", &used_bytes.to_string());
-    file.aux("aof-base", "0");
+    file.aux("aof-base", if is_base { "1" } else { "0" });
     libraries.libraries().values().for_each(|library| file.library(&library.text));
     for index in 0..keyspace.count() {
         let db = keyspace.db(index);
@@ -173,19 +186,33 @@ impl State {
     /// # Panics
     /// If one goes on that somebody waits for.
     pub(crate) fn begin_save(&mut self, reason: Reason, now: Now, fx: &mut Effects) {
+        let path = self.persistence.settings.file_name.clone();
+        let (process, number) = (self.facts.process_id, self.persistence.orders.last_file + 1);
+        self.begin_save_to(reason, path, format!("temp-{process}-{number}.rdb"), now, fx);
+    }
+
+    /// The same, with these paths, which are in one folder.
+    pub(super) fn begin_save_to(
+        &mut self,
+        reason: Reason,
+        path: String,
+        temporary: String,
+        now: Now,
+        fx: &mut Effects,
+    ) {
         if let Some(saving) = &self.persistence.saving {
-            assert!(matches!(saving.reason, Reason::Background), "somebody waits for it");
+            assert!(saving.gives_way(), "somebody waits for it");
             self.cancel_save(fx);
         }
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
         let persistence = &mut self.persistence;
-        let file = persistence.orders.file();
-        let path = persistence.settings.file_name.clone();
         persistence.saving = Some(Box::new(Saving {
             reason,
             phase: Phase::Unmarking,
-            file,
-            temporary: format!("temp-{}-{}.rdb", self.facts.process_id, file.0),
+            file: persistence.orders.file(),
+            temporary,
             path,
+            folder,
             encodings: self.config.encodings,
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
@@ -212,7 +239,8 @@ impl State {
         let (checksum, compress) =
             (persistence.settings.with_checksum, saving.encodings.rdb_compression);
         let mut writer = FileWriter::new(target, persistence.version_min, compress, checksum);
-        front(&mut writer, &self.keyspace, &self.libraries, now, used_bytes);
+        let is_base = saving.reason == Reason::Rewrite;
+        front(&mut writer, &self.keyspace, &self.libraries, now, used_bytes, is_base);
         self.keyspace.begin_capture();
         let count = |index| self.keyspace.db(index).len() as u64;
         saving.keys = ((0..self.keyspace.count()).map(count).sum(), 0);
@@ -278,6 +306,10 @@ impl State {
     /// Gives a snapshot up that nobody waits for, or that has failed.
     pub(crate) fn cancel_save(&mut self, fx: &mut Effects) {
         let Some(saving) = self.persistence.saving.take() else { return };
+        if saving.reason == Reason::Rewrite {
+            let result = Err("it gave way to another".to_owned());
+            self.end_rewrite_walk(&result, saving.began, saving.began, fx);
+        }
         self.clean_up(&saving, fx);
     }
 
@@ -305,20 +337,26 @@ impl State {
         match result {
             Ok(_) if is_ending && saving.in_flight.is_empty() => {
                 let saving = self.persistence.saving.take()?;
-                self.persistence.note_success(&saving, now);
-                self.dirty = self.dirty.saturating_sub(saving.dirty);
-                Some(Saved { reason: saving.reason, result: Ok(()) })
+                if saving.reason != Reason::Rewrite {
+                    self.persistence.note_success(&saving, now);
+                    self.dirty = self.dirty.saturating_sub(saving.dirty);
+                }
+                let (reason, began) = (saving.reason, saving.began);
+                Some(Saved { reason, result: Ok(saving.written_bytes), began })
             }
             Ok(_) => None,
             Err(error) => {
                 let saving = self.persistence.saving.take()?;
                 self.clean_up(&saving, fx);
-                let saves = &mut self.persistence.saves;
-                saves.failed_at = Some(now.mono);
-                saves.last_took = Some(now.mono.since(saving.began.mono));
+                if saving.reason != Reason::Rewrite {
+                    let saves = &mut self.persistence.saves;
+                    saves.failed_at = Some(now.mono);
+                    saves.last_took = Some(now.mono.since(saving.began.mono));
+                }
                 let text = format!("Write error saving DB on disk: {}", error.text);
                 log(fx, LogLevel::Warning, text);
-                Some(Saved { reason: saving.reason, result: Err(error.text.clone()) })
+                let (reason, began) = (saving.reason, saving.began);
+                Some(Saved { reason, result: Err(error.text.clone()), began })
             }
         }
     }

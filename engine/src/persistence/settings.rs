@@ -37,6 +37,40 @@ pub(crate) struct Settings {
     pub(crate) load_delay_us: u64,
     pub(crate) at_terminate: AtSignal,
     pub(crate) at_interrupt: AtSignal,
+    pub(crate) log: LogSettings,
+}
+
+/// When what was logged is safe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Policy {
+    /// Before anybody is told of it.
+    Always,
+    /// Within a second or so.
+    #[default]
+    EverySecond,
+    /// When the operating system likes.
+    Never,
+}
+
+/// The parameters of the append-only file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LogSettings {
+    pub(crate) is_on: bool,
+    pub(crate) policy: Policy,
+    /// What the names of its files begin with.
+    pub(crate) stem: String,
+    /// The folder that they are in.
+    pub(crate) folder: String,
+    /// Whether a last file that ends in the middle of a record is cut.
+    pub(crate) cuts_tail: bool,
+    /// Whether the time stands between the records.
+    pub(crate) notes_time: bool,
+    /// It is rewritten when it has grown by so many percent; 0: never.
+    pub(crate) growth_percent: u64,
+    /// And is at least so long.
+    pub(crate) rewrite_bytes_min: u64,
+    /// While a snapshot is written nothing is synced but under `always`.
+    pub(crate) rests_on_rewrite: bool,
 }
 
 impl Settings {
@@ -63,6 +97,21 @@ impl Settings {
             load_delay_us: value("key-load-delay").unsigned(),
             at_terminate: at_signal("shutdown-on-sigterm"),
             at_interrupt: at_signal("shutdown-on-sigint"),
+            log: LogSettings {
+                is_on: value("appendonly").flag(),
+                policy: match value("appendfsync").text() {
+                    "always" => Policy::Always,
+                    "no" => Policy::Never,
+                    _ => Policy::EverySecond,
+                },
+                stem: value("appendfilename").text().to_owned(),
+                folder: value("appenddirname").text().to_owned(),
+                cuts_tail: value("aof-load-truncated").flag(),
+                notes_time: value("aof-timestamp-enabled").flag(),
+                growth_percent: value("auto-aof-rewrite-percentage").unsigned(),
+                rewrite_bytes_min: value("auto-aof-rewrite-min-size").unsigned(),
+                rests_on_rewrite: value("no-appendfsync-on-rewrite").flag(),
+            },
         }
     }
 }

@@ -24,6 +24,7 @@ use queue::{Answers, Orders};
 #[derive(Default)]
 pub(crate) struct Disk {
     log: Thread,
+    sync: Thread,
     bulk: Thread,
     answers: Arc<Answered>,
 }
@@ -51,6 +52,7 @@ impl Disk {
     pub(crate) fn order(&mut self, order: DiskOrder) {
         let thread = match order.lane {
             Lane::Log => &mut self.log,
+            Lane::Sync => &mut self.sync,
             Lane::Bulk => &mut self.bulk,
         };
         match thread.started(&self.answers) {

@@ -259,7 +259,9 @@ fn is_kept(lives: &[Life<'_>], deaths: &[Death], place: usize) -> Result<(), Str
         }
         None => "no snapshot was acknowledged".to_owned(),
     };
-    reasons.truncate(4);
+    reasons.sort_unstable();
+    reasons.dedup();
+    reasons.truncate(3);
     Err(format!("{what}, as at no moment that was promised; {safe}; {}", reasons.join("; ")))
 }
 

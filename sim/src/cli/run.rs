@@ -75,7 +75,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "WHAT", value_parser = keeping, default_value = "nothing")]
     keep: Keeping,
     /// Give the servers a bug: ttl, split, stale, change, torn, reply, message, late, missed,
-    /// victim, watch.
+    /// victim, watch, mixed.
     #[arg(long, value_name = "BUG", value_parser = planted)]
     planted: Option<PlantedBug>,
     /// Carry out the faults in this file instead of drawing them.

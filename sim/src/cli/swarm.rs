@@ -51,7 +51,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAMES", value_parser = workloads, requires = "default_mix")]
     workload: Option<Workloads>,
     /// Give the servers a bug (ttl, split, stale, change, torn, reply, message, late, missed,
-    /// victim, watch) and stop when it is found.
+    /// victim, watch, mixed) and stop when it is found.
     #[arg(long, value_name = "BUG", value_parser = planted)]
     planted: Option<PlantedBug>,
     /// Print one JSON object.

@@ -13,6 +13,7 @@ pub mod choice;
 pub mod enumerate;
 mod folder;
 mod inode;
+pub mod machine;
 mod trouble;
 
 use std::collections::BTreeMap;

@@ -324,12 +324,15 @@ impl Ask {
                 }
             },
             Workload::Messages => Self::Publish { value },
-            Workload::Saves => match die {
-                0..75 => Self::Set { value },
-                75..88 => Self::GetAll { keys: knobs.saved_keys },
-                88..92 => Self::Save,
-                _ => Self::SaveInBackground,
-            },
+            Workload::Saves if draw.below(100) < knobs.saves => {
+                if die < 35 {
+                    Self::Save
+                } else {
+                    Self::SaveInBackground
+                }
+            }
+            Workload::Saves if die < 15 => Self::GetAll { keys: knobs.saved_keys },
+            Workload::Saves => Self::Set { value },
             Workload::Transactions => {
                 let (style, bits) = (Style::drawn(die), draw.bits());
                 let plan = Plan { value, bits, first_key: 0, keys: knobs.keys, style };
@@ -341,17 +344,7 @@ impl Ask {
                 80..99 => Self::SlowSet { value, turns: draw.spread(1_000, TURNS_MAX) },
                 _ => Self::SlowSet { value, turns: 0 },
             },
-            Workload::Caches => match die {
-                0..20 => Self::Get,
-                20..40 => Self::Set { value },
-                // Mostly so short that they end before anybody writes again.
-                40..75 => Self::SetPx { value, ttl_ms: draw.between(1, TTL_SHORT_MS) },
-                75..80 => Self::SetPx { value, ttl_ms: ttl_ms(draw) },
-                80..85 => Self::SetNx { value },
-                85..90 => Self::Pexpire { ttl_ms: ttl_ms(draw) },
-                90..95 => Self::GetDel,
-                _ => Self::Del,
-            },
+            Workload::Caches => Self::on_cached(die, value, draw, knobs),
             Workload::Ttl | Workload::Fields => match die {
                 0..35 => Self::Get,
                 35..68 => Self::SetPx { value, ttl_ms: ttl_ms(draw) },
@@ -359,6 +352,21 @@ impl Ask {
                 74..90 => Self::Pttl,
                 _ => Self::Pexpire { ttl_ms: ttl_ms(draw) },
             },
+        }
+    }
+
+    fn on_cached(die: u64, value: u64, draw: &mut Draw, knobs: &Knobs) -> Self {
+        let (least, most) = (knobs.ttl_least_ms, knobs.ttl_most_ms);
+        match die {
+            0..20 => Self::Get,
+            20..40 => Self::Set { value },
+            // Mostly so short that they end before anybody writes again.
+            40..75 => Self::SetPx { value, ttl_ms: draw.between(1, TTL_SHORT_MS) },
+            75..80 => Self::SetPx { value, ttl_ms: draw.between(least, most) },
+            80..85 => Self::SetNx { value },
+            85..90 => Self::Pexpire { ttl_ms: draw.between(least, most) },
+            90..95 => Self::GetDel,
+            _ => Self::Del,
         }
     }
 

@@ -8,6 +8,7 @@ use super::network::{End, Kind, Toward};
 use super::queue::What;
 use crate::chance::Stream;
 use crate::fault::{Fault, FaultKind};
+use crate::plan::Planned;
 
 /// How far a planned fault is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(super) struct Progress {
     ends_ns: u64,
     /// The host that was chosen when it began.
     host: u16,
+    /// Whether it has tried to begin.
+    tried: bool,
     /// How far a strobe has moved the clock.
     moved_ns: i64,
 }
@@ -33,28 +36,62 @@ pub(super) enum Stage {
 
 /// A fault of one connection that finds none tries again after this.
 const RETRY_NS: u64 = 10_000_000;
+/// A death waits at most so long for the server's disk to have something to do.
+pub(super) const AMBUSH_NS: u64 = 2_000_000_000;
 
 impl World {
     /// A planned fault begins.
     pub(super) fn begin(&mut self, index: u16) {
-        let place = usize::from(index);
-        let planned = self.plan.faults[place];
-        if self.progress[place].state != Stage::Waiting {
+        if self.progress[usize::from(index)].state != Stage::Waiting {
             return;
         }
-        if !self.strike(place, planned.fault) {
+        if self.lies_in_wait(index) || !self.strike_planned(index) {
             self.net.queue.push(self.net.now_ns + RETRY_NS, What::Begin { fault: index });
-            return;
+        }
+    }
+
+    /// A planned fault strikes; false if there is nothing to strike.
+    fn strike_planned(&mut self, index: u16) -> bool {
+        let place = usize::from(index);
+        let planned = self.plan.faults[place];
+        if !self.strike(place, planned.fault) {
+            return false;
         }
         self.fired[planned.fault.kind.index()] += 1;
         let progress = &mut self.progress[place];
         if planned.lasts_ns == 0 {
             progress.state = Stage::Over;
-            return;
+            return true;
         }
         progress.state = Stage::InForce;
         progress.ends_ns = self.net.now_ns + planned.lasts_ns;
         self.plan_turn(index);
+        true
+    }
+
+    /// Whether a death waits for the server's disk.
+    fn lies_in_wait(&mut self, index: u16) -> bool {
+        let Planned { at_ns, fault, .. } = self.plan.faults[usize::from(index)];
+        let is_late = self.net.now_ns >= at_ns + self.ambush_ns;
+        if !fault.kind.is_death() || fault.amount <= 0 || is_late {
+            return false;
+        }
+        let storage = self.servers[usize::from(fault.host)].storage.as_mut();
+        let Some(storage) = storage else { return false };
+        if !core::mem::replace(&mut self.progress[usize::from(index)].tried, true) {
+            storage.ambush = Some((index, fault.amount.unsigned_abs()));
+        }
+        true
+    }
+
+    /// An operation of a server's disk is about to end: that may be when the server dies.
+    pub(super) fn spring(&mut self, server: u16) {
+        let storage = self.servers[usize::from(server)].storage.as_mut();
+        if let Some(index) = storage.and_then(super::Storage::springs)
+            && self.progress[usize::from(index)].state == Stage::Waiting
+        {
+            self.strike_planned(index);
+        }
     }
 
     fn plan_turn(&mut self, index: u16) {
@@ -258,7 +295,7 @@ impl World {
     }
 
     fn strike_connection(&mut self, place: usize) -> bool {
-        let crate::plan::Planned { at_ns, fault, .. } = self.plan.faults[place];
+        let Planned { at_ns, fault, .. } = self.plan.faults[place];
         let client = &self.clients[usize::from(fault.host) - self.servers.len()];
         // Of two connections, either may be struck.
         let second = client.second_connection(&self.net).filter(|_| at_ns.is_multiple_of(2));

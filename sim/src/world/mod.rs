@@ -140,6 +140,8 @@ pub(crate) struct World {
     clients: Vec<Client>,
     shared: Shared,
     plan: Plan,
+    /// How long a death waits for the server's disk to have something to do.
+    ambush_ns: u64,
     progress: Vec<Progress>,
     fired: [u32; FaultKind::ALL.len()],
     deaths: Vec<Death>,
@@ -221,6 +223,7 @@ impl World {
         net.queue.push(safety_ns + LIVENESS_NS, What::GiveUp);
         Self {
             chance,
+            ambush_ns: faults::AMBUSH_NS.min(safety_ns / 20),
             net,
             servers,
             clients,
@@ -252,6 +255,7 @@ impl World {
             What::Disk { server, lane, generation } => {
                 self.digest = roll(self.digest, at_ns ^ u64::from(server) << 48 ^ 1 << 57);
                 self.digest = roll(self.digest, u64::from(lane));
+                self.spring(server);
                 self.servers[usize::from(server)].disk_ends(&mut self.net, lane, generation);
             }
             What::Start { server } => {

@@ -12,8 +12,8 @@ use std::collections::VecDeque;
 
 use orrery_engine::time::Micros;
 use orrery_engine::{
-    Config, ConnId, Digest, DiskError, DiskErrorKind, Effect, Effects, Engine, Input, Origin,
-    Outcome, Seed,
+    Config, ConnId, Digest, DiskError, DiskErrorKind, Effect, Effects, Engine, Input, LogLevel,
+    Origin, Outcome, Seed,
 };
 
 use super::clock::HostClock;
@@ -492,12 +492,17 @@ impl Server {
                 let outcome = Outcome::ConfigApplied(Ok(()));
                 self.step(net, |_| Input::Done { conn, outcome });
             }
+            Effect::Disk(order) if let Some(storage) = &mut self.storage => {
+                storage.give(order, net.now_ns, &mut net.queue);
+            }
             Effect::Disk(order) => {
                 let (kind, text) = (DiskErrorKind::NotFound, "there is no disk".to_owned());
                 let result = Err(DiskError { at: 0, kind, text });
                 self.step(net, |_| Input::Disk { ticket: order.ticket, result });
             }
-            Effect::Log(..) | Effect::Shutdown { .. } | Effect::Ready => {}
+            Effect::Log(LogLevel::Warning, text) => self.warning = text,
+            Effect::Shutdown { .. } => self.must_end = self.storage.is_some(),
+            Effect::Log(..) | Effect::Ready => {}
         }
     }
 

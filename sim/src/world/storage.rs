@@ -15,7 +15,7 @@ use crate::disk::Disk;
 use crate::disk::choice::Drawn;
 
 /// How many lanes there are.
-const LANES: usize = 2;
+const LANES: usize = 3;
 
 /// The orders of one lane.
 #[derive(Debug, Default)]
@@ -37,6 +37,8 @@ pub(crate) struct Storage {
     rows: [Row; LANES],
     /// What counts of the events that are under way.
     generation: u32,
+    /// A fault that strikes in the middle of an operation, after so many others.
+    pub(crate) ambush: Option<(u16, u64)>,
     /// Answers that the process has not taken.
     pub(crate) answers: VecDeque<(Ticket, DiskResult)>,
     pub(crate) figures: Figures,
@@ -71,7 +73,8 @@ impl Figures {
 fn place(lane: Lane) -> usize {
     match lane {
         Lane::Log => 0,
-        Lane::Bulk => 1,
+        Lane::Sync => 1,
+        Lane::Bulk => 2,
     }
 }
 
@@ -83,6 +86,7 @@ impl Storage {
             deaths,
             rows: Default::default(),
             generation: 0,
+            ambush: None,
             answers: VecDeque::new(),
             figures: Figures::default(),
         }
@@ -109,6 +113,16 @@ impl Storage {
     /// Whether an event is about an operation that is still going on.
     pub(crate) fn expects(&self, generation: u32) -> bool {
         self.generation == generation
+    }
+
+    /// The fault that strikes in the middle of the operation that is about to end.
+    pub(crate) fn springs(&mut self) -> Option<u16> {
+        let (fault, left) = self.ambush.take()?;
+        if left > 1 {
+            self.ambush = Some((fault, left - 1));
+            return None;
+        }
+        Some(fault)
     }
 
     /// An operation has ended; nobody is there to begin the next one if all stands still.
@@ -166,6 +180,7 @@ impl Storage {
             *row = Row::default();
         }
         self.answers.clear();
+        self.ambush = None;
         self.generation += 1;
         if power_lost {
             self.figures.lossy += u64::from(self.disk.lose_power(&mut choice));

@@ -109,13 +109,14 @@ impl Stream {
 
     /// Trims; returns how many entries went.
     pub fn trim(&mut self, trim: Trim) -> u64 {
-        self.trim_listing(trim, &mut Vec::new())
+        self.trim_up_to(trim).0
     }
 
-    /// Like [`Self::trim`]. Where it depends on references which entries go, they are listed.
-    pub fn trim_listing(&mut self, trim: Trim, gone: &mut Vec<StreamId>) -> u64 {
+    /// Like [`Self::trim`]. The second result is the last entry that went, where it depends on
+    /// references which of them do.
+    pub fn trim_up_to(&mut self, trim: Trim) -> (u64, StreamId) {
         let Body { log, groups, .. } = &mut *self.0;
-        log.trim(trim, groups, gone)
+        log.trim(trim, groups)
     }
 
     /// How many entries a group has still to read; `None` if that cannot be said.

@@ -51,14 +51,9 @@ pub(super) trait Referrers {
 }
 
 impl Log {
-    /// Trims; returns how many entries went. Where it depends on references which of them do, they
-    /// are listed.
-    pub(super) fn trim(
-        &mut self,
-        trim: Trim,
-        referrers: &mut impl Referrers,
-        gone: &mut Vec<StreamId>,
-    ) -> u64 {
+    /// Trims; returns how many entries went, and the last of those that did not go with a whole
+    /// block: where it depends on references which of them do, no other goes.
+    pub(super) fn trim(&mut self, trim: Trim, referrers: &mut impl Referrers) -> (u64, StreamId) {
         let before = self.len();
         // The id of the last entry that was taken out of a block which stays.
         let mut last_deleted = StreamId::MIN;
@@ -81,7 +76,7 @@ impl Log {
                 break;
             }
             let key = self.blocks.at(position).first;
-            last_deleted = last_deleted.max(self.trim_block(position, trim, referrers, gone));
+            last_deleted = last_deleted.max(self.trim_block(position, trim, referrers));
             if goes && self.blocks.at(position).live == 0 {
                 self.remove_block(position);
             }
@@ -94,7 +89,7 @@ impl Log {
         if self.len() < before {
             self.settle(StreamId::MIN, last_deleted);
         }
-        before - self.len()
+        (before - self.len(), last_deleted)
     }
 
     /// Whether all of a block is to be cut off.
@@ -117,7 +112,6 @@ impl Log {
         position: Position,
         trim: Trim,
         referrers: &mut impl Referrers,
-        gone: &mut Vec<StreamId>,
     ) -> StreamId {
         let excess = match trim.cut {
             Cut::MaxLen(max) => usize::try_from(self.len() - max).unwrap_or(usize::MAX),
@@ -133,9 +127,6 @@ impl Log {
             .take(excess)
             .map(|entry| (entry.id, entry.header_at))
             .collect();
-        if trim.references == References::Acked {
-            gone.extend(victims.iter().map(|&(id, _)| id));
-        }
         for &(id, header_at) in &victims {
             if trim.references == References::Drop {
                 referrers.forget(id);

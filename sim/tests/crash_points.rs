@@ -1,0 +1,102 @@
+//! An engine's files after everything ended between any two operations of its disk, or in the
+//! middle of one: what it loads then is what it should be.
+
+use orrery_engine::Config;
+use orrery_sim::chance::{Chance, Stream};
+use orrery_sim::disk::enumerate::{End, Event, Limits, Point, Report, enumerate};
+use orrery_sim::disk::machine::Machine;
+use orrery_sim::disk::{Disk, Pace};
+
+const LOOK: &[&str] = &["MGET", "a", "b", "c", "long"];
+
+fn empty_disk() -> Disk {
+    Disk::new(Chance::new(1).key(Stream::Disk, 0), Pace::default())
+}
+
+fn config() -> Config {
+    Config::default()
+}
+
+/// What there was at the moment of a snapshot, and where in the story it was acknowledged.
+struct Moment {
+    /// What MGET said.
+    state: Vec<u8>,
+    /// How many events there had been when it was asked for, and when it was acknowledged.
+    asked: usize,
+    acknowledged: usize,
+}
+
+/// Two snapshots of different data, one by SAVE, one by BGSAVE with changes under it.
+fn story() -> (Vec<Event>, Vec<Moment>) {
+    let mut machine = Machine::start(config(), empty_disk()).expect("there is nothing to load");
+    let mut moments = Vec::new();
+    // Values that compress badly, so that the file has several sectors.
+    let key = Chance::new(1).key(Stream::Value, 0);
+    let long: String = (0..3_000).map(|at| char::from(key.at(at).between(33, 120) as u8)).collect();
+    for (round, save) in ["SAVE", "BGSAVE"].into_iter().enumerate() {
+        let value = format!("value {round}");
+        assert_eq!(machine.ask(&["MSET", "a", &value, "b", &value, "long", &long]), b"+OK\r\n");
+        let (state, asked) = (machine.ask(LOOK), machine.events().len());
+        let early = machine.send(&[save]);
+        // The snapshot is not of what comes now.
+        machine.send(&["SET", "a", "later"]);
+        machine.settle();
+        let late = machine.ask(&["PING"]);
+        assert!([early, late].concat().starts_with(b"+"), "{save}");
+        moments.push(Moment { state, asked, acknowledged: machine.events().len() });
+    }
+    (machine.events().to_vec(), moments)
+}
+
+/// Recovers and looks whether the data is that of the last snapshot that was acknowledged, or of a
+/// later one that was asked for.
+fn judge(point: &Point, disk: Disk, moments: &[Moment]) -> Result<(), String> {
+    let mut machine = Machine::start(config(), disk)?;
+    let state = machine.ask(LOOK);
+    let safe = moments.iter().rposition(|moment| moment.acknowledged <= point.events);
+    let allowed = moments[safe.unwrap_or(0)..].iter();
+    let mut allowed = allowed.filter(|moment| moment.asked <= point.events);
+    let nothing = b"*4\r\n$-1\r\n$-1\r\n$-1\r\n$-1\r\n";
+    if allowed.any(|moment| moment.state == state) || (safe.is_none() && state == nothing) {
+        return Ok(());
+    }
+    Err(format!("there is {:?}", String::from_utf8_lossy(&state)))
+}
+
+fn look(events: &[Event], moments: &[Moment]) -> Report {
+    let limits = Limits { images: 8_192, ..Limits::default() };
+    enumerate(&empty_disk(), events, limits, &mut |point, disk| judge(point, disk, moments))
+}
+
+#[test]
+fn whenever_everything_ends_a_snapshot_is_whole_and_one_that_was_promised() {
+    let (events, moments) = story();
+    let report = look(&events, &moments);
+    assert!(report.found.is_empty(), "{report}");
+    assert!(report.is_exhaustive(), "{report}");
+    assert!(report.images > 1_000 && report.points > 40, "{report}");
+}
+
+#[test]
+fn a_snapshot_without_its_syncs_is_found() {
+    use orrery_engine::disk::DiskOp;
+    let (events, moments) = story();
+    let without = |unwanted: fn(&DiskOp) -> bool| {
+        let is_wanted = |event: &&Event| !matches!(event, Event::Op(op) if unwanted(op));
+        // What was left out changes what was acknowledged when.
+        let place = |at: usize| events[..at].iter().filter(is_wanted).count();
+        let moved = |it: &Moment| Moment {
+            state: it.state.clone(),
+            asked: place(it.asked),
+            acknowledged: place(it.acknowledged),
+        };
+        let moments: Vec<Moment> = moments.iter().map(moved).collect();
+        look(&events.iter().filter(is_wanted).cloned().collect::<Vec<_>>(), &moments)
+    };
+    let no_sync = without(|op| matches!(op, DiskOp::Sync { .. }));
+    assert!(no_sync.found.iter().any(|it| it.point.end == End::PowerLost), "{no_sync}");
+    let no_folder = without(|op| matches!(op, DiskOp::SyncFolder { .. }));
+    assert!(no_folder.found.iter().any(|it| it.why.starts_with("there is")), "{no_folder}");
+    let no_rename = without(|op| matches!(op, DiskOp::Rename { .. }));
+    assert!(!no_rename.found.is_empty(), "{no_rename}");
+}
