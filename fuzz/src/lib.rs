@@ -3,6 +3,7 @@
 //! Invariant: a target panics only if the engine is wrong.
 
 mod acl;
+mod aof_file;
 mod config;
 mod driver;
 mod hyperloglog;
@@ -19,6 +20,7 @@ use orrery_engine::rng::Rng;
 use orrery_engine::{Input, Micros, Seed, UnixMicros};
 
 pub use acl::rules_are_survived;
+pub use aof_file::logs_are_survived;
 pub use config::configurations_are_survived;
 use driver::{Driver, START_US, encode};
 pub use hyperloglog::sketches_are_survived;

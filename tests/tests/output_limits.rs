@@ -138,6 +138,27 @@ fn without_limits_nothing_is_closed() {
     assert_eq!(slow.engine.deadline(), None);
 }
 
+/// Redis builds the reply until the limit stops it; without a limit it would take all memory.
+#[test]
+fn a_reply_without_end_closes_the_client_at_the_hard_limit() {
+    for line in ["HRANDFIELD h -999999999", "SRANDMEMBER s -999999999", "ZRANDMEMBER z -999999999"]
+    {
+        let mut slow = Slow::new("normal 1000000 0 0");
+        for setup in ["HSET h a b", "SADD s a", "ZADD z 1 a", "CLIENT REPLY OFF"] {
+            assert!(!is_closed(&slow.command(setup)));
+        }
+        assert!(!is_closed(&slow.command(&line.replace("999999999", "9"))));
+        slow.command("CLIENT REPLY ON");
+        assert!(is_closed(&slow.command(line)), "{line}");
+        assert_eq!(slow.pending(), 0, "{line}: nothing of it is sent");
+        let mut slow = Slow::new("normal 0 0 0");
+        for setup in ["HSET h a b", "SADD s a", "ZADD z 1 a"] {
+            slow.command(setup);
+        }
+        assert!(!is_closed(&slow.command(&line.replace("999999999", "9"))), "{line}");
+    }
+}
+
 #[test]
 fn who_has_not_logged_in_gets_little_room() {
     let mut slow = Slow::new("normal 0 0 0");

@@ -38,6 +38,17 @@ impl Cx<'_> {
         self.session.db
     }
 
+    /// With so many bytes of output the client is closed when the step ends: a reply that has come
+    /// so far need not be whole. `usize::MAX`: there is no such limit, or the output is not its.
+    pub fn fatal_output_bytes(&self) -> usize {
+        let limit = self.session.output_limit(&self.state.config.output_limits);
+        match usize::try_from(limit.hard_bytes).unwrap_or(usize::MAX) {
+            0 => usize::MAX,
+            _ if self.session.is_script || self.session.is_muted() => usize::MAX,
+            bytes => bytes,
+        }
+    }
+
     /// Key time now.
     #[inline]
     pub fn key_now(&self) -> UnixMillis {

@@ -175,6 +175,10 @@ fn check_reply(cx: &Cx<'_>, args: Args<'_>, start: usize) {
         // value: SUBSCRIBE has as many confirmations as it has channels, as in Redis.
         return;
     }
+    if cx.reply.out.len() >= cx.fatal_output_bytes() {
+        // Nobody gets it.
+        return;
+    }
     let may_be_silent = cx.session.blocked.is_some()
         || cx.session.closing
         || cx.session.is_monitor

@@ -165,6 +165,7 @@ fn hrandfield(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
 }
 
 fn show_random(cx: &mut Cx<'_>, key: &[u8], count: i64, with_values: bool) -> Result<(), Error> {
+    let fatal_bytes = cx.fatal_output_bytes();
     read(cx, key, |hash, show| {
         let living = hash.living_len(show.now_ms);
         let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
@@ -185,7 +186,7 @@ fn show_random(cx: &mut Cx<'_>, key: &[u8], count: i64, with_values: bool) -> Re
             if with_values {
                 field.value.reply(reply);
             }
-            reply.out.len() - start <= REPLY_BYTES_MAX
+            reply.out.len() - start <= REPLY_BYTES_MAX && reply.out.len() < fatal_bytes
         };
         let mut is_whole = true;
         if count >= 0 {
@@ -196,7 +197,7 @@ fn show_random(cx: &mut Cx<'_>, key: &[u8], count: i64, with_values: bool) -> Re
                 is_whole
             });
         }
-        if count >= 0 || is_whole {
+        if count >= 0 || is_whole || show.reply.out.len() >= fatal_bytes {
             Ok(())
         } else {
             Err(Error::fixed("ERR value is out of range, the reply would be too long"))

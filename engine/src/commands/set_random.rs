@@ -165,6 +165,7 @@ fn show_many(cx: &mut Cx<'_>, key: &[u8], count: i64) -> Result<(), Error> {
             "ERR value is out of range, value must between -{max} and {max}"
         )));
     }
+    let fatal_bytes = cx.fatal_output_bytes();
     let Some(found) = cx.find_read(key) else {
         cx.reply.array(0);
         return Ok(());
@@ -180,10 +181,11 @@ fn show_many(cx: &mut Cx<'_>, key: &[u8], count: i64) -> Result<(), Error> {
     reply.array(many);
     let start = reply.out.len();
     let mut left = many;
-    while left > 0 {
+    while left > 0 && reply.out.len() < fatal_bytes {
         // What is sure to come counts too, so that nothing is drawn in vain.
         let bytes_min = left.saturating_mul(MEMBER_BYTES_MIN);
-        if (reply.out.len() - start).saturating_add(bytes_min) > REPLY_BYTES_MAX {
+        let is_too_long = (reply.out.len() - start).saturating_add(bytes_min) > REPLY_BYTES_MAX;
+        if is_too_long && fatal_bytes > REPLY_BYTES_MAX {
             return Err(Error::fixed("ERR value is out of range, the reply would be too long"));
         }
         let draws = left.min(DRAWS_PER_LOOK);

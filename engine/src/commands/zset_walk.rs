@@ -90,6 +90,7 @@ fn show_one(cx: &mut Cx<'_>, key: &[u8]) -> Result<(), Error> {
 }
 
 fn show_many(cx: &mut Cx<'_>, key: &[u8], count: i64, with_scores: bool) -> Result<(), Error> {
+    let fatal_bytes = cx.fatal_output_bytes();
     let Some(found) = cx.find_read(key) else {
         cx.reply.array(0);
         return Ok(());
@@ -123,6 +124,9 @@ fn show_many(cx: &mut Cx<'_>, key: &[u8], count: i64, with_scores: bool) -> Resu
         member.reply(reply);
         if with_scores {
             reply.double(score);
+        }
+        if reply.out.len() >= fatal_bytes {
+            return Ok(());
         }
         if reply.out.len() - start > REPLY_BYTES_MAX {
             return Err(Error::fixed("ERR value is out of range, the reply would be too long"));

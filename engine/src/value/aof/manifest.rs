@@ -81,6 +81,7 @@ impl core::fmt::Display for WrongManifest {
 impl core::error::Error for WrongManifest {}
 
 const WRONG_FORMAT: &str = "Invalid AOF manifest file format";
+const TOO_LONG: &str = "The AOF manifest file contains too long line";
 
 impl Manifest {
     /// Reads the text of a manifest.
@@ -104,7 +105,7 @@ impl Manifest {
                 continue;
             }
             if end.is_none() || line.contains(&0) {
-                return fail("The AOF manifest file contains too long line");
+                return fail(TOO_LONG);
             }
             let is_edge = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
             let from = line.iter().position(|byte| !is_edge(byte)).unwrap_or(line.len());
@@ -142,15 +143,10 @@ impl Manifest {
 
     /// The text.
     pub fn to_text(&self) -> String {
-        let mut text = String::new();
         let base = self.base.iter().map(|file| (file, Role::Base));
         let history = self.history.iter().map(|file| (file, Role::History));
         let increments = self.increments.iter().map(|file| (file, Role::Increment));
-        for (file, role) in base.chain(history).chain(increments) {
-            let (name, seq, letter) = (shown(&file.name), file.seq, role.letter());
-            text += &format!("file {name} seq {seq} type {letter}\n");
-        }
-        text
+        base.chain(history).chain(increments).map(|(file, role)| line_of(file, role)).collect()
     }
 
     /// What the log begins with, if it was ever rewritten.
@@ -238,6 +234,12 @@ fn next(seq: i64) -> Result<i64, Exhausted> {
     seq.checked_add(1).ok_or(Exhausted)
 }
 
+/// The line that tells of a file.
+fn line_of(file: &LogFile, role: Role) -> String {
+    let (name, seq, letter) = (shown(&file.name), file.seq, role.letter());
+    format!("file {name} seq {seq} type {letter}\n")
+}
+
 /// The file that a line tells of, and the letter of what it is for.
 fn file_of(line: &[u8]) -> Result<(LogFile, u8), &'static str> {
     let mut line = line.to_vec();
@@ -263,7 +265,12 @@ fn file_of(line: &[u8]) -> Result<(LogFile, u8), &'static str> {
         }
     }
     match name {
-        Some(name) if seq != 0 && letter != 0 => Ok((LogFile { name, seq }, letter)),
+        Some(name) if seq != 0 && letter != 0 => {
+            let file = LogFile { name, seq };
+            // It has to be read again once it is written.
+            let is_long = line_of(&file, Role::Base).len() > LINE_BYTES_MAX;
+            if is_long { Err(TOO_LONG) } else { Ok((file, letter)) }
+        }
         _ => Err(WRONG_FORMAT),
     }
 }
@@ -345,6 +352,7 @@ mod tests {
         refuses("", "Found an empty AOF manifest");
         refuses("file a seq 1 type b", "too long line");
         refuses(&format!("file {} seq 1 type b\n", "x".repeat(1024)), "too long line");
+        refuses(&format!("file {} seq 1 type b\n", "\u{e9}".repeat(300)), "too long line");
         refuses("\n", WRONG_FORMAT);
         refuses("file a seq 1\n", WRONG_FORMAT);
         refuses("file a seq 0 type b\n", WRONG_FORMAT);

@@ -175,6 +175,10 @@ impl<'a> Scan<'a> {
         let Some((&first, text)) = line.split_first() else {
             return Err(self.short(start, 0, "The file ends in the middle of a command"));
         };
+        if is_open && !self.is_all {
+            // What is wrong with it may depend on what comes.
+            return Err(Stop::Short(0));
+        }
         if first != prefix {
             let (expected, got) = (char::from(prefix), first.escape_ascii());
             let reason = format!("Expected prefix '{expected}', got: '{got}'");
