@@ -59,11 +59,15 @@ pub enum Keeping {
     Nothing,
     /// What a client has asked to be saved.
     Snapshots,
+    /// A log that is synced once a second.
+    EverySecond,
+    /// A log that is synced before anybody is told.
+    Always,
 }
 
 impl Keeping {
     /// All there are.
-    pub const ALL: [Self; 2] = [Self::Nothing, Self::Snapshots];
+    pub const ALL: [Self; 4] = [Self::Nothing, Self::Snapshots, Self::EverySecond, Self::Always];
 
     /// The word on the command line.
     #[must_use]
@@ -71,7 +75,15 @@ impl Keeping {
         match self {
             Self::Nothing => "nothing",
             Self::Snapshots => "snapshots",
+            Self::EverySecond => "everysec",
+            Self::Always => "always",
         }
+    }
+
+    /// Whether a death takes nothing that anybody was told of.
+    #[must_use]
+    pub fn loses_nothing(self) -> bool {
+        self == Self::Always
     }
 
     /// What a word means.
@@ -168,11 +180,15 @@ impl Setup {
             Keeping::Nothing if self.faults.iter().any(|kind| kind.is_of_disk()) => {
                 "faults of disks: the servers must keep something"
             }
-            // A history that goes back to a snapshot has a judge of its own.
-            Keeping::Snapshots if self.workloads != [Workload::Saves] => {
-                "snapshots: the only workload is saves"
+            // A history that goes back has a judge of its own.
+            Keeping::Snapshots | Keeping::EverySecond if self.workloads != [Workload::Saves] => {
+                "where something may be lost, the only workload is saves"
             }
-            Keeping::Nothing | Keeping::Snapshots => return None,
+            // A server that was dead has lost count of the time.
+            Keeping::Always if self.workloads.iter().any(|it| Workload::TIMED.contains(it)) => {
+                "times to live are not judged over deaths: no ttl, fields, caches"
+            }
+            _ => return None,
         };
         Some(problem.to_owned())
     }
@@ -280,8 +296,13 @@ impl Setup {
         if !draw.chance(1, 6) {
             return self;
         }
-        self.keeping = Keeping::Snapshots;
-        self.workloads = vec![Workload::Saves];
+        self.keeping = draw.pick(&[Keeping::Snapshots, Keeping::EverySecond, Keeping::Always]);
+        if self.keeping.loses_nothing() {
+            self.workloads.retain(|workload| !Workload::TIMED.contains(workload));
+            self.workloads.push(Workload::Saves);
+        } else {
+            self.workloads = vec![Workload::Saves];
+        }
         self.memory = None;
         let share = draw.pick(&[0, 2, 4, 8]);
         self.faults.extend(FaultKind::DISKS.into_iter().filter(|_| draw.chance(share, 16)));
