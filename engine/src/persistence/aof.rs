@@ -6,8 +6,9 @@
 //! decided by [`Aof::safe`], see `engine/gate.rs`.
 //!
 //! Invariants: records reach the files in the order in which they were logged; nothing is told of a
-//! record before it is written, under `always` before it is synced; after a sync that failed nothing
-//! more is called safe that was written before, and no record follows what may be half of another.
+//! record before it is written, under `always` before it is synced; after a sync that failed
+//! nothing more is called safe that was written before, and no record follows what may be half of
+//! another.
 
 use std::collections::VecDeque;
 

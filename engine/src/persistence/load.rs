@@ -1,5 +1,5 @@
-//! Loading a snapshot or a log: bytes are read ahead, and a bounded number of them becomes keys at a
-//! time, while clients are told to wait.
+//! Loading a snapshot or a log: bytes are read ahead, and a bounded number of them becomes keys at
+//! a time, while clients are told to wait.
 //!
 //! Invariants: a file is loaded from its first byte to its last, or the server says where it is
 //! broken and does not go on with half of it, but for a log's last record that was never whole; the
