@@ -358,6 +358,8 @@ pub struct Knobs {
     pub(crate) saved_keys: u16,
     /// How many of 100 commands on them ask for a snapshot.
     pub(crate) saves: u64,
+    /// How long a log gets before it is rewritten, in bytes.
+    pub(crate) rewrite_bytes: u64,
     /// How long a snapshot, and loading it, rests after each key, in microseconds.
     pub(crate) key_delays_us: [u64; 2],
 }
@@ -410,6 +412,7 @@ impl Knobs {
             tracked_keys_max: key.at(19).pick(&[1, 2, 4, 1_000_000]),
             busy_ms: key.at(20).spread(20, 200),
             pace: Pace::drawn(&mut key.at(21)),
+            rewrite_bytes: key.at(26).pick(&[2_000, 20_000, 1 << 30]),
             saves: key.at(25).pick(&[4, 12, 40]),
             saved_keys: key.at(22).spread(8, 400) as u16,
             key_delays_us: [key.at(23).pick(&[0, 50, 500, 2_000]), key.at(24).pick(&[0, 0, 500])],

@@ -431,14 +431,18 @@ fn config(setup: &Setup, knobs: &Knobs) -> Config {
         for (name, delay_us) in names.into_iter().zip(knobs.key_delays_us) {
             config.set(name, &[&delay_us.to_string()]).expect("the engine has this parameter");
         }
-        let sync = match setup.keeping {
-            Keeping::Nothing | Keeping::Snapshots => None,
-            Keeping::EverySecond | Keeping::Always => Some(setup.keeping.name()),
-        };
-        for (name, word) in
-            sync.into_iter().flat_map(|it| [("appendonly", "yes"), ("appendfsync", it)])
-        {
-            config.set(name, &[word]).expect("the engine has this parameter");
+        if matches!(setup.keeping, Keeping::EverySecond | Keeping::Always) {
+            // SAVE and a rewrite that begins get in each other's way: each world has one of them.
+            let saves = setup.workloads.contains(&Workload::Saves);
+            let rewrite = if saves { 1 << 30 } else { knobs.rewrite_bytes }.to_string();
+            let settings = [
+                ("appendonly", "yes"),
+                ("appendfsync", setup.keeping.name()),
+                ("auto-aof-rewrite-min-size", &rewrite),
+            ];
+            for (name, word) in settings {
+                config.set(name, &[word]).expect("the engine has this parameter");
+            }
         }
     }
     if let Some(memory) = setup.memory {
