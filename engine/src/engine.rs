@@ -130,6 +130,7 @@ impl Engine {
         let tracks = self.state.config.observation.latency_tracking;
         self.state.observer.begin_step(now.mono, &mut self.state.stats, tracks);
         (self.looks, self.served_bytes) = (0, 0);
+        self.state.sessions.is_gated = self.state.persistence.aof.is_some();
         if self.state.harm.is_some() {
             self.mend(fx);
         }
@@ -154,12 +155,13 @@ impl Engine {
         if self.state.tracking.has_news() {
             self.state.tell_news();
         }
-        if self.state.sessions.has_posted() {
-            self.end_post(fx);
-        }
         // What no command has done: keys that were looked at for those who wait, and had expired.
         if self.state.log.is_on() && self.state.running_script.is_none() {
             self.state.end_unit(false);
+        }
+        self.state.feed();
+        if self.state.sessions.has_posted() {
+            self.end_post(fx);
         }
         self.end_step(fx);
     }
@@ -487,6 +489,9 @@ impl Engine {
             self.state.end_monitor(conn);
             self.state.tracking.leave(conn);
             self.state.persistence.sync_waits.remove(&conn);
+            if session.is_replica {
+                self.state.end_feed(conn);
+            }
         }
     }
 

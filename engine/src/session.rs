@@ -102,6 +102,8 @@ pub struct Session {
     pub no_touch: bool,
     /// It gets the lines of MONITOR.
     pub is_monitor: bool,
+    /// It gets all changes (SYNC).
+    pub(crate) is_replica: bool,
     /// It stands for a script that calls commands.
     pub(crate) is_script: bool,
     /// Nothing more is read from it; it is closed when its output has left.
@@ -159,6 +161,7 @@ impl Session {
             no_evict: false,
             no_touch: false,
             is_monitor: false,
+            is_replica: false,
             is_script: false,
             closing: false,
             blocked: None,
@@ -217,6 +220,9 @@ impl Session {
     /// The limit on the output that may wait for it.
     #[inline]
     pub(crate) fn output_limit(&self, limits: &OutputLimits) -> OutputLimit {
+        if self.is_replica {
+            return limits.replica;
+        }
         if self.is_subscriber() { limits.pubsub } else { limits.normal }
     }
 
@@ -313,6 +319,8 @@ pub struct Sessions {
     post: Post,
     /// The memory of all of them.
     sum: Sum,
+    /// Output is kept back until the log is safe.
+    pub(crate) is_gated: bool,
 }
 
 impl Sessions {

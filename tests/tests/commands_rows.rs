@@ -22,6 +22,7 @@ const MAY_BE_SILENT: &[(&str, &str)] =
 const CANNOT_SUCCEED: &[(&str, &str)] = &[
     ("acl|load", "there is no file"),
     ("acl|save", "there is no file"),
+    ("bgrewriteaof", "there is no log"),
     ("client|caching", "nothing is tracked"),
     ("config|rewrite", "there is no file"),
     ("hotkeys|start", "no metric is drawn"),
@@ -132,11 +133,15 @@ fn wrong_numbers_of_words_are_refused_in_the_words_of_redis() {
     assert!(refused > 50, "only {refused} were refused");
 }
 
+/// Its reply is a file and then a stream without end; see `sync_stream.rs`.
+const SYNC: &str = "sync";
+
 #[test]
 fn every_row_keeps_its_word() {
-    let mut rng = Rng::new(Seed(2026), "every row");
+    let mut rng = Rng::new(Seed(2027), "every row");
     let mut never = Vec::new();
-    for row in table().rows().iter().filter(|row| row.subcommands.is_empty()) {
+    let rows = table().rows().iter().filter(|row| row.subcommands.is_empty());
+    for row in rows.filter(|row| row.full_name != SYNC) {
         let mut failed = 0;
         for _ in 0..COMMANDS_PER_ROW {
             let words = Generator::new(&mut rng, START_UNIX_MS).any(row);
@@ -190,6 +195,9 @@ fn long_mixed_runs_never_confuse_a_server() {
     for step in 0..20_000 {
         let mut generator = Generator::new(&mut rng, server.unix_ms());
         let row = generator.row();
+        if row.full_name == SYNC {
+            continue;
+        }
         let words = generator.any(row);
         let which = step % clients.len();
         let output = server.send(clients[which], &encode(&words));

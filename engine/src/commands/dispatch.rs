@@ -178,6 +178,7 @@ fn check_reply(cx: &Cx<'_>, args: Args<'_>, start: usize) {
     let may_be_silent = cx.session.blocked.is_some()
         || cx.session.closing
         || cx.session.is_monitor
+        || cx.session.is_replica
         || cx.session.reply_mode != ReplyMode::On;
     if !reply.is_empty() || !may_be_silent {
         schema::check(cx.row, args, cx.reply.protocol, reply);

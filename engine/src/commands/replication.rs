@@ -1,4 +1,5 @@
-//! Replication, as far as it goes yet: every server is a master without replicas.
+//! Replication, as far as it goes yet: every server is a master. Whoever sends SYNC can read its
+//! changes, and is not counted as a replica.
 //!
 //! Invariant: nothing here claims that data is anywhere else.
 
@@ -29,6 +30,21 @@ pub(super) const COMMANDS: &[Command] = &[
         ..FOLLOW
     },
     Command {
+        name: "REPLCONF",
+        syntax: "",
+        arity: -1,
+        flags: Flags::ADMIN
+            .and(Flags::NOSCRIPT)
+            .and(Flags::LOADING)
+            .and(Flags::STALE)
+            .and(Flags::ALLOW_BUSY),
+        since: "3.0.0",
+        summary: "What a replica says of itself; it is taken note of by nobody yet.",
+        reply: "ok",
+        run: configure,
+        ..REPLICATION
+    },
+    Command {
         name: "ROLE",
         arity: 1,
         flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::FAST),
@@ -44,7 +60,37 @@ pub(super) const COMMANDS: &[Command] = &[
         summary: "Makes the server a master (NO ONE); to follow another one is not possible yet.",
         ..FOLLOW
     },
+    Command {
+        name: "SYNC",
+        syntax: "",
+        arity: 1,
+        flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::NO_ASYNC_LOADING).and(Flags::NO_MULTI),
+        summary: "Sends all keys as a snapshot, and then every change as a command.",
+        reply: "any",
+        run: sync,
+        ..REPLICATION
+    },
 ];
+
+/// `REPLCONF option value ...`: acknowledgements get no reply, as in Redis.
+fn configure(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    if args.len().is_multiple_of(2) {
+        return Err(Error::Syntax);
+    }
+    if !cx.session.is_replica {
+        cx.reply.ok();
+    }
+    Ok(())
+}
+
+/// `SYNC`: all keys, and then every change.
+fn sync(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
+    if !cx.session.is_replica {
+        cx.session.is_replica = true;
+        cx.state.add_feed(cx.session.id);
+    }
+    Ok(())
+}
 
 /// `REPLICAOF NO ONE`, `REPLICAOF host port`
 fn follow(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {

@@ -40,6 +40,7 @@ impl Engine {
         let is_waiting = self.state.keyspace.is_capturing()
             || persistence.is_scheduled
             || persistence.must_end
+            || persistence.feeds.is_waited_for()
             || persistence.reloads_log.is_some_and(|_| self.may_reload_log())
             || self.must_switch_log();
         let rewrite = persistence.aof.as_ref().and_then(|aof| aof.rewrite_due());
@@ -107,7 +108,9 @@ impl Engine {
             return;
         }
         let persistence = &mut self.state.persistence;
-        if core::mem::take(&mut persistence.must_end) {
+        if persistence.feeds.is_waited_for() {
+            self.state.begin_copy(self.now, fx);
+        } else if core::mem::take(&mut persistence.must_end) {
             self.end_server(None, false, fx);
         } else if core::mem::take(&mut persistence.is_scheduled) {
             log(fx, LogLevel::Notice, "Background saving started");
@@ -238,6 +241,7 @@ impl Engine {
     fn end_save(&mut self, saved: Saved, fx: &mut Effects) {
         let Saved { reason, result, began } = saved;
         match reason {
+            Reason::Copy => {}
             Reason::Rewrite => self.state.end_rewrite_walk(&result, self.now, began, fx),
             Reason::Background if result.is_ok() => {
                 log(fx, LogLevel::Notice, "Background saving terminated with success");

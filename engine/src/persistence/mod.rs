@@ -8,6 +8,7 @@
 //! nobody waits for any more changes nothing.
 
 mod aof;
+mod feed;
 mod load;
 mod log_files;
 mod save;
@@ -23,6 +24,7 @@ use crate::input::ConnId;
 use crate::state::State;
 use crate::time::{Instant, Micros, Now};
 pub(crate) use aof::{Aof, Stage, Turn};
+use feed::Feeds;
 pub(crate) use load::{Loaded, Loading, Reload, What};
 pub(crate) use save::{Reason, Saved, Saving};
 pub(crate) use settings::Settings;
@@ -55,6 +57,8 @@ pub struct Persistence {
     /// Clients that wait until the server has saved all keys before its end or before it loads
     /// them anew: nothing may change meanwhile.
     pub(crate) held: BTreeSet<ConnId>,
+    /// Clients that read all changes.
+    pub(crate) feeds: Feeds,
     /// Clients in WAITAOF.
     pub(crate) sync_waits: BTreeMap<ConnId, SyncWait>,
     /// The version of the format that the last snapshot turned out to need.
@@ -143,6 +147,7 @@ impl Persistence {
             reloads_log: None,
             is_ending: false,
             held: BTreeSet::new(),
+            feeds: Feeds::default(),
             sync_waits: BTreeMap::new(),
             version_min: 0,
         }
@@ -167,7 +172,8 @@ impl Persistence {
         let is_rewriting = self.aof.as_ref().is_some_and(|aof| aof.is_scheduled);
         let is_switching = self.has_started && self.settings.log.is_on != self.aof.is_some();
         let saves = self.saving.is_some() || self.is_scheduled || is_rewriting || is_switching;
-        saves || self.is_loading() || self.must_end || self.reloads_log.is_some()
+        let waits = self.must_end || self.reloads_log.is_some() || self.feeds.is_waited_for();
+        saves || waits || self.is_loading()
     }
 
     /// The server ends as soon as everything that was logged is synced.

@@ -40,6 +40,8 @@ pub(crate) enum Reason {
     Background,
     /// The base of the append-only log.
     Rewrite,
+    /// Clients that sent SYNC: it stays in memory.
+    Copy,
     /// The server is to end.
     Shutdown {
         /// Who asked with SHUTDOWN; nobody if it was a signal.
@@ -72,6 +74,8 @@ pub(crate) struct Saving {
     in_flight: VecDeque<(Ticket, usize)>,
     in_flight_bytes: usize,
     written_bytes: u64,
+    /// What stays in memory.
+    copy: Vec<u8>,
     synced_bytes: u64,
     pub(crate) began: Now,
     /// Keys at the moment, and those that were written.
@@ -96,14 +100,14 @@ impl Saving {
     /// Whether nothing may change until it has ended.
     pub(crate) fn holds_everybody(&self) -> bool {
         match &self.reason {
-            Reason::Client(_) | Reason::Background | Reason::Rewrite => false,
+            Reason::Client(_) | Reason::Background | Reason::Rewrite | Reason::Copy => false,
             Reason::Shutdown { .. } | Reason::Reload(_) => true,
         }
     }
 
     /// Whether it is given up when another has to begin.
     pub(crate) fn gives_way(&self) -> bool {
-        matches!(self.reason, Reason::Background | Reason::Rewrite)
+        matches!(self.reason, Reason::Background | Reason::Rewrite | Reason::Copy)
     }
 
     /// When there is something to do; `None`: the disk has to answer first.
@@ -133,6 +137,10 @@ impl Saving {
         fx: &mut Effects,
     ) {
         let len = bytes.len();
+        if self.reason == Reason::Copy {
+            self.copy.extend_from_slice(&bytes);
+            return;
+        }
         let mut ops = vec![DiskOp::Append { file: self.file, bytes }];
         if settings.syncs_often && self.written_bytes + len as u64 >= self.synced_bytes + SYNC_BYTES
         {
@@ -217,6 +225,7 @@ impl State {
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
             written_bytes: 0,
+            copy: Vec::new(),
             synced_bytes: 0,
             began: now,
             keys: (0, 0),
@@ -240,6 +249,7 @@ impl State {
             (persistence.settings.with_checksum, saving.encodings.rdb_compression);
         let mut writer = FileWriter::new(target, persistence.version_min, compress, checksum);
         let is_base = saving.reason == Reason::Rewrite;
+        let is_copy = saving.reason == Reason::Copy;
         front(&mut writer, &self.keyspace, &self.libraries, now, used_bytes, is_base);
         self.keyspace.begin_capture();
         let count = |index| self.keyspace.db(index).len() as u64;
@@ -248,6 +258,12 @@ impl State {
         saving.began = now;
         let bytes = writer.take();
         let len = bytes.len();
+        if is_copy {
+            saving.copy = bytes;
+            saving.phase = Phase::Walking(Box::new(writer), usage);
+            self.begin_backlog();
+            return;
+        }
         let create = DiskOp::Create { file: saving.file, path: saving.temporary.clone() };
         let ops = vec![create, DiskOp::Append { file: saving.file, bytes }];
         saving.phase = Phase::Walking(Box::new(writer), usage);
@@ -284,6 +300,12 @@ impl State {
         });
         saving.keys.1 += keys;
         saving.resume_at = now.mono + Micros(delay_us.saturating_mul(keys));
+        let limit = self.config.output_limits.replica.hard_bytes;
+        let is_copy = saving.reason == Reason::Copy;
+        if is_copy && limit != 0 && (saving.copy.len() + writer.len()) as u64 >= limit {
+            self.cancel_save(fx);
+            return;
+        }
         if !is_at_end {
             if writer.len() >= CHUNK_BYTES {
                 let bytes = writer.take();
@@ -300,12 +322,31 @@ impl State {
         let Phase::Walking(writer, _) = core::mem::replace(&mut saving.phase, Phase::Ending) else {
             return;
         };
+        if saving.reason == Reason::Copy {
+            saving.copy.extend_from_slice(&writer.finish());
+            let copy = core::mem::take(&mut saving.copy);
+            persistence.saving = None;
+            self.end_copy(Some(&copy));
+            return;
+        }
         saving.finish(&mut persistence.orders, writer.finish(), fx);
+    }
+
+    /// A snapshot for clients is given up: they are told.
+    fn give_copy_up(&mut self, saving: &Saving) {
+        if matches!(saving.phase, Phase::Walking(..)) {
+            self.keyspace.cancel_capture();
+        }
+        self.end_copy(None);
     }
 
     /// Gives a snapshot up that nobody waits for, or that has failed.
     pub(crate) fn cancel_save(&mut self, fx: &mut Effects) {
         let Some(saving) = self.persistence.saving.take() else { return };
+        if saving.reason == Reason::Copy {
+            self.give_copy_up(&saving);
+            return;
+        }
         if saving.reason == Reason::Rewrite {
             let result = Err("it gave way to another".to_owned());
             self.end_rewrite_walk(&result, saving.began, saving.began, fx);

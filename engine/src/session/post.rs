@@ -112,7 +112,8 @@ impl Sessions {
                 return;
             }
         }
-        if session.outbox.is_empty() {
+        // Whoever keeps output back must hear of all of it.
+        if session.outbox.is_empty() || self.is_gated {
             self.post.flush.push(conn);
         }
         self.sum.add(&mut session.counted_bytes, message.len());

@@ -11,8 +11,8 @@ use orrery_engine::rng::Rng;
 use crate::process::{Server, bulk, command, talk};
 
 /// What would end the server, stop it for long, or shut everybody out.
-const LEFT_OUT: [&str; 6] =
-    ["SHUTDOWN", "DEBUG", "CONFIG|SET", "CONFIG|REWRITE", "CLIENT|PAUSE", "MONITOR"];
+const LEFT_OUT: [&str; 7] =
+    ["SHUTDOWN", "DEBUG", "CONFIG|SET", "CONFIG|REWRITE", "CLIENT|PAUSE", "MONITOR", "SYNC"];
 
 /// Sends random commands in pieces of random lengths over connections that come and go.
 pub(crate) fn client(port: u16, seed: u64, rounds: usize) {
