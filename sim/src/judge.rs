@@ -111,6 +111,8 @@ fn judge_server(setup: &Setup, run: &Run, server: u16, ops: &[usize], explain: b
         None => caching::judge(&run.journal, ops),
         Some(at) => Err(odd(&run.journal, &run.journal.ops[at])),
     };
+    // A death that takes nothing is none, for all that was said.
+    let deaths = if setup.keeping.loses_nothing() { Vec::new() } else { deaths };
     let not_kept = not_kept
         .and_then(|()| collections(&run.journal, ops, &deaths))
         .and_then(|()| transactions::judge(&run.journal, ops, &deaths))
@@ -270,7 +272,8 @@ fn is_about_groups(text: &[u8]) -> bool {
 pub fn server_history(setup: &Setup, run: &Run, server: u16) -> History {
     let places = (0..run.journal.ops.len()).filter(|&at| run.journal.ops[at].server == server);
     let history = history(setup, &run.journal, (server, &places.collect::<Vec<_>>()));
-    let deaths: Vec<&Death> = run.deaths.iter().filter(|death| death.server == server).collect();
+    let counts = |death: &&Death| death.server == server && !setup.keeping.loses_nothing();
+    let deaths: Vec<&Death> = run.deaths.iter().filter(counts).collect();
     with_deaths(history, &deaths)
 }
 

@@ -93,10 +93,11 @@ pub fn trial_as_text(setup: &Setup, trial: &Trial, command: &str) -> String {
 
 fn files(trial: &Trial) -> String {
     let Files { emptied, figures, .. } = &trial.outcome.files;
-    let Figures { orders, failed, interrupted, lossy } = figures;
+    let Figures { orders, failed, interrupted, lossy, cut } = figures;
     format!(
         "{orders} orders, {failed} of them failed; {interrupted} operations cut short by deaths, \
-         {lossy} losses of power that took something away, {} disks emptied; data was back after \
+         {lossy} losses of power that took something away, {cut} logs cut where they were broken, {} \
+         disks emptied; data was back after \
          {} deaths",
         emptied.len(),
         trial.recovered()

@@ -59,11 +59,15 @@ pub enum Keeping {
     Nothing,
     /// What a client has asked to be saved.
     Snapshots,
+    /// A log that is synced once a second.
+    EverySecond,
+    /// A log that is synced before anybody is told.
+    Always,
 }
 
 impl Keeping {
     /// All there are.
-    pub const ALL: [Self; 2] = [Self::Nothing, Self::Snapshots];
+    pub const ALL: [Self; 4] = [Self::Nothing, Self::Snapshots, Self::EverySecond, Self::Always];
 
     /// The word on the command line.
     #[must_use]
@@ -71,7 +75,15 @@ impl Keeping {
         match self {
             Self::Nothing => "nothing",
             Self::Snapshots => "snapshots",
+            Self::EverySecond => "everysec",
+            Self::Always => "always",
         }
+    }
+
+    /// Whether a death takes nothing that anybody was told of.
+    #[must_use]
+    pub fn loses_nothing(self) -> bool {
+        self == Self::Always
     }
 
     /// What a word means.
@@ -168,11 +180,15 @@ impl Setup {
             Keeping::Nothing if self.faults.iter().any(|kind| kind.is_of_disk()) => {
                 "faults of disks: the servers must keep something"
             }
-            // A history that goes back to a snapshot has a judge of its own.
-            Keeping::Snapshots if self.workloads != [Workload::Saves] => {
-                "snapshots: the only workload is saves"
+            // A history that goes back has a judge of its own.
+            Keeping::Snapshots | Keeping::EverySecond if self.workloads != [Workload::Saves] => {
+                "where something may be lost, the only workload is saves"
             }
-            Keeping::Nothing | Keeping::Snapshots => return None,
+            // A server that was dead has lost count of the time.
+            Keeping::Always if self.workloads.iter().any(|it| Workload::TIMED.contains(it)) => {
+                "times to live are not judged over deaths: no ttl, fields, caches"
+            }
+            _ => return None,
         };
         Some(problem.to_owned())
     }
@@ -280,8 +296,13 @@ impl Setup {
         if !draw.chance(1, 6) {
             return self;
         }
-        self.keeping = Keeping::Snapshots;
-        self.workloads = vec![Workload::Saves];
+        self.keeping = draw.pick(&[Keeping::Snapshots, Keeping::EverySecond, Keeping::Always]);
+        if self.keeping.loses_nothing() {
+            self.workloads.retain(|workload| !Workload::TIMED.contains(workload));
+            self.workloads.push(Workload::Saves);
+        } else {
+            self.workloads = vec![Workload::Saves];
+        }
         self.memory = None;
         let share = draw.pick(&[0, 2, 4, 8]);
         self.faults.extend(FaultKind::DISKS.into_iter().filter(|_| draw.chance(share, 16)));
@@ -337,6 +358,8 @@ pub struct Knobs {
     pub(crate) saved_keys: u16,
     /// How many of 100 commands on them ask for a snapshot.
     pub(crate) saves: u64,
+    /// How long a log gets before it is rewritten, in bytes.
+    pub(crate) rewrite_bytes: u64,
     /// How long a snapshot, and loading it, rests after each key, in microseconds.
     pub(crate) key_delays_us: [u64; 2],
 }
@@ -389,6 +412,7 @@ impl Knobs {
             tracked_keys_max: key.at(19).pick(&[1, 2, 4, 1_000_000]),
             busy_ms: key.at(20).spread(20, 200),
             pace: Pace::drawn(&mut key.at(21)),
+            rewrite_bytes: key.at(26).pick(&[2_000, 20_000, 1 << 30]),
             saves: key.at(25).pick(&[4, 12, 40]),
             saved_keys: key.at(22).spread(8, 400) as u16,
             key_delays_us: [key.at(23).pick(&[0, 50, 500, 2_000]), key.at(24).pick(&[0, 0, 500])],

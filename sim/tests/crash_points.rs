@@ -50,8 +50,8 @@ fn story() -> (Vec<Event>, Vec<Moment>) {
 
 /// Recovers and looks whether the data is that of the last snapshot that was acknowledged, or of a
 /// later one that was asked for.
-fn judge(point: &Point, disk: Disk, moments: &[Moment]) -> Result<(), String> {
-    let mut machine = Machine::start(config(), disk)?;
+fn judge(point: &Point, config: Config, disk: Disk, moments: &[Moment]) -> Result<(), String> {
+    let mut machine = Machine::start(config, disk)?;
     let state = machine.ask(LOOK);
     let safe = moments.iter().rposition(|moment| moment.acknowledged <= point.events);
     let allowed = moments[safe.unwrap_or(0)..].iter();
@@ -65,7 +65,8 @@ fn judge(point: &Point, disk: Disk, moments: &[Moment]) -> Result<(), String> {
 
 fn look(events: &[Event], moments: &[Moment]) -> Report {
     let limits = Limits { images: 8_192, ..Limits::default() };
-    enumerate(&empty_disk(), events, limits, &mut |point, disk| judge(point, disk, moments))
+    let judge = &mut |point: &Point, disk: Disk| judge(point, config(), disk, moments);
+    enumerate(&empty_disk(), events, limits, judge)
 }
 
 #[test]
@@ -99,4 +100,51 @@ fn a_snapshot_without_its_syncs_is_found() {
     assert!(no_folder.found.iter().any(|it| it.why.starts_with("there is")), "{no_folder}");
     let no_rename = without(|op| matches!(op, DiskOp::Rename { .. }));
     assert!(!no_rename.found.is_empty(), "{no_rename}");
+}
+
+/// A server that keeps a log and syncs it always.
+fn config_of_log() -> Config {
+    let mut config = Config::default();
+    for (name, word) in [("appendonly", "yes"), ("appendfsync", "always")] {
+        config.set(name, &[word]).expect("there is this parameter");
+    }
+    config
+}
+
+/// Writes, a rewrite of the log with writes under it, and more writes.
+fn story_of_log() -> (Vec<Event>, Vec<Moment>) {
+    let disk = empty_disk().in_order();
+    let mut machine = Machine::start(config_of_log(), disk).expect("there is nothing to load");
+    let mut moments = Vec::new();
+    for (round, key) in ["a", "b", "a", "c", "long", "b", "a"].into_iter().enumerate() {
+        if round == 3 {
+            let started = b"+Background append only file rewriting started\r\n";
+            assert_eq!(machine.send(&["BGREWRITEAOF"]), started);
+        }
+        let asked = machine.events().len();
+        let value = if key == "long" { "l".repeat(1_500) } else { format!("value {round}") };
+        let mut said = machine.send(&["SET", key, &value]);
+        while said.is_empty() && machine.turn() {
+            said = machine.said();
+        }
+        assert_eq!(said, b"+OK\r\n");
+        let acknowledged = machine.events().len();
+        let mut state = machine.send(LOOK);
+        while state.is_empty() && machine.turn() {
+            state = machine.said();
+        }
+        moments.push(Moment { state, asked, acknowledged });
+    }
+    machine.settle();
+    (machine.events().to_vec(), moments)
+}
+
+#[test]
+fn whenever_everything_ends_a_log_has_all_that_was_acknowledged() {
+    let (events, moments) = story_of_log();
+    let limits = Limits { images: 2_048, ..Limits::default() };
+    let judge = &mut |point: &Point, disk: Disk| judge(point, config_of_log(), disk, &moments);
+    let report = enumerate(&empty_disk().in_order(), &events, limits, judge);
+    assert!(report.found.is_empty(), "{report}");
+    assert!(report.images > 200 && report.points > 100, "{report}");
 }

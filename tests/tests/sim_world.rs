@@ -113,6 +113,50 @@ fn a_disk_that_lies_about_its_syncs_is_found() {
 }
 
 #[test]
+fn a_log_that_is_always_synced_loses_nothing_that_anybody_was_told() {
+    let workloads = vec![
+        Workload::Registers,
+        Workload::Counters,
+        Workload::Queues,
+        Workload::Groups,
+        Workload::Transactions,
+        Workload::Saves,
+    ];
+    let mut recovered = 0;
+    for seed in 1..9 {
+        let setup = Setup {
+            keeping: Keeping::Always,
+            workloads: workloads.clone(),
+            ..with_disks(seed, &[FaultKind::DiskStall])
+        };
+        let result = run(&setup);
+        assert!(result.faults.is_empty(), "seed {seed}: {:?}", result.faults);
+        recovered += result.recovered();
+    }
+    assert!(recovered > 8, "{recovered}");
+    let lies = (1..20).any(|seed| {
+        let keeping = Keeping::Always;
+        let result = run(&Setup { keeping, ..with_disks(seed, &[FaultKind::DiskLie]) });
+        result.faults.iter().any(|it| matches!(it, Problem::NotKept { .. }))
+    });
+    assert!(lies, "a disk that lies is found");
+}
+
+#[test]
+fn a_log_that_is_synced_every_second_loses_its_last_second_and_only_with_the_power() {
+    let mut lossy = 0;
+    for kind in [FaultKind::Kill, FaultKind::PowerLoss] {
+        for seed in 1..9 {
+            let keeping = Keeping::EverySecond;
+            let result = run(&Setup { keeping, faults: vec![kind], ..with_disks(seed, &[]) });
+            assert!(result.faults.is_empty(), "{kind} seed {seed}: {:?}", result.faults);
+            lossy += result.outcome.files.figures.lossy;
+        }
+    }
+    assert!(lossy > 0, "something was lost");
+}
+
+#[test]
 fn a_snapshot_that_is_a_mixture_is_found() {
     let found = |planted| {
         (1..12).any(|seed| {

@@ -228,7 +228,7 @@ fn admit(cx: &mut Cx<'_>, row: &'static Row, args: Args<'_>) -> Result<(), Error
              RESET are allowed in this context"
         )));
     }
-    if cx.state.persistence.is_loading() && !row.command.flags.has(Flags::LOADING) {
+    if cx.state.persistence.is_starting() && !row.command.flags.has(Flags::LOADING) {
         return Err(loading(cx));
     }
     // As in Redis, to which it is a replica of a kind.

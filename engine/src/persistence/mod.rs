@@ -166,6 +166,14 @@ impl Persistence {
         self.loading.is_some()
     }
 
+    /// Whether clients are told to come later: not all is loaded, or the log is not there in which
+    /// what they change is to be.
+    #[inline]
+    pub(crate) fn is_starting(&self) -> bool {
+        let begins = |aof: &Aof| aof.stage == Stage::Beginning { holds: true };
+        self.is_loading() || self.aof.as_deref().is_some_and(begins)
+    }
+
     /// Whether a snapshot is being written or is to be, or a file is being loaded.
     pub fn is_busy(&self) -> bool {
         let is_rewriting = self.aof.as_ref().is_some_and(|aof| aof.is_scheduled);

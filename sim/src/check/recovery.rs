@@ -222,7 +222,7 @@ fn is_kept(lives: &[Life<'_>], deaths: &[Death], place: usize) -> Result<(), Str
     let first = emptied.map_or(0, |emptied| emptied + 1);
     let safe_from_ns = lives[first..place].iter().filter_map(|life| life.safe_from_ns).max();
     let mut reasons = Vec::new();
-    let mut try_moment = |life: usize, span: Span| match fits(lives, first, life, span, state) {
+    let mut try_moment = |(life, span): (usize, Span)| match fits(lives, first, life, span, state) {
         Ok(()) => true,
         Err(why) => {
             reasons.push(why);
@@ -232,10 +232,7 @@ fn is_kept(lives: &[Life<'_>], deaths: &[Death], place: usize) -> Result<(), Str
     let death = deaths[place - 1];
     let fine = match death.promise {
         Promise::Nothing => state.values().all(Option::is_none),
-        Promise::Log { loses_ns } => {
-            let from_ns = death.at_ns.saturating_sub(loses_ns);
-            try_moment(place - 1, Span { from_ns, to_ns: death.at_ns })
-        }
+        Promise::Log { .. } => at_end(lives, deaths, (first, place)).any(&mut try_moment),
         Promise::Snapshot => {
             let from_ns = safe_from_ns.unwrap_or(0);
             let mut moments = (first..place)
@@ -244,7 +241,7 @@ fn is_kept(lives: &[Life<'_>], deaths: &[Death], place: usize) -> Result<(), Str
             (safe_from_ns.is_none() && state.values().all(Option::is_none))
                 || moments.any(|(life, span)| {
                     let from_ns = span.from_ns.max(from_ns);
-                    from_ns <= span.to_ns && try_moment(life, Span { from_ns, ..span })
+                    from_ns <= span.to_ns && try_moment((life, Span { from_ns, ..span }))
                 })
         }
     };
@@ -263,6 +260,35 @@ fn is_kept(lives: &[Life<'_>], deaths: &[Death], place: usize) -> Result<(), Str
     reasons.dedup();
     reasons.truncate(3);
     Err(format!("{what}, as at no moment that was promised; {safe}; {}", reasons.join("; ")))
+}
+
+/// The moments of whose state a log may be, before life number `place`: the end of the life before,
+/// and as much before it as may be lost. That may be of a life before that one: what it wrote may
+/// not have been safe yet, or nobody saw or wrote anything since.
+fn at_end(
+    lives: &[Life<'_>],
+    deaths: &[Death],
+    (first, place): (usize, usize),
+) -> impl Iterator<Item = (usize, Span)> {
+    let reach = |place: usize| match deaths[place].promise {
+        Promise::Log { loses_ns } => deaths[place].at_ns.saturating_sub(loses_ns),
+        Promise::Snapshot | Promise::Nothing => deaths[place].at_ns,
+    };
+    let mut moments = Vec::new();
+    let mut from_ns = reach(place - 1);
+    for life in (first..place).rev() {
+        let is_silent = lives[life].writes.is_empty() && lives[life].began_with.is_empty();
+        let to_ns = deaths[life].at_ns;
+        if is_silent {
+            from_ns = from_ns.min(reach(life));
+        } else if to_ns < from_ns && !moments.is_empty() {
+            break;
+        }
+        if !is_silent || life == first {
+            moments.push((life, Span { from_ns: from_ns.min(to_ns), to_ns }));
+        }
+    }
+    moments.into_iter()
 }
 
 /// Whether `state` is that of a moment within `span`, which is a part of life number `life`. Life
@@ -448,6 +474,17 @@ mod tests {
         judge(&[read(110, &[(1, 13), (2, 24)])], &log(40), None);
         judge(&[read(110, &[(1, 13), (2, 22)])], &log(40), Some("no moment"));
         judge(&[read(110, &[(1, 15), (2, 22)])], &log(90), Some("no moment"));
+        // A death in between, before anybody did anything, changes nothing.
+        let twice = [Death { at_ns: 90, ..log(0)[0] }, log(0)[0]];
+        judge(&[read(110, &[(1, 15), (2, 24)])], &twice, None);
+        judge(&[read(110, &[(1, 13), (2, 24)])], &twice, Some("no moment"));
+        // What was written before it may be lost at the second, if that may lose so much.
+        let late = [write(3, 36, 92), read(110, &[(1, 13), (2, 24)])];
+        let twice = |loses_ns| [Death { at_ns: 90, ..log(0)[0] }, log(loses_ns)[0]];
+        judge(&late, &twice(40), None);
+        let seen = [&late[..], &[read(91, &[(1, 15), (2, 24)])]].concat();
+        judge(&seen, &twice(40), None);
+        judge(&seen, &twice(9), Some("no moment"));
         // An unanswered write may be lost or not.
         judge(&[lost(2, 26, 98), all], &log(0), None);
         judge(&[lost(2, 26, 98), read(110, &[(1, 15), (2, 26)])], &log(0), None);

@@ -30,7 +30,7 @@ Examples:
   orrery-sim run --seed 7 --keep snapshots --workload saves --faults all,disks
 
 Workloads: plain, registers, counters, ttl, queues, groups, fields, bulk, transactions,
-messages, caches, scripts, saves (with --keep snapshots).
+messages, caches, scripts, saves (with --keep).
 Faults: kill, power-loss, pause, client-pause, vm-freeze, clock-step, clock-drift, clock-slew,
 clock-strobe, partition-one-way, partition-halves, partition-ring, partition-bridge, isolate,
 isolate-primary, half-open, reset, latency, loss, slow; of disks: disk-stall, disk-error,

@@ -171,8 +171,13 @@ impl Inode {
 
     /// The lengths that a loss of power can leave, the safe one first, the present one last.
     fn lens(&self) -> Vec<usize> {
+        self.lens_since(&self.lens)
+    }
+
+    /// The same of only these changes.
+    fn lens_since(&self, changes: &[(usize, usize)]) -> Vec<usize> {
         let mut all = BTreeSet::new();
-        for &(before, after) in &self.lens {
+        for &(before, after) in changes {
             let (least, most) = (before.min(after), before.max(after));
             all.insert(after);
             if after > before {
@@ -187,8 +192,20 @@ impl Inode {
         let mut lens = vec![self.platter_len];
         lens.extend(all);
         // The present length is last even if it is that of the beginning.
-        if !self.lens.is_empty() && (last != self.platter_len || lens.len() > 1) {
+        if !changes.is_empty() && (last != self.platter_len || lens.len() > 1) {
             lens.push(last);
+        }
+        lens
+    }
+
+    /// The same on a file system that keeps things in order: the first is what is safe, of the
+    /// others each goes with all that was written up to it.
+    fn ordered_lens(&self) -> Vec<usize> {
+        let is_cut = |&(before, after): &(usize, usize)| after < before;
+        let Some(cut) = self.lens.iter().rposition(is_cut) else { return self.lens() };
+        let mut lens = self.lens_since(&self.lens[cut + 1..]);
+        if !lens[1..].contains(&self.lens[cut].1) {
+            lens.insert(1, self.lens[cut].1);
         }
         lens
     }
@@ -203,7 +220,10 @@ impl Inode {
     }
 
     /// In how many ways a loss of power can leave it.
-    pub(super) fn count(&self, shows_stale: bool) -> u128 {
+    pub(super) fn count(&self, (is_ordered, shows_stale): (bool, bool)) -> u128 {
+        if is_ordered {
+            return self.ordered_lens().len() as u128;
+        }
         let ways = |len: &usize| {
             let within = self.dirty.range(..len.div_ceil(SECTOR_BYTES));
             within.fold(1_u128, |ways, (&sector, versions)| {
@@ -213,7 +233,24 @@ impl Inode {
         self.lens().iter().map(ways).fold(0, u128::saturating_add)
     }
 
-    /// The machine has lost power and is back.
+    /// The machine has lost power and is back. A file is cut somewhere, and all that is left of it is
+    /// as it was written.
+    pub(super) fn lose_power_in_order(&mut self, choice: &mut dyn Choice) {
+        let lens = self.ordered_lens();
+        let place = choice.choose(lens.len() as u64) as usize;
+        if place == 0 {
+            self.dirty.clear();
+        }
+        let len = lens[place];
+        for sector in core::mem::take(&mut self.dirty).into_keys() {
+            if sector * SECTOR_BYTES < len {
+                put(&mut self.platter, sector, &image(&self.cached, sector));
+            }
+        }
+        self.come_back(len);
+    }
+
+    /// The machine has lost power and is back. Nothing was kept in order.
     pub(super) fn lose_power(&mut self, choice: &mut dyn Choice, shows_stale: bool) {
         let lens = self.lens();
         let len = lens[choice.choose(lens.len() as u64) as usize];
@@ -233,6 +270,11 @@ impl Inode {
                 }
             }
         }
+        self.come_back(len);
+    }
+
+    /// What is on the platter, up to this length, is what there is.
+    fn come_back(&mut self, len: usize) {
         self.lens.clear();
         self.platter_len = len;
         self.platter.resize(len.next_multiple_of(SECTOR_BYTES), 0);
@@ -292,7 +334,7 @@ mod tests {
                 break;
             }
         }
-        assert_eq!(cases, inode.count(false), "what is counted is what there is");
+        assert_eq!(cases, inode.count((false, false)), "what is counted is what there is");
         all
     }
 
@@ -371,6 +413,31 @@ mod tests {
     }
 
     #[test]
+    fn a_file_system_that_keeps_order_only_cuts() {
+        let mut inode = Inode::default();
+        inode.append(&[b'a'; 600]);
+        inode.sync();
+        inode.append(&[b'b'; 1_000]);
+        inode.truncate(700);
+        inode.append(&[b'c'; 500]);
+        let whole = [[b'a'; 600].as_slice(), &[b'b'; 100], &[b'c'; 500]].concat();
+        let mut odometer = Odometer::default();
+        let mut all = BTreeSet::new();
+        loop {
+            let mut copy = inode.clone();
+            copy.lose_power_in_order(&mut odometer);
+            all.insert(copy.cached);
+            if !odometer.advance() {
+                break;
+            }
+        }
+        assert!(all.iter().all(|bytes| whole.starts_with(bytes)));
+        let lens: Vec<usize> = all.iter().map(Vec::len).collect();
+        assert_eq!(lens, [600, 700, 1_024, 1_200]);
+        assert_eq!(inode.count((true, false)), 4);
+    }
+
+    #[test]
     fn blocks_that_nobody_cleared_show_what_was_there_before() {
         let mut inode = Inode::default();
         inode.append(b"abc");
@@ -385,6 +452,6 @@ mod tests {
             }
         }
         assert_eq!(stale, 1);
-        assert_eq!(inode.count(true), 4);
+        assert_eq!(inode.count((false, true)), 4);
     }
 }

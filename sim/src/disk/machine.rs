@@ -89,6 +89,11 @@ impl Machine {
         core::mem::take(&mut self.reply)
     }
 
+    /// What was answered since the last answer was taken.
+    pub fn said(&mut self) -> Vec<u8> {
+        core::mem::take(&mut self.reply)
+    }
+
     /// Sends a command and lets the disk do all that is to be done. What was answered.
     pub fn ask(&mut self, words: &[&str]) -> Vec<u8> {
         let early = self.send(words);

@@ -39,6 +39,8 @@ pub struct Disk {
     open: BTreeMap<FileId, InodeId>,
     next: InodeId,
     pace: Pace,
+    /// Whether a file's length and its bytes survive in the order in which they were written.
+    is_ordered: bool,
     /// Whether blocks that were never written may show what was there before.
     shows_stale: bool,
     key: Key,
@@ -89,12 +91,20 @@ impl Disk {
             open: BTreeMap::new(),
             next: 1,
             pace,
+            is_ordered: false,
             shows_stale: key.at(u64::MAX).chance(1, 4),
             key,
             ops: 0,
             harmed: false,
             trouble: Trouble::default(),
         }
+    }
+
+    /// The same disk with a file system that keeps the length and the bytes of each file in order,
+    /// as those with a journal do for what is appended. Names are not kept in order.
+    #[must_use]
+    pub fn in_order(self) -> Self {
+        Self { is_ordered: true, ..self }
     }
 
     /// The chances of the next operation.
@@ -217,7 +227,11 @@ impl Disk {
         let kept = self.tree.present();
         self.inodes.retain(|inode, _| kept.contains(inode));
         for inode in self.inodes.values_mut() {
-            inode.lose_power(choice, self.shows_stale);
+            if self.is_ordered {
+                inode.lose_power_in_order(choice);
+            } else {
+                inode.lose_power(choice, self.shows_stale);
+            }
         }
         before != self.image()
     }
@@ -228,7 +242,7 @@ impl Disk {
         let reachable = self.tree.reachable();
         let inodes = self.inodes.iter().filter(|(inode, _)| reachable.contains(inode));
         inodes.fold(self.tree.count(), |count, (_, inode)| {
-            count.saturating_mul(inode.count(self.shows_stale))
+            count.saturating_mul(inode.count((self.is_ordered, self.shows_stale)))
         })
     }
 
@@ -258,6 +272,15 @@ impl Disk {
     #[must_use]
     pub fn is_harmed(&self) -> bool {
         self.harmed
+    }
+
+    /// Somebody cuts a file, and sees to it that this is safe; false: there is none.
+    pub fn cut(&mut self, path: &str, len: usize) -> bool {
+        let inode = self.tree.file(path).and_then(|inode| self.inodes.get_mut(&inode));
+        let Some(inode) = inode.filter(|inode| len < inode.bytes().len()) else { return false };
+        inode.truncate(len);
+        inode.sync();
+        true
     }
 
     /// Somebody empties it.

@@ -3,9 +3,14 @@
 use super::odd;
 use crate::check::recovery::{self, Act, Death, Operation, Promise};
 use crate::journal::{Journal, Op, Seen};
-use crate::setup::Setup;
+use crate::setup::{Keeping, Setup};
 use crate::workload::{Ask, Workload};
 use crate::world::Outcome;
+
+/// How often a log is synced that is synced every second.
+const SECOND_NS: u64 = 1_000_000_000;
+/// A sync takes no longer than this, where no fault says so, and another may be waiting for it.
+const SYNC_NS: u64 = 2_000_000_000;
 
 /// Judges what one server had after its deaths; `places` are the operations on it. After how many
 /// of them clients saw that something was there again.
@@ -27,8 +32,16 @@ pub(super) fn judge(
     let deaths = run.deaths.iter().filter(|death| death.server == server);
     let mut deaths: Vec<Death> = deaths
         .map(|death| {
-            let is_emptied = run.files.emptied.contains(&(server, death.at_ns));
-            let promise = if is_emptied { Promise::Nothing } else { Promise::Snapshot };
+            let place = (server, death.at_ns);
+            let promise = match setup.keeping {
+                _ if run.files.emptied.contains(&place) => Promise::Nothing,
+                Keeping::Nothing | Keeping::Snapshots => Promise::Snapshot,
+                Keeping::EverySecond if run.files.power_losses.contains(&place) => {
+                    let stood_ns = run.files.stood_ns[usize::from(server)];
+                    Promise::Log { loses_ns: SECOND_NS + SYNC_NS + stood_ns }
+                }
+                Keeping::EverySecond | Keeping::Always => Promise::Log { loses_ns: 0 },
+            };
             Death { at_ns: death.at_ns, promise }
         })
         .collect();

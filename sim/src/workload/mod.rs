@@ -75,6 +75,8 @@ impl Workload {
     ];
     /// What the swarm adds to some runs. It is drawn by itself, so that a seed means what it meant.
     pub const ADDED: [Self; 4] = [Self::Transactions, Self::Messages, Self::Caches, Self::Scripts];
+    /// Those that have times to live.
+    pub const TIMED: [Self; 3] = [Self::Ttl, Self::Fields, Self::Caches];
     /// All there are.
     pub const ALL: [Self; 13] = [
         Self::Plain,

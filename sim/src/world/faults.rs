@@ -290,6 +290,9 @@ impl World {
         }
         self.roll_digest(digest);
         self.servers[host].died_ns = self.net.now_ns;
+        if !resets {
+            self.power_losses.push((host as u16, self.net.now_ns));
+        }
         self.deaths.push(super::Death { server: host as u16, at_ns: self.net.now_ns, keys });
         true
     }

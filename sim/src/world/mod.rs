@@ -65,6 +65,10 @@ pub struct Files {
     pub emptied: Vec<(u16, u64)>,
     /// Servers that did not begin with what nobody had harmed, or ended themselves, and why.
     pub refused: Vec<(u16, String)>,
+    /// Deaths of servers whose machines lost power.
+    pub power_losses: Vec<(u16, u64)>,
+    /// How long each server's process or machine stood still, or its disk, at most.
+    pub stood_ns: Vec<u64>,
     /// What the disks did.
     pub figures: Figures,
 }
@@ -145,6 +149,7 @@ pub(crate) struct World {
     progress: Vec<Progress>,
     fired: [u32; FaultKind::ALL.len()],
     deaths: Vec<Death>,
+    power_losses: Vec<(u16, u64)>,
     digest: u64,
     events: u64,
 }
@@ -162,7 +167,7 @@ pub fn run(setup: &Setup, watch: &mut Watch) -> Outcome {
         debug_assert!(at_ns >= world.net.now_ns, "time goes forward");
         world.net.now_ns = at_ns;
         if watch.trace.wants(world.events) {
-            let text = trace::describe(what, &world.net, &world.plan, world.servers.len());
+            let text = trace::describe(what, &world);
             watch.trace.line(world.events, at_ns, &text);
         }
         world.carry_out(at_ns, what);
@@ -200,6 +205,9 @@ impl World {
         if setup.keeping != Keeping::Nothing {
             for (host, server) in servers.iter_mut().enumerate() {
                 let disk = Disk::new(chance.key(Stream::Disk, host as u64), knobs.pace);
+                // The log's format has no checksums: a hole in it would be taken for a value.
+                let keeps_log = setup.keeping != Keeping::Snapshots;
+                let disk = if keeps_log { disk.in_order() } else { disk };
                 let deaths = chance.key(Stream::Disk, host as u64 | DEATHS);
                 server.storage = Some(Storage::new(host as u16, disk, deaths));
             }
@@ -232,6 +240,7 @@ impl World {
             plan,
             fired: [0; FaultKind::ALL.len()],
             deaths: Vec::new(),
+            power_losses: Vec::new(),
             digest: setup.seed,
             events: 0,
         }
@@ -330,15 +339,29 @@ impl World {
         self.digest = roll(self.digest, (digest.0 >> 64) as u64);
     }
 
-    fn files(&self) -> Files {
+    fn files(&mut self) -> Files {
         let storages = self.servers.iter().filter_map(|server| server.storage.as_ref());
-        let figures = storages.map(|storage| storage.figures);
-        let servers = || self.servers.iter();
-        Files {
-            emptied: servers().flat_map(|server| server.emptied.clone()).collect(),
-            refused: servers().flat_map(|server| server.refused.clone()).collect(),
-            figures: figures.fold(Figures::default(), Figures::and),
+        let figures =
+            storages.map(|storage| storage.figures).fold(Figures::default(), Figures::and);
+        let stands = |kind: FaultKind| {
+            matches!(kind, FaultKind::Pause | FaultKind::VmFreeze | FaultKind::DiskStall)
+        };
+        let stood_ns = |host: usize| {
+            let faults = self.plan.faults.iter();
+            let own = faults.filter(|planned| usize::from(planned.fault.host) == host);
+            own.filter(|planned| stands(planned.fault.kind)).map(|planned| planned.lasts_ns).sum()
+        };
+        let stood_ns = (0..self.servers.len()).map(stood_ns).collect();
+        let mut files = Files { figures, stood_ns, ..Files::default() };
+        files.power_losses = core::mem::take(&mut self.power_losses);
+        for server in &mut self.servers {
+            files.emptied.append(&mut server.emptied);
+            files.refused.append(&mut server.refused);
+            let own = server.own_deaths.drain(..);
+            self.deaths.extend(own.map(|at_ns| Death { server: server.host, at_ns, keys: 0 }));
         }
+        self.deaths.sort_by_key(|death| death.at_ns);
+        files
     }
 
     fn finish(mut self, log: Vec<u64>) -> Outcome {
@@ -347,6 +370,7 @@ impl World {
             self.roll_digest(self.servers[index].digest());
             self.roll_disk(index);
         }
+        let files = self.files();
         let now_ns = self.net.now_ns;
         let longest_ms = self.shared.menu.knobs.ttl_most_ms;
         let clock_error_ms = self.servers.iter().map(|server| {
@@ -366,7 +390,7 @@ impl World {
             clock_error_ms: clock_error_ms.collect(),
             starved: waiting.map(Client::describe).collect(),
             overfull: self.servers.iter().filter_map(Server::overfull).collect(),
-            files: self.files(),
+            files,
             effects: Effects {
                 messages,
                 held,
@@ -406,6 +430,19 @@ fn config(setup: &Setup, knobs: &Knobs) -> Config {
         let names = ["rdb-key-save-delay", "key-load-delay"];
         for (name, delay_us) in names.into_iter().zip(knobs.key_delays_us) {
             config.set(name, &[&delay_us.to_string()]).expect("the engine has this parameter");
+        }
+        if matches!(setup.keeping, Keeping::EverySecond | Keeping::Always) {
+            // SAVE and a rewrite that begins get in each other's way: each world has one of them.
+            let saves = setup.workloads.contains(&Workload::Saves);
+            let rewrite = if saves { 1 << 30 } else { knobs.rewrite_bytes }.to_string();
+            let settings = [
+                ("appendonly", "yes"),
+                ("appendfsync", setup.keeping.name()),
+                ("auto-aof-rewrite-min-size", &rewrite),
+            ];
+            for (name, word) in settings {
+                config.set(name, &[word]).expect("the engine has this parameter");
+            }
         }
     }
     if let Some(memory) = setup.memory {

@@ -73,6 +73,8 @@ pub(crate) struct Server {
     pub(crate) storage: Option<Storage>,
     /// When it died last.
     pub(crate) died_ns: u64,
+    /// The engine has said that it is ready.
+    is_ready: bool,
     /// The engine wants the process to end.
     must_end: bool,
     /// How often it has ended itself.
@@ -81,6 +83,8 @@ pub(crate) struct Server {
     warning: String,
     /// Deaths after which its disk was emptied.
     pub(crate) emptied: Vec<(u16, u64)>,
+    /// When it ended itself after it had served.
+    pub(crate) own_deaths: Vec<u64>,
     /// Why it ended itself without need.
     pub(crate) refused: Vec<(u16, String)>,
 }
@@ -115,10 +119,12 @@ impl Server {
             excess_bytes: 0,
             storage: None,
             died_ns: 0,
+            is_ready: false,
             must_end: false,
             ends: 0,
             warning: String::new(),
             emptied: Vec::new(),
+            own_deaths: Vec::new(),
             refused: Vec::new(),
         }
     }
@@ -174,24 +180,31 @@ impl Server {
         self.storage.as_ref().is_some_and(|storage| !storage.answers.is_empty())
     }
 
-    /// The process ends itself: what it has on disk is of no use to it. Who looks after it empties
-    /// a disk that has changed what was safe, tries again while the disk has errors, and has no
-    /// excuse for it otherwise.
+    /// The process ends itself: what it has on disk is of no use to it, or its disk can keep nothing
+    /// more. Who looks after it empties a disk that has changed what was safe, cuts a log where its
+    /// end is broken after a loss of power, as it is told, tries again where the disk had failed,
+    /// and has no excuse for it otherwise.
     #[cold]
     fn end(&mut self, net: &mut Network) {
-        let is_loading = self.engine.as_ref().is_some_and(Engine::is_loading);
+        let is_loading = !self.is_ready;
+        let has_failed = self.storage.as_ref().is_some_and(|storage| storage.has_failed);
         self.ends += 1;
         let _lost = self.die(net, true, self.ends | 1 << 32);
         net.queue.push(net.now_ns + RESTART_NS, What::Start { server: self.host });
+        if !is_loading {
+            self.died_ns = net.now_ns;
+            self.own_deaths.push(net.now_ns);
+        }
         let Some(storage) = &mut self.storage else { return };
-        let disk = &mut storage.disk;
-        if disk.is_harmed() {
+        if is_loading && storage.disk.is_harmed() {
             self.emptied.push((self.host, self.died_ns));
-            disk.wipe();
-        } else if disk.trouble.errors == 0 {
+            storage.disk.wipe();
+        } else if is_loading && storage.lost_power && storage.repair(&self.warning) {
+            // What was not safe at the end of a log may be anything.
+        } else if !has_failed {
             let when = if is_loading { "while it loaded: " } else { "" };
             self.refused.push((self.host, format!("{when}{}", self.warning)));
-            disk.wipe();
+            storage.disk.wipe();
         }
     }
 
@@ -223,6 +236,7 @@ impl Server {
     /// lost and how many keys that was.
     pub(crate) fn die(&mut self, net: &mut Network, resets: bool, number: u64) -> (Digest, usize) {
         self.must_end = false;
+        self.is_ready = false;
         if let Some(storage) = &mut self.storage {
             storage.die(!resets, number);
         }
@@ -502,7 +516,8 @@ impl Server {
             }
             Effect::Log(LogLevel::Warning, text) => self.warning = text,
             Effect::Shutdown { .. } => self.must_end = self.storage.is_some(),
-            Effect::Log(..) | Effect::Ready => {}
+            Effect::Ready => self.is_ready = true,
+            Effect::Log(..) => {}
         }
     }
 

@@ -7,7 +7,9 @@
 
 use std::collections::VecDeque;
 
-use orrery_engine::disk::{DiskAnswer, DiskOrder, DiskResult, Lane, Ticket};
+use orrery_engine::disk::{
+    DiskAnswer, DiskError, DiskErrorKind, DiskOp, DiskOrder, DiskResult, FileId, Lane, Ticket,
+};
 
 use super::queue::{Queue, What};
 use crate::chance::Key;
@@ -42,6 +44,10 @@ pub(crate) struct Storage {
     /// Answers that the process has not taken.
     pub(crate) answers: VecDeque<(Ticket, DiskResult)>,
     pub(crate) figures: Figures,
+    /// Whether the last death was one of the machine.
+    pub(crate) lost_power: bool,
+    /// Whether an order of the present process has failed but for want of a file.
+    pub(crate) has_failed: bool,
 }
 
 /// What disks did, to see that they did something.
@@ -55,6 +61,8 @@ pub struct Figures {
     pub interrupted: u64,
     /// Losses of power that took something away.
     pub lossy: u64,
+    /// Logs that somebody cut where they were broken.
+    pub cut: u64,
 }
 
 impl Figures {
@@ -66,6 +74,7 @@ impl Figures {
             failed: self.failed + other.failed,
             interrupted: self.interrupted + other.interrupted,
             lossy: self.lossy + other.lossy,
+            cut: self.cut + other.cut,
         }
     }
 }
@@ -89,6 +98,8 @@ impl Storage {
             ambush: None,
             answers: VecDeque::new(),
             figures: Figures::default(),
+            has_failed: false,
+            lost_power: false,
         }
     }
 
@@ -113,6 +124,21 @@ impl Storage {
     /// Whether an event is about an operation that is still going on.
     pub(crate) fn expects(&self, generation: u32) -> bool {
         self.generation == generation
+    }
+
+    /// What a lane does, in words.
+    pub(crate) fn describe(&self, lane: u8) -> String {
+        let row = &self.rows[usize::from(lane)];
+        let Some(order) = row.orders.front() else { return "nothing".to_owned() };
+        let op = match order.ops.get(row.at) {
+            None => "nothing".to_owned(),
+            Some(DiskOp::Append { file, bytes }) => {
+                let FileId(file) = file;
+                format!("append to file {file} \"{}\"", bytes.escape_ascii())
+            }
+            Some(op) => format!("{op:?}"),
+        };
+        format!("{:?} order {}: {op}", order.lane, order.ticket.0)
     }
 
     /// The fault that strikes in the middle of the operation that is about to end.
@@ -149,6 +175,8 @@ impl Storage {
             Some(result) => {
                 self.figures.orders += 1;
                 self.figures.failed += u64::from(result.is_err());
+                let is_harmless = |error: &DiskError| error.kind == DiskErrorKind::NotFound;
+                self.has_failed |= result.as_ref().is_err_and(|error| !is_harmless(error));
                 let ticket = order.ticket;
                 row.orders.pop_front();
                 row.at = 0;
@@ -156,6 +184,19 @@ impl Storage {
             }
         }
         self.begin(lane, now_ns, queue);
+    }
+
+    /// Does what the engine says about a log that is broken: it is cut there. False: it says nothing
+    /// like that.
+    pub(crate) fn repair(&mut self, warning: &str) -> bool {
+        let Some((before, after)) = warning.split_once(" is broken at byte ") else { return false };
+        let path = before.rsplit(' ').next().unwrap_or_default();
+        let digits = after.split(|it: char| !it.is_ascii_digit()).next().unwrap_or_default();
+        let is_log = path.ends_with(".incr.aof");
+        let Some(len) = digits.parse().ok().filter(|_| is_log) else { return false };
+        let is_cut = self.disk.cut(path, len);
+        self.figures.cut += u64::from(is_cut);
+        is_cut
     }
 
     /// The process or the machine goes on.
@@ -180,8 +221,10 @@ impl Storage {
             *row = Row::default();
         }
         self.answers.clear();
+        self.has_failed = false;
         self.ambush = None;
         self.generation += 1;
+        self.lost_power |= power_lost;
         if power_lost {
             self.figures.lossy += u64::from(self.disk.lose_power(&mut choice));
         } else {

@@ -1,8 +1,8 @@
 //! What `--verbose` prints: one line per event, for people.
 
-use super::network::{Kind, Network, Toward};
+use super::World;
+use super::network::{Kind, Toward};
 use super::queue::{Lane, What};
-use crate::plan::Plan;
 
 /// Takes one line.
 pub(crate) type Sink = Box<dyn FnMut(&str)>;
@@ -48,7 +48,9 @@ pub(crate) fn host(host: u16, servers: usize) -> String {
 }
 
 /// An event in words, before it is carried out.
-pub(crate) fn describe(what: What, net: &Network, plan: &Plan, servers: usize) -> String {
+pub(super) fn describe(what: What, world: &World) -> String {
+    let World { net, plan, .. } = world;
+    let servers = world.servers.len();
     match what {
         What::Arrive { pipe } => {
             let conn = &net.conns[pipe as usize / 2];
@@ -70,9 +72,11 @@ pub(crate) fn describe(what: What, net: &Network, plan: &Plan, servers: usize) -
             format!("{} looks whether its patience has ended", host(of, servers))
         }
         What::Run { server } => format!("{} goes on", host(server, servers)),
-        What::Disk { server, lane, .. } => {
-            let lane = ["log", "bulk"][usize::from(lane)];
-            format!("{} the disk has done something ({lane})", host(server, servers))
+        What::Disk { server, lane, generation } => {
+            let storage = world.servers[usize::from(server)].storage.as_ref();
+            let storage = storage.filter(|storage| storage.expects(generation));
+            let did = storage.map_or_else(|| "nothing".to_owned(), |it| it.describe(lane));
+            format!("{} disk: {did}", host(server, servers))
         }
         What::Start { server } => format!("{} is started again", host(server, servers)),
         What::Begin { fault } => {
