@@ -1,6 +1,7 @@
 //! The `orrery-server` program as users meet it: a process, its log, its exit code, its sockets.
 
 mod aof_files;
+mod durability;
 mod life;
 mod log;
 mod metrics;
