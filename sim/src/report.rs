@@ -96,9 +96,8 @@ fn files(trial: &Trial) -> String {
     let Figures { orders, failed, interrupted, lossy, cut } = figures;
     format!(
         "{orders} orders, {failed} of them failed; {interrupted} operations cut short by deaths, \
-         {lossy} losses of power that took something away, {cut} logs cut where they were broken, {} \
-         disks emptied; data was back after \
-         {} deaths",
+         {lossy} losses of power that took something away, {cut} logs cut where they were broken, \
+         {} disks emptied; data was back after {} deaths",
         emptied.len(),
         trial.recovered()
     )

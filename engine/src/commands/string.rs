@@ -249,7 +249,7 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
 }
 
 /// The log gets the deadline as a moment, and neither a condition that held nor the wish for a
-/// reply; what says the moment already, or has nothing to leave out, is logged as it is.
+/// reply; what has nothing to leave out is logged as it is.
 fn log_set(
     cx: &mut Cx<'_>,
     args: Args<'_>,
@@ -258,8 +258,6 @@ fn log_set(
 ) {
     let has_comparison = matches!(options.condition, Some(Condition::Compares(_)));
     match (options.ttl, deadline) {
-        (NewTtl::At(Expiry { unit: Unit::UnixMillis, .. }), _)
-            if !has_comparison && !options.returns_old => {}
         (_, Some(deadline)) => log_set_until(cx, args.at(1), args.at(2), deadline),
         (_, None) if has_comparison => {
             let keeps = matches!(options.ttl, NewTtl::Keep);

@@ -233,7 +233,8 @@ impl Inode {
         self.lens().iter().map(ways).fold(0, u128::saturating_add)
     }
 
-    /// The machine has lost power and is back. A file is cut somewhere, and all that is left of it is
+    /// The machine has lost power and is back. A file is cut somewhere, and all that is left of it
+    /// is
     /// as it was written.
     pub(super) fn lose_power_in_order(&mut self, choice: &mut dyn Choice) {
         let lens = self.ordered_lens();

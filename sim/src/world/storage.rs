@@ -186,7 +186,8 @@ impl Storage {
         self.begin(lane, now_ns, queue);
     }
 
-    /// Does what the engine says about a log that is broken: it is cut there. False: it says nothing
+    /// Does what the engine says about a log that is broken: it is cut there. False: it says
+    /// nothing
     /// like that.
     pub(crate) fn repair(&mut self, warning: &str) -> bool {
         let Some((before, after)) = warning.split_once(" is broken at byte ") else { return false };
