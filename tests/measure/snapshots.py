@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""Saving and loading, with and without clients that write, beside a redis-server.
+
+    snapshots.py [--keys 10000000] [--server target/release/orrery-server] [--seconds 10]
+                 [--json out.json]
+
+Each server gets so many keys (DEBUG POPULATE, values of 16 bytes). Then: how long BGSAVE takes
+alone, how long 50 clients that SET random keys of these have to wait (p99.9) with and without a
+BGSAVE beside them, the longest step (ours), how much more memory there was, and how long loading
+the file takes. Servers run one after the other, pinned to the first processor with their children
+and threads; the clients to the second.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+
+from pair import ROOT, frame, free_port
+
+PATIENCE_SECS = 600
+
+
+class Server:
+    def __init__(self, command, folder):
+        self.port = free_port()
+        words = [word.replace("{port}", str(self.port)) for word in command]
+        self.process = subprocess.Popen(["taskset", "-c", "0", *words], cwd=folder,
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.stream = None
+        self.loading_secs = self.wait()
+
+    def wait(self):
+        began = time.monotonic()
+        while time.monotonic() - began < PATIENCE_SECS:
+            try:
+                self.stream = socket.create_connection(("127.0.0.1", self.port))
+                if not self.call("DBSIZE").startswith(b"-"):
+                    return time.monotonic() - began
+            except OSError:
+                pass
+            time.sleep(0.005)
+        raise SystemExit("the server does not come up")
+
+    def call(self, *words):
+        self.stream.settimeout(PATIENCE_SECS)
+        self.stream.sendall(frame(*words))
+        reply = self.stream.recv(1 << 16)
+        if reply.startswith(b"$") and not reply.startswith(b"$-1"):
+            head, _, rest = reply.partition(b"\r\n")
+            wanted = int(head[1:]) + 2
+            while len(rest) < wanted:
+                rest += self.stream.recv(1 << 16)
+            return rest[:-2]
+        return reply.strip()
+
+    def info(self, section, name):
+        match = re.search(rf"^{name}:(.*?)\r?$", self.call("INFO", section).decode(), re.MULTILINE)
+        return match.group(1) if match else None
+
+    def processes(self):
+        children = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True,
+                                  text=True, check=False).stdout.split()
+        return [str(self.process.pid), *children]
+
+    def memory_kib(self):
+        """What the server and its child have for themselves together: shared pages count once."""
+        total = 0
+        for process in self.processes():
+            try:
+                text = pathlib.Path(f"/proc/{process}/smaps_rollup").read_text(encoding="utf-8")
+                total += int(re.search(r"^Pss:\s+(\d+)", text, re.MULTILINE).group(1))
+            except (OSError, AttributeError):
+                pass
+        return total
+
+    def end(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+def background_save(server):
+    """Seconds that a save takes, and the most memory meanwhile."""
+    began, most = time.monotonic(), 0
+    assert b"started" in server.call("BGSAVE")
+    while server.info("persistence", "rdb_bgsave_in_progress") != "0":
+        most = max(most, server.memory_kib())
+        time.sleep(0.02)
+    assert server.info("persistence", "rdb_last_bgsave_status") == "ok"
+    return time.monotonic() - began, most
+
+
+def waits_ms(port, keys, seconds, between=None):
+    """p99.9 and the longest wait of 50 clients that write for so long; `between` runs meanwhile."""
+    script = pathlib.Path(__file__).with_name("waits.py")
+    client = subprocess.Popen(["taskset", "-c", "1", "python3", str(script), str(port), str(keys),
+                               str(seconds)], stdout=subprocess.PIPE, text=True)
+    time.sleep(min(1.0, seconds / 10))
+    result = between() if between else None
+    out, _ = client.communicate()
+    return json.loads(out), result
+
+
+def measure(name, command, keys, seconds):
+    folder = tempfile.mkdtemp(prefix="orrery-snapshots-")
+    try:
+        server = Server(command, folder)
+        server.call("DEBUG", "POPULATE", str(keys), "key", "16")
+        server.call("CONFIG", "RESETSTAT")
+        rows = {"name": name, "memory_mib": server.memory_kib() / 1024}
+        rows["save_secs"], most = background_save(server)
+        rows["file_mb"] = os.path.getsize(f"{folder}/dump.rdb") / 1e6
+        rows["extra_alone_percent"] = 100 * (most / 1024 / rows["memory_mib"] - 1)
+        rows["longest_step_alone_us"] = server.info("stats", "orrery_longest_step_usec")
+        rows["without"], _ = waits_ms(server.port, keys, seconds)
+        server.call("CONFIG", "RESETSTAT")
+        before = server.memory_kib()
+        rows["with"], (took, most) = waits_ms(server.port, keys, seconds,
+                                              lambda: background_save(server))
+        rows["save_under_load_secs"] = took
+        rows["extra_under_load_percent"] = 100 * (most / before - 1)
+        rows["longest_step_us"] = server.info("stats", "orrery_longest_step_usec")
+        server.call("SAVE")
+        server.process.kill()
+        server.process.wait()
+        again = Server(command, folder)
+        rows["load_secs"] = again.loading_secs
+        assert again.call("DBSIZE") == f":{keys}".encode()
+        again.end()
+        return rows
+    finally:
+        shutil.rmtree(folder)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--keys", type=int, default=10_000_000)
+    parser.add_argument("--server", default=str(ROOT / "target/release/orrery-server"))
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--json")
+    arguments = parser.parse_args()
+    common = ["--port", "{port}", "--enable-debug-command", "yes"]
+    server = str(pathlib.Path(arguments.server).resolve())
+    rows = [measure("orrery", [server, *common], arguments.keys, arguments.seconds),
+            measure("redis", ["redis-server", *common, "--save", ""], arguments.keys,
+                    arguments.seconds)]
+    ours, theirs = rows
+    for row in rows:
+        print(f"{row['name']}: {json.dumps(row)}")
+    print(f"save, MB/s: {ours['file_mb'] / ours['save_secs']:.0f} and "
+          f"{theirs['file_mb'] / theirs['save_secs']:.0f}")
+    print(f"load, seconds: {ours['load_secs']:.2f} and {theirs['load_secs']:.2f}, "
+          f"ratio of speeds {theirs['load_secs'] / ours['load_secs']:.2f}")
+    if arguments.json:
+        pathlib.Path(arguments.json).write_text(json.dumps(rows), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
