@@ -36,6 +36,11 @@ impl MemoryDisk {
         Ok(answer)
     }
 
+    /// How many files are open.
+    pub fn open_files(&self) -> usize {
+        self.open.len()
+    }
+
     fn carry_out_one(&mut self, op: &DiskOp, answer: &mut DiskAnswer) -> Result<(), DiskErrorKind> {
         let not_found = DiskErrorKind::NotFound;
         let writes = matches!(op, DiskOp::Append { .. } | DiskOp::Sync { .. });

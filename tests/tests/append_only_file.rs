@@ -231,6 +231,7 @@ fn a_rewrite_replaces_the_files_while_writes_go_on() {
         ["appendonly.aof.2.base.rdb", "appendonly.aof.2.incr.aof", "appendonly.aof.manifest"];
     assert_eq!(names, expected.map(|name| format!("appendonlydir/{name}")));
     assert_eq!(info(&mut server, conn, "aof_rewrites"), "1");
+    assert_eq!(server.disk().open_files(), 1, "what was replaced is closed");
     let second = restart(&mut server, ALWAYS);
     assert_eq!(server.engine().digest(), second.engine().digest());
 }
@@ -433,5 +434,29 @@ fn what_comes_while_the_first_files_are_made_is_logged() {
         server.check(conn, "SET third x", "OK");
         let again = restart(&mut server, &[]);
         assert_eq!(server.engine().digest(), again.engine().digest(), "{keys} keys before");
+    }
+}
+
+#[test]
+fn a_full_disk_does_not_keep_a_server_from_ending() {
+    let mut server = server(&[]);
+    let conn = server.connect();
+    server.disk().failure = Some(DiskErrorKind::NoSpace);
+    server.check(conn, "SET a b", "OK");
+    server.input(Input::Terminate { by_interrupt: false });
+    server.advance_ms(3000);
+    assert!(server.take_effects().contains(&Effect::Shutdown { exit_code: 0 }));
+}
+
+#[test]
+fn a_log_holds_what_changes_data_and_nothing_else() {
+    for (text, is_taken) in [("SET a b", true), ("SELECT 99", false), ("SHUTDOWN", false)] {
+        let words: Vec<&str> = text.split(' ').collect();
+        let mut old = format!("*{}\r\n", words.len());
+        words.iter().for_each(|word| old += &format!("${}\r\n{word}\r\n", word.len()));
+        let files = BTreeMap::from([("appendonly.aof".to_owned(), old.into_bytes())]);
+        let mut server = Server::start(config(ALWAYS), Seed(1), files);
+        let is_refused = server.take_effects().contains(&Effect::Shutdown { exit_code: 1 });
+        assert_eq!(is_refused, !is_taken, "{text}");
     }
 }

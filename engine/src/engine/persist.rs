@@ -6,6 +6,7 @@ use super::Engine;
 use crate::args::Args;
 use crate::commands::Cx;
 use crate::commands::dispatch::run;
+use crate::commands::spec::Flags;
 use crate::disk::{DiskResult, Ticket};
 use crate::effects::{Effect, Effects, LogLevel};
 use crate::input::ConnId;
@@ -192,6 +193,10 @@ impl Engine {
             })?;
             if !row.command.takes(words.len()) {
                 return Err(format!("'{}' with a wrong number of arguments", row.full_name));
+            }
+            let flags = row.command.flags;
+            if !flags.has(Flags::WRITE) && !flags.has(Flags::MAY_REPLICATE) {
+                return Err(format!("'{}' does not belong into a log", row.full_name));
             }
             let mut cx = Cx {
                 state,

@@ -87,6 +87,8 @@ pub(crate) struct Aof {
     file: FileId,
     /// The same file on the lane of syncs.
     sync_file: Option<FileId>,
+    /// Files that were replaced and are still open, with their lanes.
+    replaced: Vec<(Lane, FileId)>,
     /// Its length as far as it is good, and where in the log it began.
     good_len: u64,
     /// What was logged and is not written, with its files and how long they are before it.
@@ -158,6 +160,7 @@ impl Aof {
             is_dead: false,
             file: FileId(0),
             sync_file: None,
+            replaced: Vec::new(),
             good_len: 0,
             pending: VecDeque::new(),
             pending_bytes: 0,
@@ -222,7 +225,9 @@ impl Aof {
 
     /// Whether everything that was logged is safe and nothing goes on.
     pub(crate) fn is_settled(&self, position: u64) -> bool {
-        self.synced >= position && self.in_flight.is_none() && self.next.is_none()
+        let has_all = self.synced >= position && self.in_flight.is_none() && self.next.is_none();
+        // What cannot be written does not keep the server from ending.
+        self.is_dead || has_all
     }
 
     /// Whether everything up to this position is in the files, as far as others can read them.
@@ -232,10 +237,13 @@ impl Aof {
 
     /// When something is due by the clock.
     pub(crate) fn due(&self, position: u64) -> Option<Instant> {
-        if let Some((_, at)) = &self.failure {
-            return Some(*at);
+        if self.is_dead {
+            return None;
         }
-        if self.sync_in_flight.is_some() || self.is_dead {
+        if let Some((_, at)) = &self.failure {
+            return Some(*at).filter(|_| self.in_flight.is_none());
+        }
+        if self.sync_in_flight.is_some() {
             return None;
         }
         let wants_sync = self.settings.policy == Policy::EverySecond
@@ -447,6 +455,7 @@ impl Aof {
                 "{text}. It cannot be recovered from when the AOF fsync policy is 'always'"
             ));
         }
+        self.is_dead = self.is_ending;
         self.failure = Some((error.clone(), now + RETRY_INTERVAL));
         Turn::Going
     }
@@ -455,6 +464,14 @@ impl Aof {
     /// operations.
     pub(crate) fn change_manifest(&mut self, to: Manifest, change: Change, before: Vec<DiskOp>) {
         self.next = Some((to, change, before));
+    }
+
+    /// Closes files that were replaced and have all that belongs into them.
+    pub(crate) fn close_replaced(&mut self, orders: &mut Orders, fx: &mut Effects) {
+        let is_waited_for = |file| self.pending.iter().any(|(other, ..)| *other == file);
+        for (lane, file) in self.replaced.extract_if(.., |(_, file)| !is_waited_for(*file)) {
+            orders.give(lane, vec![DiskOp::Close { file }], fx);
+        }
     }
 
     /// Whether a rewrite goes on.
@@ -483,9 +500,12 @@ impl Aof {
 
     /// What is logged from now on goes to this file, which has so many bytes.
     pub(crate) fn switch_to(&mut self, file: FileId, len: u64, records: &mut Log) {
-        self.file = file;
+        let before = core::mem::replace(&mut self.file, file);
+        if before != FileId(0) {
+            self.replaced.push((Lane::Log, before));
+        }
+        self.replaced.extend(self.sync_file.take().map(|file| (Lane::Sync, file)));
         self.good_len = len;
-        self.sync_file = None;
         records.begin_part(Reader::File);
     }
 

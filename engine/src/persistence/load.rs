@@ -17,6 +17,7 @@ use crate::snapshot::{Setting, load_front};
 use crate::state::State;
 use crate::time::{Instant, Micros, Now, UnixMillis};
 use crate::value::aof::{self, AofReader, Broken, Damage, Manifest, Role, manifest_name};
+use crate::value::number::parse_integer;
 use crate::value::rdb::{self, Corrupt, FileReader, Head};
 
 /// Bytes that are asked for at once.
@@ -220,8 +221,16 @@ impl rdb::Receive for Receiver<'_, '_> {
 }
 
 impl aof::Receive for Receiver<'_, '_> {
-    /// What stands between MULTI and EXEC is kept until the latter comes.
+    /// SELECT, MULTI and EXEC are the log's own. What stands between the latter two is kept until
+    /// the last comes.
     fn command(&mut self, _: u64, words: Args<'_>) -> Result<(), String> {
+        if words.is(0, "SELECT") {
+            let index = words.opt(1).and_then(parse_integer);
+            let count = self.state.keyspace.count();
+            let db = index.and_then(|index| usize::try_from(index).ok()).filter(|db| *db < count);
+            self.session.db = db.ok_or("a database that there is not")?;
+            return Ok(());
+        }
         if words.is(0, "MULTI") {
             *self.queued = Some(Vec::new());
             return Ok(());

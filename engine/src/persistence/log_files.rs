@@ -158,6 +158,7 @@ impl State {
 
     fn delete_history(&mut self, fx: &mut Effects) {
         let Some(aof) = &mut self.persistence.aof else { return };
+        aof.close_replaced(&mut self.persistence.orders, fx);
         if aof.manifest.history().is_empty() {
             return;
         }
