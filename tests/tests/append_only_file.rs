@@ -152,12 +152,12 @@ fn a_sync_that_lasts_holds_writers_up_and_never_readers() {
     server.check(conn, "SET a c", "OK");
     server.advance_ms(2500);
     let reader = server.connect();
-    assert_eq!(info(&mut server, reader, "aof_writers_held"), "1");
+    assert_eq!(info(&mut server, reader, "orrery_aof_writers_held"), "1");
     assert_eq!(server.send(conn, b"SET a d\r\n"), b"");
     server.check(reader, "GET a", "\"c\"");
     server.release_disk();
     assert_eq!(server.output(conn), b"+OK\r\n");
-    assert_eq!(info(&mut server, reader, "aof_writers_held"), "0");
+    assert_eq!(info(&mut server, reader, "orrery_aof_writers_held"), "0");
 }
 
 #[test]

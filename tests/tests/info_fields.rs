@@ -23,7 +23,8 @@ const LEFT_OUT: [&str; 13] = [
 ];
 
 /// Fields that redis 7.0.15 does not have.
-const ADDED: [&str; 19] = [
+const ADDED: [&str; 20] = [
+    "orrery_rdb_writers_held",
     "orrery_unused_page_bytes",
     "orrery_durations_bytes",
     "watching_clients",

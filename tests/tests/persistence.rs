@@ -351,3 +351,29 @@ fn the_version_is_as_old_as_the_data_allows() {
     server.check(conn, "SAVE", "OK");
     assert_eq!(version(&mut server), "REDIS0010");
 }
+
+#[test]
+fn writers_wait_when_too_much_is_kept_for_a_snapshot() {
+    let mut server = server(&[]);
+    let (conn, reader) = (server.connect(), server.connect());
+    let big = "x".repeat(1 << 20);
+    for number in 0..60 {
+        server.call(conn, &["SET", &format!("key:{number}"), &big]);
+    }
+    server.check(conn, "CONFIG SET rdbcompression no", "OK");
+    let before = server.engine().digest();
+    server.stall_disk();
+    server.check(conn, "BGSAVE", "Background saving started");
+    let mut written = 0;
+    while written < 60 && server.send(conn, format!("SET key:{written} x\r\n").as_bytes()) != b"" {
+        written += 1;
+    }
+    assert!((30..58).contains(&written), "{written}");
+    assert_eq!(info(&mut server, reader, "orrery_rdb_writers_held"), "1");
+    server.check(reader, "STRLEN key:59", "(integer) 1048576");
+    server.release_disk();
+    assert_eq!(server.output(conn), b"+OK\r\n");
+    assert_eq!(info(&mut server, reader, "orrery_rdb_writers_held"), "0");
+    let again = restart(&mut server, &[]);
+    assert_eq!(before, again.engine().digest());
+}

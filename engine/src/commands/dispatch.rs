@@ -283,7 +283,7 @@ fn must_wait(cx: &Cx<'_>, args: Args<'_>) -> bool {
         Some(pause) if cx.now.mono < pause.until && !cx.retry && !cx.session.is_monitor => {
             !pause.writes_only || may_write(cx, args)
         }
-        _ => cx.state.persistence.holds_writers(cx.now.mono) && waits_for_disk(cx, args),
+        _ => cx.state.holds_writers(cx.now.mono) && waits_for_disk(cx, args),
     }
 }
 

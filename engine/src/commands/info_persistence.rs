@@ -51,6 +51,7 @@ pub(super) fn persistence(cx: &mut Cx<'_>, lines: &mut Lines) {
     lines.field("rdb_current_bgsave_time_sec", current);
     lines.field("rdb_saves", saves.count);
     lines.field("rdb_last_cow_size", saves.last_extra_bytes);
+    lines.field("orrery_rdb_writers_held", u8::from(cx.state.keeps_too_much()));
     let (loaded, expired) = persistence.loaded;
     lines.field("rdb_last_load_keys_expired", expired);
     lines.field("rdb_last_load_keys_loaded", loaded);
@@ -84,5 +85,5 @@ fn append_only_file(cx: &Cx<'_>, lines: &mut Lines) {
     lines.field("aof_buffer_length", aof.pending_bytes());
     lines.field("aof_pending_bio_fsync", u8::from(aof.is_syncing()));
     lines.field("aof_delayed_fsync", aof.delayed_syncs);
-    lines.field("aof_writers_held", u8::from(aof.holds_writers(cx.now.mono)));
+    lines.field("orrery_aof_writers_held", u8::from(aof.holds_writers(cx.now.mono)));
 }

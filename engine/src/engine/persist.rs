@@ -103,6 +103,7 @@ impl Engine {
             self.end_log_turn(Turn::Changed(change), fx);
         }
         self.state.go_on_saving(self.now, fx);
+        self.state.release_writers(self.now.mono, fx);
         self.reload_log(fx);
         let persistence = &mut self.state.persistence;
         if persistence.saving.is_some() {

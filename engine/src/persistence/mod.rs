@@ -33,6 +33,11 @@ pub(crate) use settings::Settings;
 /// After a save that failed the next one is not tried before.
 const RETRY_INTERVAL: Micros = Micros::from_secs(5);
 
+/// Of values that change under a snapshot, so many bytes are always kept as they were.
+const KEPT_BYTES_MIN: usize = 32 << 20;
+/// And this share of all data, as its divisor. More holds writers up.
+const KEPT_SHARE: usize = 16;
+
 /// Everything about files.
 pub struct Persistence {
     pub(crate) settings: Settings,
@@ -283,12 +288,22 @@ impl State {
         }
     }
 
+    /// Whether those who write must wait: too much of what they did is not on disk yet, or too much
+    /// of what they changed is kept for a snapshot that goes on.
+    #[inline]
+    pub(crate) fn holds_writers(&self, now: Instant) -> bool {
+        self.persistence.holds_writers(now) || self.keeps_too_much()
+    }
+
+    /// Whether what is kept for a snapshot has become too much.
+    pub(crate) fn keeps_too_much(&self) -> bool {
+        let kept = self.keyspace.capture_bytes();
+        kept >= KEPT_BYTES_MIN && kept >= self.keyspace.memory_bytes() / KEPT_SHARE
+    }
+
     /// Writers that waited for the disk go on.
     pub(crate) fn release_writers(&mut self, now: Instant, fx: &mut Effects) {
-        if !self.held_by_pause.is_empty()
-            && !self.is_paused(now)
-            && !self.persistence.holds_writers(now)
-        {
+        if !self.held_by_pause.is_empty() && !self.is_paused(now) && !self.holds_writers(now) {
             self.end_pause(fx);
         }
     }
