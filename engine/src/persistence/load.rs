@@ -210,12 +210,20 @@ impl rdb::Receive for Receiver<'_, '_> {
             self.expired += 1;
             return Ok(len);
         }
-        if keyspace.find(self.db, key).is_some() && !self.what.replaces() {
+        let is_there = keyspace.find(self.db, key).is_some();
+        if is_there && !self.what.replaces() {
             return Err(Corrupt("a key that was there before"));
         }
         self.keys += 1;
         let access = self.state.access_of_loaded(head.idle_secs, head.frequency);
-        value.store(|value| self.state.keyspace.set(self.db, key, value, deadline, access));
+        let keyspace = &mut self.state.keyspace;
+        value.store(|value| {
+            if is_there {
+                keyspace.set(self.db, key, value, deadline, access);
+            } else {
+                keyspace.add(self.db, key, value, deadline, access);
+            }
+        });
         Ok(len)
     }
 }

@@ -109,24 +109,31 @@ impl FileReader {
         is_all: bool,
         receiver: &mut impl Receive,
     ) -> Result<Progress, Broken> {
-        let mut taken = 0;
+        let (mut taken, mut summed) = (0, 0);
+        let mut wanted = WANTED_MIN;
         while !self.ended && taken < taken_max {
             let rest = &bytes[taken..];
+            if rest.first() == Some(&opcodes::END) {
+                self.checksum.update(&bytes[summed..taken]);
+                summed = taken;
+            }
             match self.part(rest, receiver) {
                 Ok(len) => {
                     taken += len;
                     self.offset += len as u64;
                 }
                 Err(Wrong::Corrupt(SHORT)) if !is_all => {
-                    let wanted = rest.len().saturating_mul(2).max(WANTED_MIN);
-                    return Ok(Progress { taken, wanted });
+                    wanted = rest.len().saturating_mul(2).max(WANTED_MIN);
+                    break;
                 }
                 Err(wrong) => {
                     return Err(Broken { offset: self.offset, reason: wrong.into_reason() });
                 }
             }
         }
-        Ok(Progress { taken, wanted: if self.ended { 0 } else { WANTED_MIN } })
+        // Many short parts are summed faster together.
+        self.checksum.update(&bytes[summed..taken]);
+        Ok(Progress { taken, wanted: if self.ended { 0 } else { wanted } })
     }
 
     /// Reads one part; gives its length. Nothing is changed before all of it is there.
@@ -134,7 +141,6 @@ impl FileReader {
         if self.version == 0 {
             let header = *bytes.first_chunk::<HEADER_BYTES>().ok_or(SHORT)?;
             (self.dialect, self.version) = header::read(header)?;
-            self.checksum.update(&header);
             return Ok(HEADER_BYTES);
         }
         let mut reader = Reader::new(bytes);
@@ -146,7 +152,6 @@ impl FileReader {
             ControlFlow::Continue(()) => bytes.len() - reader.left(),
             ControlFlow::Break(()) => self.key(bytes, receiver)?,
         };
-        self.checksum.update(&bytes[..len]);
         Ok(len)
     }
 
