@@ -136,6 +136,8 @@ pub(crate) fn manifest_ops(settings: &LogSettings, manifest: &Manifest) -> Vec<D
     let path = |name: &str| format!("{}/{name}", settings.folder);
     let (file, temporary) = (FileId(u64::MAX), path(&temporary_name(&name)));
     vec![
+        // The names of its files must be safe before it is.
+        DiskOp::SyncFolder { path: settings.folder.clone() },
         DiskOp::Create { file, path: temporary.clone() },
         DiskOp::Append { file, bytes: manifest.to_text().into_bytes() },
         DiskOp::Sync { file },

@@ -141,6 +141,6 @@ pub(super) fn is_fair(journal: &Journal, op: &Op, refuses: Refuses) -> bool {
         text if text.starts_with(b"BUSY ") => has_scripts,
         text if text.starts_with(b"LOADING ") => loads,
         text if text.starts_with(b"MISCONF ") => loads,
-        _ => is_limited || has_scripts,
+        _ => is_limited || has_scripts || loads,
     }
 }

@@ -86,6 +86,8 @@ pub(crate) struct Server {
     /// The log as far as it was read.
     pub(crate) logged: String,
     pub(crate) port: u16,
+    /// Where it keeps its files, if nobody has said where.
+    _folder: Option<Folder>,
 }
 
 impl Server {
@@ -94,7 +96,13 @@ impl Server {
         let port = free_port();
         let mut all = vec!["--port".to_owned(), port.to_string()];
         all.extend(arguments.iter().map(|&word| word.to_owned()));
+        // What one leaves another must not load.
+        let folder = (!arguments.contains(&"--dir")).then(Folder::new);
+        if let Some(folder) = &folder {
+            all.extend(["--dir".to_owned(), folder.file("")]);
+        }
         let mut server = Self::spawn(&all, port);
+        server._folder = folder;
         server.wait_for_log("Ready to accept connections");
         server
     }
@@ -107,7 +115,7 @@ impl Server {
             .spawn()
             .expect("the server starts");
         let log = BufReader::new(child.stdout.take().expect("it was asked for"));
-        Self { child, log, logged: String::new(), port }
+        Self { child, log, logged: String::new(), port, _folder: None }
     }
 
     pub(crate) fn process(&self) -> u32 {
