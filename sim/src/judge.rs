@@ -111,8 +111,12 @@ fn judge_server(setup: &Setup, run: &Run, server: u16, ops: &[usize], explain: b
         None => caching::judge(&run.journal, ops),
         Some(at) => Err(odd(&run.journal, &run.journal.ops[at])),
     };
-    // A death that takes nothing is none, for all that was said.
-    let deaths = if setup.keeping.loses_nothing() { Vec::new() } else { deaths };
+    // A death that takes nothing is none, for all that was said; one after which somebody had to
+    // empty the disk takes everything.
+    let takes = |death: &&Death| {
+        !setup.keeping.loses_nothing() || run.files.emptied.contains(&(server, death.at_ns))
+    };
+    let deaths: Vec<&Death> = deaths.into_iter().filter(takes).collect();
     let not_kept = not_kept
         .and_then(|()| collections(&run.journal, ops, &deaths))
         .and_then(|()| transactions::judge(&run.journal, ops, &deaths))

@@ -460,3 +460,23 @@ fn a_log_holds_what_changes_data_and_nothing_else() {
         assert_eq!(is_refused, !is_taken, "{text}");
     }
 }
+
+#[test]
+fn a_save_that_begins_before_the_walk_of_a_rewrite_is_waited_for() {
+    let mut server = server(ALWAYS);
+    let conn = server.connect();
+    for number in 0..3000 {
+        server.call(conn, &["SET", &format!("key:{number}"), &"x".repeat(100)]);
+    }
+    let other = server.connect();
+    server.stall_disk();
+    server.check(conn, "BGREWRITEAOF", "Background append only file rewriting started");
+    assert_eq!(server.send(other, b"SAVE\r\n"), b"");
+    server.release_disk();
+    assert_eq!(server.output(other), b"+OK\r\n");
+    server.check(conn, "SET more x", "OK");
+    assert_eq!(info(&mut server, conn, "aof_rewrites"), "1");
+    assert_eq!(info(&mut server, conn, "rdb_saves"), "1");
+    let again = restart(&mut server, ALWAYS);
+    assert_eq!(server.engine().digest(), again.engine().digest());
+}

@@ -77,7 +77,7 @@ fn shutdown(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         cx.fx.push(Effect::Shutdown { exit_code: 0 });
         return Ok(());
     }
-    if persistence.saving.as_ref().is_some_and(|saving| saving.reason != Reason::Background) {
+    if persistence.saving.as_ref().is_some_and(|saving| !saving.gives_way()) {
         return Err(Error::fixed("ERR Errors trying to SHUTDOWN. Check logs."));
     }
     let text = "Saving the final RDB snapshot before exiting.".to_owned();

@@ -99,10 +99,12 @@ impl Engine {
         if self.state.persistence.is_loading() {
             return;
         }
-        if let Some(change) = self.state.persistence.put_off.take() {
+        self.state.go_on_saving(self.now, fx);
+        if self.state.persistence.saving.is_none()
+            && let Some(change) = self.state.persistence.put_off.take()
+        {
             self.end_log_turn(Turn::Changed(change), fx);
         }
-        self.state.go_on_saving(self.now, fx);
         self.state.release_writers(self.now.mono, fx);
         self.reload_log(fx);
         let persistence = &mut self.state.persistence;
@@ -143,8 +145,12 @@ impl Engine {
     fn end_log_turn(&mut self, turn: Turn, fx: &mut Effects) {
         match turn {
             Turn::Going => {}
-            // A script may have changed half of what it changes, and logged nothing of it.
-            Turn::Changed(change) if self.state.running_script.is_some() => {
+            // A script may have changed half of what it changes, and logged nothing of it; and there
+            // is one walk at a time.
+            Turn::Changed(change)
+                if self.state.running_script.is_some()
+                    || self.state.persistence.saving.is_some() =>
+            {
                 self.state.persistence.put_off = Some(change);
             }
             Turn::Changed(change) => {

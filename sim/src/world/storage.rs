@@ -187,8 +187,7 @@ impl Storage {
     }
 
     /// Does what the engine says about a log that is broken: it is cut there. False: it says
-    /// nothing
-    /// like that.
+    /// nothing like that.
     pub(crate) fn repair(&mut self, warning: &str) -> bool {
         let Some((before, after)) = warning.split_once(" is broken at byte ") else { return false };
         let path = before.rsplit(' ').next().unwrap_or_default();
@@ -222,10 +221,11 @@ impl Storage {
             *row = Row::default();
         }
         self.answers.clear();
+        // What a sync that failed has thrown away is gone as with the power.
+        self.lost_power |= power_lost || self.has_failed;
         self.has_failed = false;
         self.ambush = None;
         self.generation += 1;
-        self.lost_power |= power_lost;
         if power_lost {
             self.figures.lossy += u64::from(self.disk.lose_power(&mut choice));
         } else {
