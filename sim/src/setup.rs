@@ -80,6 +80,17 @@ impl Keeping {
         }
     }
 
+    /// Whether drawn worlds that keep things this way have this fault of disks. A log has no
+    /// checksums, so what rots in it is taken for what was written; and under `everysec`, as in
+    /// Redis, the writes that find the disk full are answered before those that follow are refused,
+    /// and what a failed sync throws away was answered.
+    fn is_drawn_with(self, kind: FaultKind) -> bool {
+        let is_rot = matches!(kind, FaultKind::BitRot | FaultKind::MisdirectedWrite);
+        let is_failure =
+            matches!(kind, FaultKind::DiskError | FaultKind::DiskFull | FaultKind::SyncFailure);
+        !is_rot && !(is_failure && self == Self::EverySecond)
+    }
+
     /// Whether a death takes nothing that anybody was told of.
     #[must_use]
     pub fn loses_nothing(self) -> bool {
@@ -305,7 +316,9 @@ impl Setup {
         }
         self.memory = None;
         let share = draw.pick(&[0, 2, 4, 8]);
-        self.faults.extend(FaultKind::DISKS.into_iter().filter(|_| draw.chance(share, 16)));
+        let keeping = self.keeping;
+        let drawn = FaultKind::DISKS.into_iter().filter(|_| draw.chance(share, 16));
+        self.faults.extend(drawn.filter(|kind| keeping.is_drawn_with(*kind)));
         // Without a death nobody reads what was written.
         let deaths = [FaultKind::Kill, FaultKind::PowerLoss];
         self.faults.extend(deaths.into_iter().filter(|_| draw.chance(3, 4)));
