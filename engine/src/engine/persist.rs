@@ -145,7 +145,8 @@ impl Engine {
     fn end_log_turn(&mut self, turn: Turn, fx: &mut Effects) {
         match turn {
             Turn::Going => {}
-            // A script may have changed half of what it changes, and logged nothing of it; and there
+            // A script may have changed half of what it changes, and logged nothing of it; and
+            // there
             // is one walk at a time.
             Turn::Changed(change)
                 if self.state.running_script.is_some()

@@ -181,9 +181,9 @@ impl Server {
     }
 
     /// The process ends itself: what it has on disk is of no use to it, or its disk can keep
-    /// nothing more. Who looks after it empties a disk that has changed what was safe, cuts a log where its
-    /// end is broken after a loss of power, as it is told, tries again where the disk had failed,
-    /// and has no excuse for it otherwise.
+    /// nothing more. Who looks after it empties a disk that has changed what was safe, cuts a log
+    /// where its end is broken after a loss of power, as it is told, tries again where the disk
+    /// had failed, and has no excuse for it otherwise.
     #[cold]
     fn end(&mut self, net: &mut Network) {
         let is_loading = !self.is_ready;
