@@ -88,7 +88,8 @@ impl Keeping {
         let is_rot = matches!(kind, FaultKind::BitRot | FaultKind::MisdirectedWrite);
         let is_failure =
             matches!(kind, FaultKind::DiskError | FaultKind::DiskFull | FaultKind::SyncFailure);
-        !is_rot && !(is_failure && self == Self::EverySecond)
+        let is_kept_late = self == Self::EverySecond;
+        !(is_rot || is_failure && is_kept_late)
     }
 
     /// Whether a death takes nothing that anybody was told of.
