@@ -151,11 +151,16 @@ async fn live(log: Log, config: Config, settings: &Settings, sources: &Sources) 
     }
     let exit_code = server.run().await;
     if let Some(path) = pid_file {
-        log.write(LogLevel::Notice, "Removing the pid file.");
+        if exit_code == 0 {
+            log.write(LogLevel::Notice, "Removing the pid file.");
+        }
         // Somebody may have removed it by hand.
         drop(std::fs::remove_file(path));
     }
-    let farewell = "Orrery is now ready to exit, bye bye...";
-    log.write_with(LogLevel::Warning, farewell, &[("exit_code", exit_code.into())]);
+    // As in Redis the last line of a server that cannot go on says why.
+    if exit_code == 0 {
+        let farewell = "Orrery is now ready to exit, bye bye...";
+        log.write_with(LogLevel::Warning, farewell, &[("exit_code", exit_code.into())]);
+    }
     exit_code
 }

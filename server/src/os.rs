@@ -23,7 +23,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixSocket, Un
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::disk::Disk;
-use crate::insist::{self, Obeyed};
+use crate::insist::{self, Heard};
 use crate::log::Log;
 use crate::oom_score::OomScoreFile;
 use crate::platform::{Endpoint, Platform, reason};
@@ -44,7 +44,7 @@ pub struct OsPlatform {
     log: Rc<Log>,
     machine_bytes: u64,
     oom_score: OomScoreFile,
-    obeyed: Obeyed,
+    heard: Heard,
     disk: RefCell<Disk>,
 }
 
@@ -53,13 +53,13 @@ impl OsPlatform {
     pub fn new(log: Rc<Log>) -> Self {
         let info = rustix::system::sysinfo();
         let machine_bytes = (info.totalram as u64).saturating_mul(u64::from(info.mem_unit));
-        let (oom_score, obeyed) = (OomScoreFile::default(), Obeyed::default());
-        Self { log, machine_bytes, oom_score, obeyed, disk: RefCell::default() }
+        let (oom_score, heard) = (OomScoreFile::default(), Heard::default());
+        Self { log, machine_bytes, oom_score, heard, disk: RefCell::default() }
     }
 
     /// Lets a second signal end the process when it does not obey the first.
     pub fn heed_insistence(&self) {
-        insist::watch(self.obeyed.clone());
+        insist::watch(self.heard.clone());
     }
 }
 
@@ -256,7 +256,7 @@ impl Platform for OsPlatform {
         std::future::poll_fn(|cx| {
             for (signal, name) in &mut signals {
                 if signal.poll_recv(cx).is_ready() {
-                    self.obeyed.set();
+                    self.heard.add();
                     return Poll::Ready(*name);
                 }
             }

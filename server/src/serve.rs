@@ -179,7 +179,7 @@ impl<P: Platform> Server<P> {
             }
         });
         let exit_code = self.obey().await;
-        self.farewell().await;
+        self.farewell(exit_code).await;
         for task in [clock, disk] {
             task.abort();
             drop(task.await);
@@ -243,8 +243,9 @@ impl<P: Platform> Server<P> {
     }
 
     /// Closes everything, after the clients had a moment to take their last replies.
-    async fn farewell(&mut self) {
-        let removes_file = self.settings.unix_socket.is_some();
+    async fn farewell(&mut self, exit_code: i32) {
+        // As in Redis the last line of a server that cannot go on says why.
+        let removes_file = self.settings.unix_socket.is_some() && exit_code == 0;
         for (_, task) in self.listening.drain(..) {
             task.abort();
             drop(task.await);

@@ -113,7 +113,10 @@ class Client:
         listener = socket.create_server(("127.0.0.1", 0))
         command = [tclsh, "tests/test_helper.tcl", *where,
                    "--durable", *options, "--client", str(listener.getsockname()[1])]
-        environment = {**os.environ, "TEST_SERVER": server[0], "TEST_OPTIONS": " ".join(server[1:])}
+        is_redis = pathlib.Path(server[0]).name == "redis-server"
+        checker = "redis-check-aof" if is_redis else f"{server[0]} --check-aof"
+        environment = {**os.environ, "TEST_SERVER": server[0], "TEST_CHECK_AOF": checker,
+                       "TEST_OPTIONS": " ".join(server[1:])}
         with log.open("ab") as out:
             self.process = subprocess.Popen(command, cwd=tree, stdout=out, stderr=out,
                                             stdin=subprocess.DEVNULL, start_new_session=True,

@@ -38,6 +38,11 @@ FILES = [
     "unit/replybufsize", "unit/scripting", "unit/functions",
     "unit/multi", "unit/introspection", "unit/introspection-2", "unit/info", "unit/latency-monitor",
     "unit/slowlog", "unit/networking", "unit/violations", "unit/oom-score-adj",
+    "unit/aofrw", "unit/shutdown",
+    "integration/aof", "integration/aof-multi-part", "integration/aof-race", "integration/rdb",
+    "integration/corrupt-dump", "integration/corrupt-dump-fuzzer",
+    "integration/convert-ziplist-hash-on-load", "integration/convert-ziplist-zset-on-load",
+    "integration/convert-zipmap-hash-on-load",
 ]
 # Files whose tests need servers of their own, each with its configuration; all others are run
 # against one that is there. Their first ports.
@@ -45,7 +50,14 @@ OWN_SERVERS = {"unit/auth": 21000, "unit/acl": 21100, "unit/acl-v2": 21200,
                "unit/maxmemory": 22000, "unit/client-eviction": 22100, "unit/obuf-limits": 22200,
                "unit/limits": 22300, "unit/querybuf": 22400, "unit/replybufsize": 22500,
                "unit/introspection": 23000, "unit/info": 23100, "unit/latency-monitor": 23200,
-               "unit/slowlog": 23300, "unit/networking": 23400, "unit/oom-score-adj": 23500}
+               "unit/slowlog": 23300, "unit/networking": 23400, "unit/oom-score-adj": 23500,
+               "unit/aofrw": 24000, "unit/shutdown": 24100,
+               "integration/aof": 24200, "integration/aof-multi-part": 24300,
+               "integration/aof-race": 24400, "integration/rdb": 24500,
+               "integration/corrupt-dump": 24600, "integration/corrupt-dump-fuzzer": 24700,
+               "integration/convert-ziplist-hash-on-load": 24800,
+               "integration/convert-ziplist-zset-on-load": 24900,
+               "integration/convert-zipmap-hash-on-load": 25000}
 # Their configurations leave out what Redis has a default for that is not ours: where to listen and
 # when to save.
 OWN_OPTIONS = ["--encoding-names", "7.0", "--defaults", "redis"]

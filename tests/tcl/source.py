@@ -46,6 +46,96 @@ CHANGES = {
         # Likewise, in every case of wrong arguments.
         ("exec src/redis-server ", "exec $::env(TEST_SERVER) ", 11),
     ],
+    "tests/integration/aof.tcl": [
+        # The checker of the server under test, in every case.
+        ("exec src/redis-check-aof ", "exec {*}$::env(TEST_CHECK_AOF) ", 14),
+    ],
+    "tests/integration/aof-race.tcl": [
+        # What the second server is to load.
+        (
+            "    start_server [list overrides $config] $code\n",
+            "    start_server [list overrides $config keep_persistence true] $code\n",
+        ),
+        # It checks outside of any test, which nobody would count.
+        (
+            "    # Check contents of foo\n        assert_equal 20000 [$client get foo]\n",
+            "    test {no increment is lost while the log is rewritten} {\n"
+            "            assert_equal 20000 [$client get foo]\n        }\n",
+        ),
+        (
+            "    set client [redis [srv host] [srv port] 0 $::tls]\n"
+            "        assert_equal 20000 [$client get foo]\n",
+            "    set client [redis [srv host] [srv port] 0 $::tls]\n"
+            "        test {none is there twice when the log is loaded} {\n"
+            "            assert_equal 20000 [$client get foo]\n        }\n",
+        ),
+    ],
+    "tests/integration/aof-multi-part.tcl": [
+        # Whoever has no child ends what it writes.
+        ("exec kill -9 ", "end_child ", 13),
+        # What begins there is a rewrite each time, by whatever means.
+        ("s total_forks]", "s aof_rewrites]", 6),
+        # What a parameter leads to may come after the reply.
+        (
+            "            r config set aof-disable-auto-gc no\n",
+            "            r config set aof-disable-auto-gc no\n"
+            "            waitForBgrewriteaof r\n",
+        ),
+    ],
+    "tests/integration/rdb.tcl": [("exec kill -9 ", "end_child ")],
+    "tests/unit/aofrw.tcl": [("exec kill -9 ", "end_child ", 2)],
+    "tests/support/util.tcl": [
+        (
+            "proc get_child_pid {idx} {\n",
+            """# A server that writes without a child does so itself, and fails when it is told to.
+proc has_child {} {
+    return [expr {![string match *orrery* $::env(TEST_SERVER)]}]
+}
+
+# How often a Redis says that it dies. Others are to go on, and that counts as one.
+proc deaths {text} {
+    if {[has_child]} {
+        return [count_log_message 0 $text]
+    }
+    return [expr {[count_log_message 0 $text] + ([r ping] eq {PONG})}]
+}
+
+proc may_refuse {args} {
+    if {[has_child]} {
+        return [uplevel 1 $args]
+    }
+    if {[catch {uplevel 1 $args} error] && ![string match "*Bad data format*" $error]} {
+        error $error
+    }
+}
+
+proc end_child {pid} {
+    if {[has_child]} {
+        exec kill -9 $pid
+    } else {
+        r debug fail-snapshot
+    }
+}
+
+proc get_child_pid {idx} {
+    if {![has_child]} {
+        return [srv $idx pid]
+    }
+""",
+        ),
+    ],
+    "tests/integration/corrupt-dump.tcl": [
+        # Where Redis takes what is broken and dies of it later, other servers may refuse it at once.
+        ("\n        r RESTORE ", "\n        may_refuse r RESTORE ", 4),
+        ("\n        r restore ", "\n        may_refuse r restore ", 3),
+        ("\n         r restore ", "\n         may_refuse r restore "),
+        ('[count_log_message 0 "ASSERTION FAILED"]', '[deaths "ASSERTION FAILED"]', 10),
+        ('[count_log_message 0 "Guru Meditation"]', '[deaths "Guru Meditation"]'),
+        (
+            '[count_log_message 0 "listpack with dup elements"]',
+            '[deaths "listpack with dup elements"]',
+        ),
+    ],
     "tests/unit/pubsubshard.tcl": [
         # Marked for servers that the suite starts itself, but only the tests behind need that.
         (

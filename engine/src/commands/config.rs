@@ -1,6 +1,7 @@
 //! CONFIG: reading, changing and saving the configuration, and forgetting the statistics.
 
 use super::Cx;
+use super::dispatch::loading;
 use super::help::help;
 use super::spec::{Command, Flags, Group};
 use crate::args::Args;
@@ -74,6 +75,9 @@ pub(super) const COMMANDS: &[Command] = &[
     },
 ];
 
+/// What cannot be set while what was on disk is loaded.
+const FIXED_IN_LOADING: [&str; 3] = ["appendonly", "dir", "repl-diskless-load"];
+
 fn show(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     // No parameter's name has anything but ASCII, so what is no text matches none.
     let patterns: Vec<&str> = args.from(2).filter_map(|word| str::from_utf8(word).ok()).collect();
@@ -135,6 +139,14 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         words.push(str::from_utf8(word).map_err(|_| not_text(word))?);
     }
     let pairs: Vec<(&str, &str)> = words.chunks(2).map(|pair| (pair[0], pair[1])).collect();
+    if cx.state.persistence.is_loading() {
+        // What is loaded depends on them.
+        let is_fixed =
+            |name: &str| find(name).is_some_and(|it| FIXED_IN_LOADING.contains(&it.name));
+        if pairs.iter().any(|&(name, _)| is_fixed(name)) {
+            return Err(loading(cx));
+        }
+    }
     let local = cx.session.origin.is_local();
     let next = cx.state.config.changed(&pairs, local).map_err(|refusal| match refusal {
         Refusal::Unknown(name) => Error::text(format!(

@@ -80,6 +80,7 @@ fn flush_all(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     for index in indexes {
         flush_one(cx, index, spares);
     }
+    cx.state.abort_background_save(cx.fx);
     log_flush(cx, args, dirty);
     cx.state.track_flush();
     cx.reply.ok();

@@ -55,6 +55,13 @@ const LIST_ELEMENT_BYTES_MAX: u64 = (1 << 32) - (1 << 20);
 
 const TOOLS: &[Tool] = &[
     Tool {
+        name: "AOF-FLUSH-SLEEP",
+        syntax: "<microseconds>",
+        words: 3..=3,
+        what: "Say how long what was logged waits before it is written.",
+        run: set_flush_delay,
+    },
+    Tool {
         name: "CHANGE-REPL-ID",
         syntax: "",
         words: 2..=2,
@@ -88,6 +95,14 @@ const TOOLS: &[Tool] = &[
         words: 3..=3,
         what: "Reply with an error of this text.",
         run: error,
+    },
+    Tool {
+        name: "FAIL-SNAPSHOT",
+        syntax: "",
+        words: 2..=2,
+        what: "Let the snapshot that is being written fail, as if the disk had refused it; for \
+               tests that kill the child of a Redis.",
+        run: fail_snapshot,
     },
     Tool { name: "HELP", syntax: "", words: 2..=2, what: "Print this list.", run: help },
     Tool {
@@ -176,6 +191,13 @@ const TOOLS: &[Tool] = &[
         words: 3..=3,
         what: "Say whether scripts may call DEBUG PROTOCOL and DEBUG SLEEP.",
         run: set_scripts_may_debug,
+    },
+    Tool {
+        name: "SET-SKIP-CHECKSUM-VALIDATION",
+        syntax: "<0|1>",
+        words: 3..=3,
+        what: "Say whether RESTORE takes payloads whose checksums are wrong.",
+        run: set_skips_checksum,
     },
     Tool {
         name: "SLEEP",
@@ -370,6 +392,33 @@ fn set_active_expire(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
 
 fn set_scripts_may_debug(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     cx.state.scripts_may_debug = parse_integer(args.at(2)).is_some_and(|number| number != 0);
+    cx.reply.ok();
+    Ok(())
+}
+
+fn set_skips_checksum(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    cx.state.persistence.skips_checksum =
+        parse_integer(args.at(2)).is_some_and(|number| number != 0);
+    cx.reply.ok();
+    Ok(())
+}
+
+fn set_flush_delay(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
+    let micros = parse_integer(args.at(2)).and_then(|micros| u64::try_from(micros).ok());
+    if let Some(aof) = &mut cx.state.persistence.aof {
+        aof.flush_delay = Micros(micros.unwrap_or(0));
+    }
+    cx.reply.ok();
+    Ok(())
+}
+
+fn fail_snapshot(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
+    let persistence = &mut cx.state.persistence;
+    let (is_rewriting, is_scheduled) = persistence.rewriting();
+    if persistence.saving.is_none() && !is_rewriting && !is_scheduled {
+        return Err(Error::fixed("ERR no snapshot is being written"));
+    }
+    persistence.fails_snapshot = true;
     cx.reply.ok();
     Ok(())
 }

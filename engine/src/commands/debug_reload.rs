@@ -49,7 +49,7 @@ pub(super) fn load_log(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
         return Err(Error::fixed("ERR DEBUG LOADAOF waits for the disk: not in a transaction"));
     }
     let persistence = &mut cx.state.persistence;
-    if persistence.aof.is_none() || persistence.is_loading() {
+    if persistence.is_loading() {
         return Err(Error::fixed("ERR Error trying to load the AOF files, check server logs"));
     }
     persistence.reloads_log = Some(cx.session.id);

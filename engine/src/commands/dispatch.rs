@@ -238,6 +238,29 @@ fn admit(cx: &mut Cx<'_>, row: &'static Row, args: Args<'_>) -> Result<(), Error
     Ok(())
 }
 
+/// Why a script may not write its first, if what it writes cannot be kept.
+pub(super) fn disk_refusal(cx: &Cx<'_>) -> Option<Error> {
+    if cx.state.persistence.refuses_writes() {
+        return Some(MISCONF);
+    }
+    let why = cx.state.persistence.log_refusal()?;
+    Some(Error::text(format!("MISCONF Errors writing to the AOF file: {why}")))
+}
+
+/// Why a script that says that it writes may not begin, if that cannot be kept.
+pub(super) fn disk_refusal_of_script(cx: &Cx<'_>) -> Option<Error> {
+    const BLOCKED: &str = "but it's currently unable to persist to disk. Writable scripts are \
+                           blocked. Use 'no-writes' flag for read only scripts.";
+    if cx.state.persistence.refuses_writes() {
+        let text = format!("MISCONF Redis is configured to save RDB snapshots, {BLOCKED}");
+        return Some(Error::text(text));
+    }
+    let why = cx.state.persistence.log_refusal()?;
+    Some(Error::text(format!(
+        "MISCONF Redis is configured to persist data to AOF, {BLOCKED} AOF error: {why}"
+    )))
+}
+
 /// The log cannot be written: nothing that would have to be in it is done.
 #[cold]
 fn check_log(cx: &Cx<'_>, args: Args<'_>) -> Result<(), Error> {
@@ -251,7 +274,7 @@ fn check_log(cx: &Cx<'_>, args: Args<'_>) -> Result<(), Error> {
 
 /// What clients read until everything is loaded, and how much of it is.
 #[cold]
-fn loading(cx: &Cx<'_>) -> Error {
+pub(super) fn loading(cx: &Cx<'_>) -> Error {
     let (loaded, all) = cx.state.persistence.loading_share().unwrap_or_default();
     let percent = loaded * 100 / all.max(1);
     Error::text(format!("LOADING Redis is loading the dataset in memory ({percent} %)"))

@@ -4,6 +4,7 @@ use super::Cx;
 use super::arguments::integer;
 use super::spec::{Command, Flags, Group, one_key};
 use crate::args::Args;
+use crate::effects::{Effect, LogLevel};
 use crate::error::Error;
 use crate::snapshot::{Setting, load, save};
 use crate::time::UnixMillis;
@@ -122,11 +123,16 @@ fn restore(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     if ttl < 0 {
         return Err(Error::fixed("ERR Invalid TTL value, must be >= 0"));
     }
+    let open = if cx.state.persistence.skips_checksum { rdb::open_unchecked } else { rdb::open };
     let (dialect, value) =
-        rdb::open(payload).ok_or(Error::fixed("ERR DUMP payload version or checksum are wrong"))?;
+        open(payload).ok_or(Error::fixed("ERR DUMP payload version or checksum are wrong"))?;
     let (encodings, hash_key) = (&cx.state.config.encodings, cx.state.hash_key);
-    let loaded = load(value, dialect, &Setting { encodings, hash_key })
-        .map_err(|_| Error::fixed("ERR Bad data format"))?;
+    let loaded = load(value, dialect, &Setting { encodings, hash_key }).map_err(|corrupt| {
+        let what = rdb::packing(value.first().copied().unwrap_or_default());
+        let text = format!("RESTORE: {what} integrity check failed: {}", corrupt.0);
+        cx.fx.push(Effect::Log(LogLevel::Warning, text));
+        Error::fixed("ERR Bad data format")
+    })?;
     match deadline(ttl, options.absolute, cx.key_now()) {
         Ok(deadline) => {
             // What is replaced counts as deleted before.

@@ -5,13 +5,14 @@
 
 use super::Cx;
 use super::acl_gate::Place;
-use super::dispatch::{NO_REPLICAS, run as run_command};
+use super::dispatch::{NO_REPLICAS, disk_refusal, disk_refusal_of_script, run as run_command};
 use super::memory_gate::{OUT_OF_MEMORY, check_script, refuses_call};
 use super::spec::{Begin, Command, Find, Flags, Group, KeySpec};
 use crate::args::Args;
 use crate::effects::{Effect, LogLevel};
 use crate::error::Error;
 use crate::keyspace::{Undo, Undone};
+use crate::persistence::LOADER;
 use crate::resp::Reply;
 use crate::script::{
     Ask, Brought, InnerErrors, Pace, Problem, Program, Promises, Run, Running, ScriptId, Sha,
@@ -153,6 +154,13 @@ pub(super) fn check_count(keys: i64, args: Args<'_>) -> Result<usize, Error> {
 /// Whether a program that promises this may begin.
 pub(super) fn check(cx: &Cx<'_>, promises: Promises) -> Result<(), Error> {
     let may_write = promises.given && !promises.no_writes;
+    let is_of_log = cx.session.id == LOADER;
+    if may_write
+        && !is_of_log
+        && let Some(refusal) = disk_refusal_of_script(cx)
+    {
+        return Err(refusal);
+    }
     if may_write && cx.row.command.flags.has(Flags::READONLY) {
         return Err(Error::fixed(
             "ERR Can not execute a script with write flag using *_ro command.",
@@ -430,6 +438,13 @@ fn try_call(
         return refused("ERR Write commands are not allowed from read-only scripts.");
     }
     let writes_first = writes && !running.has_written;
+    let is_of_log = running.caller == LOADER;
+    if writes_first
+        && !is_of_log
+        && let Some(refusal) = disk_refusal(&inner)
+    {
+        return Err(refusal);
+    }
     if writes_first && inner.state.config.replicas.needs_some() {
         return Err(NO_REPLICAS);
     }

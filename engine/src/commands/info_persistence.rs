@@ -5,7 +5,7 @@
 
 use super::Cx;
 use super::info::Lines;
-use crate::persistence::{Aof, Reason};
+use crate::persistence::Reason;
 use crate::time::{Instant, Micros};
 
 fn seconds(span: Micros) -> u64 {
@@ -62,26 +62,27 @@ pub(super) fn persistence(cx: &mut Cx<'_>, lines: &mut Lines) {
 fn append_only_file(cx: &Cx<'_>, lines: &mut Lines) {
     let persistence = &cx.state.persistence;
     let aof = persistence.aof.as_deref();
-    let figure = |figure: fn(&Aof) -> u64| aof.map_or(0, figure);
     lines.field("aof_enabled", u8::from(aof.is_some()));
-    lines.field("aof_rewrite_in_progress", figure(|aof| aof.is_rewriting().into()));
-    lines.field("aof_rewrite_scheduled", figure(|aof| aof.is_scheduled.into()));
-    let took = aof.and_then(|aof| aof.rewrites.last_took);
+    let (is_rewriting, is_scheduled) = persistence.rewriting();
+    lines.field("aof_rewrite_in_progress", u8::from(is_rewriting));
+    lines.field("aof_rewrite_scheduled", u8::from(is_scheduled));
+    let rewrites = &persistence.rewrites;
+    let took = rewrites.last_took;
     lines.field("aof_last_rewrite_time_sec", took.map_or(-1, |took| seconds(took) as i64));
     let saving = persistence.saving.as_ref().filter(|it| it.reason == Reason::Rewrite);
     let since = saving.map(|saving| cx.now.mono.since(saving.began.mono));
     lines.field("aof_current_rewrite_time_sec", since.map_or(-1, |since| seconds(since) as i64));
-    let has_failed = aof.is_some_and(|aof| aof.rewrites.has_failed);
+    let has_failed = rewrites.failures > 0;
     lines.field("aof_last_bgrewrite_status", if has_failed { "err" } else { "ok" });
-    lines.field("aof_rewrites", figure(|aof| aof.rewrites.count));
-    lines.field("aof_rewrites_consecutive_failures", u8::from(has_failed));
+    lines.field("aof_rewrites", rewrites.count);
+    lines.field("aof_rewrites_consecutive_failures", rewrites.failures);
     let is_refused = persistence.log_refusal().is_some();
     lines.field("aof_last_write_status", if is_refused { "err" } else { "ok" });
     lines.field("aof_last_cow_size", 0);
     let Some(aof) = aof else { return };
     lines.field("aof_current_size", aof.base_bytes + aof.bytes);
     lines.field("aof_base_size", aof.base_bytes);
-    lines.field("aof_pending_rewrite", u8::from(aof.is_scheduled));
+    lines.field("aof_pending_rewrite", u8::from(is_scheduled));
     lines.field("aof_buffer_length", aof.pending_bytes());
     lines.field("aof_pending_bio_fsync", u8::from(aof.is_syncing()));
     lines.field("aof_delayed_fsync", aof.delayed_syncs);

@@ -109,16 +109,18 @@ fn cancel(cx: &mut Cx<'_>) -> Result<(), Error> {
 fn rewrite(cx: &mut Cx<'_>, _: Args<'_>) -> Result<(), Error> {
     let persistence = &mut cx.state.persistence;
     let is_saving = persistence.saving.is_some();
-    let Some(aof) = &mut persistence.aof else {
-        let text = "ERR there is no append-only file to rewrite: 'CONFIG SET appendonly yes' first";
-        return Err(Error::fixed(text));
-    };
-    if aof.is_rewriting() {
+    let is_rewriting = persistence.aof.as_ref().is_some_and(|aof| aof.is_rewriting());
+    if is_rewriting || persistence.lone.is_some() {
         let text = "ERR Background append only file rewriting already in progress";
         return Err(Error::fixed(text));
     }
-    let is_free = !is_saving && !aof.is_changing();
-    aof.is_scheduled = true;
+    let is_free = if let Some(aof) = &mut persistence.aof {
+        aof.is_asked = true;
+        !is_saving && !aof.is_changing()
+    } else {
+        cx.state.ask_for_lone_base();
+        !is_saving
+    };
     cx.reply.simple(if is_free {
         "Background append only file rewriting started"
     } else {

@@ -58,6 +58,14 @@ fn shutdown(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         return Err(Error::Syntax);
     }
     if abort {
+        let persistence = &mut cx.state.persistence;
+        let was_asked = core::mem::take(&mut persistence.must_end);
+        if persistence.end_put_off.take().is_some() || was_asked {
+            let text = "Shutdown manually aborted.".to_owned();
+            cx.fx.push(Effect::Log(LogLevel::Warning, text));
+            cx.reply.ok();
+            return Ok(());
+        }
         // While a shutdown waits for the disk, nobody else is served.
         return Err(Error::fixed("ERR No shutdown in progress."));
     }
@@ -73,8 +81,12 @@ fn shutdown(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     let saves = save || !no_save && !persistence.settings.save_points.is_empty();
     if !saves || persistence.is_loading() {
         cx.state.cancel_save(cx.fx);
-        cx.session.closing = true;
-        cx.fx.push(Effect::Shutdown { exit_code: 0 });
+        if cx.state.shut_down(cx.fx) {
+            cx.session.closing = true;
+        } else {
+            // Nobody is to find the server going on who finds this connection closed.
+            cx.session.blocked = Some(Blocked::Driver);
+        }
         return Ok(());
     }
     if persistence.saving.as_ref().is_some_and(|saving| !saving.gives_way()) {

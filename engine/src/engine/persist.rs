@@ -5,13 +5,15 @@
 use super::Engine;
 use crate::args::Args;
 use crate::commands::Cx;
-use crate::commands::dispatch::run;
+use crate::commands::dispatch::{fail, run};
+use crate::commands::eval;
 use crate::commands::spec::Flags;
 use crate::disk::{DiskResult, Ticket};
 use crate::effects::{Effect, Effects, LogLevel};
 use crate::input::ConnId;
-use crate::persistence::{Loaded, Reason, Reload, Saved, Stage, Turn, What};
+use crate::persistence::{Loaded, LoneBase, Reason, Reload, Saved, Stage, Turn, What};
 use crate::resp::Reply;
+use crate::script::Running;
 use crate::session::Session;
 use crate::state::State;
 use crate::time::{Instant, UnixMillis};
@@ -32,21 +34,29 @@ impl Engine {
         let persistence = &self.state.persistence;
         let log = persistence.aof.as_ref().and_then(|aof| aof.due(self.state.log.position()));
         let log = log.into_iter();
-        if let Some(saving) = &persistence.saving {
-            return log.chain(saving.due()).min();
-        }
         if let Some(loading) = &persistence.loading {
-            return loading.due();
+            // A snapshot waits until what DEBUG LOADAOF asks for is loaded.
+            return log.chain(loading.due()).min();
+        }
+        if let Some(saving) = &persistence.saving {
+            let must_change = persistence.must_switch_off() || persistence.fails_snapshot;
+            let reloads = persistence.reloads_log.is_some_and(|_| self.may_reload_log());
+            let ends = persistence.end_put_off.is_some() && !self.state.pauses_cron;
+            let now = (must_change || reloads || ends).then_some(self.now.mono);
+            return log.chain(saving.due()).chain(now).min();
         }
         let is_waiting = self.state.keyspace.is_capturing()
             || persistence.is_scheduled
+            || persistence.lone.as_ref().is_some_and(LoneBase::is_asked)
+            || persistence.aof.as_ref().is_some_and(|aof| aof.may_remove())
+            || persistence.end_put_off.is_some() && !self.state.pauses_cron
             || persistence.must_end
             || persistence.put_off.is_some()
             || persistence.feeds.is_waited_for()
             || persistence.reloads_log.is_some_and(|_| self.may_reload_log())
-            || self.must_switch_log();
+            || persistence.must_switch_off();
         let rewrite = persistence.aof.as_ref().and_then(|aof| aof.rewrite_due());
-        let log = log.chain(rewrite);
+        let log = log.chain(rewrite).chain(persistence.switch_on_due());
         let now = is_waiting.then_some(self.now.mono);
         log.chain(now).chain(persistence.save_due(self.state.dirty)).min()
     }
@@ -57,28 +67,20 @@ impl Engine {
         aof.is_none_or(|aof| aof.stage == Stage::On && aof.is_written(position))
     }
 
-    /// Whether the log is to be switched on or off.
-    fn must_switch_log(&self) -> bool {
+    /// Rewrites the log or switches it on, if that is due; tells whether it was.
+    fn change_log(&mut self, fx: &mut Effects) -> bool {
         let persistence = &self.state.persistence;
-        persistence.has_started && persistence.settings.log.is_on != persistence.aof.is_some()
-    }
-
-    /// Whether that is so, or it is to be rewritten.
-    fn must_change_log(&self) -> bool {
-        let rewrite = self.state.persistence.aof.as_ref().and_then(|aof| aof.rewrite_due());
-        self.must_switch_log() || rewrite.is_some_and(|due| due <= self.now.mono)
-    }
-
-    /// Rewrites the log, or switches it on or off.
-    fn change_log(&mut self, fx: &mut Effects) {
-        let persistence = &mut self.state.persistence;
-        if persistence.aof.is_none() {
+        let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= self.now.mono);
+        if is_due(persistence.switch_on_due()) {
             self.state.switch_log_on(self.now, fx);
-        } else if !persistence.settings.log.is_on {
-            self.state.switch_log_off(fx);
-        } else {
+        } else if is_due(persistence.aof.as_ref().and_then(|aof| aof.rewrite_due())) {
             self.state.begin_rewrite(fx);
+        } else if persistence.lone.as_ref().is_some_and(LoneBase::is_asked) {
+            self.state.begin_lone_base(self.now, fx);
+        } else {
+            return false;
         }
+        true
     }
 
     /// Key time: while a log is loaded it stands still before all deadlines, because what had not
@@ -99,6 +101,20 @@ impl Engine {
         if self.state.persistence.is_loading() {
             return;
         }
+        if !self.state.pauses_cron
+            && let Some(by_interrupt) = self.state.persistence.end_put_off.take()
+        {
+            self.terminate(by_interrupt, fx);
+        }
+        if self.state.persistence.fails_snapshot
+            && let Some(saved) = self.state.fail_snapshot(self.now, fx)
+        {
+            self.end_save(saved, fx);
+        }
+        if self.state.persistence.must_switch_off() {
+            self.state.switch_log_off(fx);
+        }
+        self.state.delete_history(fx);
         self.state.go_on_saving(self.now, fx);
         if self.state.persistence.saving.is_none()
             && let Some(change) = self.state.persistence.put_off.take()
@@ -111,8 +127,7 @@ impl Engine {
         if persistence.saving.is_some() {
             return;
         }
-        if self.must_change_log() {
-            self.change_log(fx);
+        if self.change_log(fx) {
             return;
         }
         let persistence = &mut self.state.persistence;
@@ -132,10 +147,17 @@ impl Engine {
 
     /// The disk has carried an order out, or not.
     pub(super) fn disk_answered(&mut self, ticket: Ticket, result: &DiskResult, fx: &mut Effects) {
+        if self.state.cleaned_up(ticket, fx) {
+            return;
+        }
         if let Some(turn) = self.state.log_answered(ticket, result, self.now, fx) {
             self.end_log_turn(turn, fx);
         } else if let Some(saved) = self.state.save_answered(ticket, result, self.now, fx) {
             self.end_save(saved, fx);
+        } else if let Some(is_good) = self.state.lone_base_answered(ticket, result, fx) {
+            if !is_good {
+                self.state.rewrite_failed(self.now, fx);
+            }
         } else if let Some(loaded) = self.state.load_answered(ticket, result, fx) {
             self.end_loading(loaded, fx);
         }
@@ -145,6 +167,7 @@ impl Engine {
     fn end_log_turn(&mut self, turn: Turn, fx: &mut Effects) {
         match turn {
             Turn::Going => {}
+            Turn::RewriteFailed => self.state.rewrite_failed(self.now, fx),
             // A script may have changed half of what it changes, and logged nothing of it; and
             // there
             // is one walk at a time.
@@ -197,7 +220,7 @@ impl Engine {
         let mut apply = |state: &mut State, session: &mut Session, words: Args<'_>| {
             let row = state.command(words).map_err(|_| {
                 let name = words.at(0).escape_ascii();
-                format!("there is no command '{name}'")
+                format!("Unknown command '{name}'")
             })?;
             if !row.command.takes(words.len()) {
                 return Err(format!("'{}' with a wrong number of arguments", row.full_name));
@@ -217,6 +240,19 @@ impl Engine {
                 may_block: false,
             };
             run(&mut cx, words, 0);
+            // What stands behind it in the log must find what it does.
+            while let Some(mut running) = cx.state.running_script.take() {
+                if let Some(result) = eval::go_on(&mut cx, &mut running) {
+                    let Running { program, stage, row, .. } = *running;
+                    cx.state.put_back_stage(&program, stage);
+                    if let Err(error) = result {
+                        fail(&mut cx, row, &error);
+                    }
+                    cx.session.blocked = None;
+                } else {
+                    cx.state.running_script = Some(running);
+                }
+            }
             reply.out.clear();
             Ok(())
         };
@@ -226,6 +262,15 @@ impl Engine {
     /// Whoever runs the process wants it to end. A script that runs is not interrupted for it if
     /// there is something to save.
     pub(super) fn terminate(&mut self, by_interrupt: bool, fx: &mut Effects) {
+        if by_interrupt && self.state.is_ending_already() {
+            log(fx, LogLevel::Warning, "You insist... exiting now.");
+            return self.state.end_at_once(fx);
+        }
+        if self.state.pauses_cron {
+            // SHUTDOWN ABORT can still take it back.
+            self.state.persistence.end_put_off = Some(by_interrupt);
+            return;
+        }
         log(fx, LogLevel::Warning, "User requested shutdown...");
         let settings = &self.state.persistence.settings;
         let at = if by_interrupt { settings.at_interrupt } else { settings.at_terminate };
@@ -257,7 +302,7 @@ impl Engine {
 
     fn cancel_and_shut_down(&mut self, fx: &mut Effects) {
         self.state.cancel_save(fx);
-        fx.push(Effect::Shutdown { exit_code: 0 });
+        self.state.shut_down(fx);
     }
 
     fn end_save(&mut self, saved: Saved, fx: &mut Effects) {
@@ -338,8 +383,15 @@ impl Engine {
                 fx.push(Effect::Shutdown { exit_code: 1 });
             }
             (What::LogAgain(conn), result) => {
-                self.state.log.start();
+                if self.state.persistence.aof.is_some() {
+                    self.state.log.start();
+                } else if let Ok(found) = &result {
+                    let manifest = found.manifest.clone();
+                    self.state.persistence.last_manifest = manifest.unwrap_or_default();
+                }
                 self.state.dirty = 0;
+                let text = "Append Only File loaded by DEBUG LOADAOF";
+                log(fx, LogLevel::Warning, text);
                 let refusal = result.map_err(|why| {
                     log(fx, LogLevel::Warning, why);
                     "ERR Error trying to load the AOF files, check server logs".to_owned()

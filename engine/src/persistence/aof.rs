@@ -59,7 +59,9 @@ pub(crate) enum Change {
     Switch(FileId),
     /// A rewrite has ended, with this many bytes: the log begins with what it wrote.
     Base(u64),
-    /// Files that were replaced are gone.
+    /// Files that were replaced are gone: the manifest is to forget them.
+    Removed,
+    /// It has.
     Forget,
 }
 
@@ -74,11 +76,17 @@ pub(crate) struct Aof {
     /// What it becomes when the rewrite that goes on has ended.
     pub(crate) rewritten: Option<Manifest>,
     /// Somebody has asked for a rewrite as soon as it can begin.
-    pub(crate) is_scheduled: bool,
-    /// When the next may begin.
+    pub(crate) is_asked: bool,
+    /// What is on disk cannot be trusted before the next rewrite.
+    is_needed: bool,
+    /// When one that nobody has asked for may begin.
     not_before: Instant,
-    /// When the last rewrite ended, how long it took, whether it went well.
-    pub(crate) rewrites: Rewrites,
+    /// Files that were replaced are being deleted, or could not be.
+    removing: Option<Ticket>,
+    cannot_remove: bool,
+    /// DEBUG AOF-FLUSH-SLEEP: how long a write waits, for tests; and when the next may begin.
+    pub(crate) flush_delay: Micros,
+    flush_at: Option<Instant>,
     /// The server ends: everything is synced.
     is_ending: bool,
     /// Nothing can be promised any more.
@@ -118,16 +126,10 @@ pub(crate) enum Turn {
     Going,
     /// The manifest is written.
     Changed(Change),
+    /// It could not be, and a rewrite ends with that.
+    RewriteFailed,
     /// Nothing can be promised any more: the server must end.
     Fatal(String),
-}
-
-/// How rewriting went so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Rewrites {
-    pub(crate) count: u64,
-    pub(crate) last_took: Option<Micros>,
-    pub(crate) has_failed: bool,
 }
 
 /// What replaces the manifest by this one, once all its files are there.
@@ -155,9 +157,13 @@ impl Aof {
             manifest: Manifest::default(),
             next: None,
             rewritten: None,
-            is_scheduled: false,
+            is_asked: false,
+            is_needed: false,
             not_before: now.mono,
-            rewrites: Rewrites::default(),
+            removing: None,
+            cannot_remove: false,
+            flush_delay: Micros(0),
+            flush_at: None,
             is_ending: false,
             is_dead: false,
             file: FileId(0),
@@ -245,6 +251,9 @@ impl Aof {
         if let Some((_, at)) = &self.failure {
             return Some(*at).filter(|_| self.in_flight.is_none());
         }
+        if let Some(at) = self.flush_at {
+            return Some(at);
+        }
         if self.sync_in_flight.is_some() {
             return None;
         }
@@ -285,7 +294,12 @@ impl Aof {
                 let ticket = orders.give(Lane::Log, ops, fx);
                 self.in_flight = Some((ticket, Group::Manifest(change), 0));
             } else if !self.pending.is_empty() {
-                self.write(orders, fx);
+                let may_begin = self.flush_delay == Micros(0)
+                    || *self.flush_at.get_or_insert(now + self.flush_delay) <= now;
+                if may_begin {
+                    self.flush_at = None;
+                    self.write(orders, fx);
+                }
             } else if self.is_ending && self.synced < self.written {
                 let ops = vec![DiskOp::Sync { file: self.file }];
                 let ticket = orders.give(Lane::Log, ops, fx);
@@ -385,10 +399,13 @@ impl Aof {
                     let text = format!("Error syncing the append-only file: {}", error.text);
                     log(fx, LogLevel::Warning, text);
                     self.sync_failure = Some((error.text.clone(), self.file));
-                    self.is_scheduled = true;
+                    self.is_needed = true;
                 }
             }
             return Some(Turn::Going);
+        }
+        if self.removing.take_if(|own| *own == ticket).is_some() {
+            return Some(self.removed(result, fx));
         }
         let (_, group, len) = self.in_flight.take_if(|(own, ..)| *own == ticket)?;
         Some(match (group, result) {
@@ -408,13 +425,40 @@ impl Aof {
                 let text = format!("Error writing the manifest of the append-only file: {why}");
                 log(fx, LogLevel::Warning, text.clone());
                 self.next = None;
-                if change != Change::Forget {
-                    self.rewrite_failed(now);
-                }
                 self.is_dead = matches!(change, Change::First { .. });
-                if self.is_dead { Turn::Fatal(text) } else { Turn::Going }
+                match change {
+                    Change::First { .. } => Turn::Fatal(text),
+                    Change::Switch(_) | Change::Base(_) => Turn::RewriteFailed,
+                    Change::Removed | Change::Forget => Turn::Going,
+                }
             }
         })
+    }
+
+    /// Files that were replaced are gone, or some are not: then the next start deletes them.
+    fn removed(&mut self, result: &DiskResult, fx: &mut Effects) -> Turn {
+        if let Err(error) = result {
+            self.cannot_remove = true;
+            let why = &error.text;
+            let text = format!("Error deleting replaced files of the append-only log: {why}");
+            log(fx, LogLevel::Warning, text);
+            return Turn::Going;
+        }
+        Turn::Changed(Change::Removed)
+    }
+
+    /// Replaced files are being deleted by this order.
+    pub(crate) fn is_removing(&mut self, ticket: Ticket) {
+        self.removing = Some(ticket);
+    }
+
+    /// Whether files that were replaced are to be deleted now.
+    pub(crate) fn may_remove(&self) -> bool {
+        let is_free = self.stage == Stage::On && !self.is_changing() && self.rewritten.is_none();
+        is_free
+            && !self.cannot_remove
+            && !self.settings.keeps_history
+            && !self.manifest.history().is_empty()
     }
 
     fn records_written(&mut self, position: u64, len: usize, fx: &mut Effects) {
@@ -485,7 +529,15 @@ impl Aof {
 
     /// Whether the manifest is about to change.
     pub(crate) fn is_changing(&self) -> bool {
-        self.next.is_some()
+        self.next.is_some() || self.removing.is_some()
+    }
+
+    /// The file that records go to, with its lane, and those that were replaced and are open.
+    pub(crate) fn open_files(&mut self) -> Vec<(Lane, FileId)> {
+        let mut files = core::mem::take(&mut self.replaced);
+        files.extend(self.sync_file.take().map(|file| (Lane::Sync, file)));
+        files.push((Lane::Log, self.file));
+        files
     }
 
     /// Gives an order that the next answer of the log is about: nothing else must be on its way.
@@ -513,25 +565,39 @@ impl Aof {
 
     /// A rewrite has ended: what was written before it needs no sync any more.
     pub(crate) fn base_is_safe(&mut self, bytes: u64) {
+        self.cannot_remove = false;
         self.base_bytes = bytes;
         self.bytes = self.good_len;
         self.sync_failure = None;
     }
 
-    /// When it is to be rewritten, if it is.
+    /// When it is to be rewritten, if it is: at once if somebody has asked for it.
     pub(crate) fn rewrite_due(&self) -> Option<Instant> {
-        let wants = self.is_scheduled || self.has_grown();
-        let may = self.stage == Stage::On && !self.is_changing() && !self.is_dead;
-        (wants && may).then_some(self.not_before)
+        if self.stage != Stage::On || self.is_changing() || self.is_dead {
+            return None;
+        }
+        if self.is_asked {
+            return Some(Instant::default());
+        }
+        self.wants_rewrite().then_some(self.not_before)
+    }
+
+    /// Whether it is to be rewritten though nobody has asked for it.
+    pub(crate) fn wants_rewrite(&self) -> bool {
+        self.is_needed || self.has_grown()
+    }
+
+    /// A rewrite begins.
+    pub(crate) fn begin_rewrite(&mut self) {
+        (self.is_asked, self.is_needed) = (false, false);
     }
 
     /// A rewrite has failed. The next is not tried at once, and must come if what was written
     /// before cannot be trusted.
-    pub(crate) fn rewrite_failed(&mut self, now: Instant) {
-        self.rewrites.has_failed = true;
+    pub(crate) fn rewrite_failed(&mut self, not_before: Instant) {
         self.rewritten = None;
-        self.not_before = now + RETRY_INTERVAL;
-        self.is_scheduled |= self.sync_failure.is_some();
+        self.not_before = not_before;
+        self.is_needed |= self.sync_failure.is_some();
     }
 
     /// Whether the log has grown so much that it is rewritten without being asked to.

@@ -5,7 +5,9 @@
 //! broken and does not go on with half of it, but for a log's last record that was never whole; the
 //! file itself is not touched.
 
+use super::find_log::Place;
 use super::log_files::Found;
+use super::settings::LogSettings;
 use super::{Orders, log};
 use crate::args::{Args, Words};
 use crate::disk::{DiskAnswer, DiskErrorKind, DiskOp, DiskResult, Lane, Ticket};
@@ -24,6 +26,10 @@ use crate::value::rdb::{self, Corrupt, FileReader, Head};
 const READ_BYTES: usize = 1 << 20;
 /// Bytes that may wait to be parsed before more are asked for, unless one value is longer.
 const AHEAD_BYTES: usize = 2 << 20;
+/// Who runs the commands of a log; no client.
+pub(crate) const LOADER: ConnId = ConnId(0);
+/// Keys without a value that the log names, of one file.
+const EMPTY_SHOWN_MAX: u64 = 10;
 /// Bytes that become keys in one step.
 const STEP_BYTES: usize = 128 << 10;
 
@@ -57,21 +63,25 @@ pub(crate) struct Loaded {
 }
 
 /// Where the data comes from.
-enum Source {
+pub(super) enum Source {
     /// The snapshot file.
     Snapshot(FileReader),
     /// The log's manifest is being read.
     Manifest,
+    /// The one file is looked for that a log of an older version is.
+    Old(Place),
     /// A file of the log; with the number of the file in the manifest.
     Log(Box<AofReader>, usize),
 }
 
 /// Files that are being loaded.
 pub(crate) struct Loading {
-    what: What,
+    pub(super) what: What,
     path: String,
-    source: Source,
-    found: Found,
+    pub(super) source: Source,
+    pub(super) found: Found,
+    /// Whether the folder of the log has a file of an older version.
+    pub(super) has_inside: bool,
     /// Who runs the commands of the log, and those of a transaction whose end is to come.
     session: Box<Session>,
     queued: Option<Vec<Words>>,
@@ -83,10 +93,11 @@ pub(crate) struct Loading {
     /// Where the next read begins.
     offset: u64,
     file_len: u64,
-    in_flight: Option<Ticket>,
+    pub(super) in_flight: Option<Ticket>,
     pub(crate) began: Now,
     keys: u64,
     expired: u64,
+    empty: u64,
     db: usize,
     resume_at: Instant,
 }
@@ -110,6 +121,17 @@ impl Loading {
     pub(crate) fn due(&self) -> Option<Instant> {
         let is_enough = self.bytes.len() - self.parsed >= self.wanted || self.has_all();
         is_enough.then_some(self.resume_at)
+    }
+
+    /// Keys hold nothing: as in Redis they are not there.
+    fn pass_by(&mut self, keys: &[Box<[u8]>], fx: &mut Effects) {
+        for key in keys {
+            self.empty += 1;
+            if self.empty <= EMPTY_SHOWN_MAX {
+                let text = format!("Loading: skipping empty key: {}", key.escape_ascii());
+                log(fx, LogLevel::Notice, text);
+            }
+        }
     }
 
     /// Asks for more, if there is more and room for it.
@@ -136,7 +158,13 @@ impl Loading {
     }
 
     /// Goes on with another file.
-    fn open(&mut self, path: String, source: Source, orders: &mut Orders, fx: &mut Effects) {
+    pub(super) fn open(
+        &mut self,
+        path: String,
+        source: Source,
+        orders: &mut Orders,
+        fx: &mut Effects,
+    ) {
         self.in_flight = Some(read(orders, &path, 0, fx));
         (self.path, self.source) = (path, source);
         self.bytes.clear();
@@ -177,6 +205,8 @@ struct Receiver<'s, 'a> {
     expired: u64,
     db: usize,
     libraries: Vec<Vec<u8>>,
+    /// Keys that hold nothing, and are passed by.
+    empty: Vec<Box<[u8]>>,
 }
 
 impl rdb::Receive for Receiver<'_, '_> {
@@ -203,7 +233,14 @@ impl rdb::Receive for Receiver<'_, '_> {
     }
 
     fn key(&mut self, head: &Head, key: &[u8], value: rdb::Value<'_>) -> Result<usize, Corrupt> {
-        let (value, len) = load_front(value, &self.setting)?;
+        let (value, len) = match load_front(value, &self.setting) {
+            Err(rdb::EMPTY) => {
+                let len = rdb::empty_len(value).ok_or(rdb::EMPTY)?;
+                self.empty.push(key.into());
+                return Ok(len);
+            }
+            read => read?,
+        };
         let deadline = head.deadline_ms.map(UnixMillis);
         let keyspace = &mut self.state.keyspace;
         if deadline.is_some_and(|deadline| deadline < keyspace.now()) {
@@ -299,7 +336,8 @@ impl State {
     /// Begins to load what the server starts with: the log if it is on, else the snapshot.
     pub(crate) fn begin_loading(&mut self, what: What, now: Now, fx: &mut Effects) {
         let log = &self.persistence.settings.log;
-        let is_log = log.is_on && what == What::AtStart || matches!(what, What::LogAgain(_));
+        // What is there of a log is of interest also where it is off: see `find_log.rs`.
+        let is_log = !matches!(what, What::Again(_));
         let (source, path) = if is_log {
             (Source::Manifest, format!("{}/{}", log.folder, manifest_name(&log.stem)))
         } else {
@@ -313,7 +351,8 @@ impl State {
             path,
             source,
             found: Found::default(),
-            session: Box::new(Session::new(ConnId(0), origin, now.mono, true)),
+            has_inside: false,
+            session: Box::new(Session::new(LOADER, origin, now.mono, true)),
             queued: None,
             bytes: Vec::new(),
             parsed: 0,
@@ -324,6 +363,7 @@ impl State {
             began: now,
             keys: 0,
             expired: 0,
+            empty: 0,
             db: 0,
             resume_at: now.mono,
         }));
@@ -338,7 +378,20 @@ impl State {
     ) -> Option<Loaded> {
         let loading = self.persistence.loading.as_mut()?;
         loading.in_flight.take_if(|expected| *expected == ticket)?;
-        let is_first = loading.offset == 0 && loading.what == What::AtStart;
+        let is_first = loading.offset == 0 && !matches!(loading.what, What::Again(_));
+        if let Source::Old(place) = loading.source {
+            return match result {
+                Ok(_) => self.old_file_answered(place, true, fx),
+                Err(error) if error.kind == DiskErrorKind::NotFound && place != Place::Moving => {
+                    self.old_file_answered(place, false, fx)
+                }
+                Err(error) => {
+                    let (text, path) = (&error.text, &loading.path);
+                    let text = format!("Error moving {path} into the folder of the log: {text}");
+                    self.end_loading(Err(text), fx)
+                }
+            };
+        }
         let outcome = match result {
             Ok(answer) => loading.take(answer),
             Err(error) if error.kind == DiskErrorKind::NotFound && is_first => {
@@ -357,25 +410,22 @@ impl State {
         None
     }
 
-    /// A file is not there. Without a manifest there may be a log of an older version, which is one
-    /// file beside the folder.
+    /// A file is not there.
     fn nothing_there(&mut self, fx: &mut Effects) -> Option<Loaded> {
-        let persistence = &mut self.persistence;
-        let loading = persistence.loading.as_mut()?;
+        let loading = self.persistence.loading.as_mut()?;
         match &loading.source {
-            Source::Manifest => {
-                let path = persistence.settings.log.stem.clone();
-                let source = Source::Log(Box::default(), 0);
-                loading.open(path, source, &mut persistence.orders, fx);
-                None
-            }
-            Source::Log(..) if loading.found.manifest.is_some() => {
-                let text = format!("{} is not there, and the manifest names it", loading.path);
+            Source::Manifest => self.manifest_read(None, fx),
+            Source::Log(..) => {
+                let path = &loading.path;
+                let text = format!(
+                    "The append log file {path} doesn't exist: No such file or directory, and the \
+                     manifest names it"
+                );
                 self.end_loading(Err(text), fx)
             }
-            Source::Snapshot(_) | Source::Log(..) => {
+            Source::Snapshot(_) | Source::Old(_) => {
                 let what = loading.what;
-                persistence.loading = None;
+                self.persistence.loading = None;
                 Some(Loaded { what, result: Ok(Found::default()) })
             }
         }
@@ -384,10 +434,7 @@ impl State {
     fn take_manifest(&mut self, fx: &mut Effects) -> Option<Loaded> {
         let loading = self.persistence.loading.as_mut()?;
         match Manifest::parse(&loading.bytes) {
-            Ok(manifest) => {
-                loading.found.manifest = Some(manifest);
-                self.open_log_file(0, fx)
-            }
+            Ok(manifest) => self.manifest_read(Some(manifest), fx),
             Err(wrong) => {
                 let text = format!("{} cannot be read: {wrong}", loading.path);
                 self.end_loading(Err(text), fx)
@@ -396,7 +443,7 @@ impl State {
     }
 
     /// Goes on with a file of the manifest; `Some`: there is none of this number.
-    fn open_log_file(&mut self, number: usize, fx: &mut Effects) -> Option<Loaded> {
+    pub(super) fn open_log_file(&mut self, number: usize, fx: &mut Effects) -> Option<Loaded> {
         let persistence = &mut self.persistence;
         let loading = persistence.loading.as_mut()?;
         let manifest = loading.found.manifest.as_ref();
@@ -418,11 +465,11 @@ impl State {
     ) -> Option<Loaded> {
         let mut loading = self.persistence.loading.take()?;
         let is_due = loading.due().is_some_and(|due| due <= now.mono);
-        if !is_due || matches!(loading.source, Source::Manifest) {
+        if !is_due || matches!(loading.source, Source::Manifest | Source::Old(_)) {
             self.persistence.loading = Some(loading);
             return None;
         }
-        let part = self.load_part(&mut loading, now, apply);
+        let part = self.load_part(&mut loading, now, apply, fx);
         self.persistence.loading = Some(loading);
         match part {
             Err(why) => self.end_loading(Err(why), fx),
@@ -441,11 +488,12 @@ impl State {
         loading: &mut Loading,
         now: Now,
         apply: Apply<'_>,
+        fx: &mut Effects,
     ) -> Result<Part, String> {
         let delay_us = self.persistence.settings.load_delay_us;
         let budget = if delay_us == 0 { STEP_BYTES } else { 1 };
         let (encodings, hash_key) = (self.config.encodings, self.hash_key);
-        let cuts_tail = self.persistence.settings.log.cuts_tail;
+        let tail = Tail::of(&self.persistence.settings.log);
         let has_all = loading.has_all();
         let mut receiver = Receiver {
             state: self,
@@ -458,10 +506,11 @@ impl State {
             expired: 0,
             db: loading.db,
             libraries: Vec::new(),
+            empty: Vec::new(),
         };
         let bytes = &loading.bytes[loading.parsed..];
         let read = match &mut loading.source {
-            Source::Manifest => return Ok(Part::Going),
+            Source::Manifest | Source::Old(_) => return Ok(Part::Going),
             Source::Snapshot(reader) => reader
                 .read(bytes, budget, has_all, &mut receiver)
                 .map_err(|broken| Wrong::Snapshot(broken.offset, broken.reason)),
@@ -469,7 +518,8 @@ impl State {
                 reader.read(bytes, budget, has_all, &mut receiver).map_err(Wrong::Log)
             }
         };
-        let Receiver { keys, expired, db, libraries, .. } = receiver;
+        let Receiver { keys, expired, db, libraries, empty, .. } = receiver;
+        loading.pass_by(&empty, fx);
         loading.keys += keys;
         loading.expired += expired;
         loading.db = db;
@@ -479,12 +529,12 @@ impl State {
             .map_err(|why| explain(&loading.path, loading.share().0, &why))?;
         let progress = match read {
             Ok(progress) => progress,
-            Err(wrong) => return loading.end_broken(wrong, cuts_tail),
+            Err(wrong) => return loading.end_broken(wrong, tail, fx),
         };
         loading.parsed += progress.taken;
         loading.wanted = if progress.taken == 0 { progress.wanted } else { 1 };
         let (is_at_end, part) = match &loading.source {
-            Source::Manifest => (false, Part::Going),
+            Source::Manifest | Source::Old(_) => (false, Part::Going),
             Source::Snapshot(reader) => (reader.has_ended(), Part::Ended),
             Source::Log(reader, number) => {
                 let is_at_end = has_all && loading.parsed == loading.bytes.len();
@@ -508,14 +558,22 @@ impl State {
         self.libraries.restore(texts, policy, memory_bytes_max)
     }
 
-    fn end_loading(&mut self, result: Result<(), String>, fx: &mut Effects) -> Option<Loaded> {
+    pub(super) fn end_loading(
+        &mut self,
+        result: Result<(), String>,
+        fx: &mut Effects,
+    ) -> Option<Loaded> {
         let loading = self.persistence.loading.take()?;
-        let Loading { what, found, keys, expired, .. } = *loading;
+        let Loading { what, found, keys, expired, empty, .. } = *loading;
         if result.is_ok() {
             self.persistence.loaded = (keys, expired);
             let text = match loading.source {
                 Source::Snapshot(_) => {
-                    format!("Done loading RDB, keys loaded: {keys}, keys expired: {expired}.")
+                    let skipped = format!(", empty keys skipped: {empty}");
+                    let skipped = if empty == 0 { "" } else { &skipped };
+                    format!(
+                        "Done loading RDB, keys loaded: {keys}, keys expired: {expired}{skipped}."
+                    )
                 }
                 _ => format!("DB loaded from append only file: {keys} keys and commands"),
             };
@@ -542,35 +600,86 @@ enum Wrong {
 impl Loading {
     /// The file cannot be read on. The last one of a log may end in the middle of a record: whoever
     /// wrote it was stopped, and nobody was told of what is missing.
-    fn end_broken(&mut self, wrong: Wrong, cuts_tail: bool) -> Result<Part, String> {
+    fn end_broken(&mut self, wrong: Wrong, tail: Tail, fx: &mut Effects) -> Result<Part, String> {
         let (broken, number) = match (wrong, &self.source) {
             (Wrong::Log(broken), Source::Log(_, number)) => (broken, *number),
             (Wrong::Log(Broken { offset, reason, .. }) | Wrong::Snapshot(offset, reason), _) => {
+                let text = format!("integrity check failed: {reason}");
+                let text = format!("Internal error in RDB reading offset {offset}: {text}");
+                log(fx, LogLevel::Warning, text);
+                if self.what == What::AtStart {
+                    let text = "Terminating server after rdb file reading failure.";
+                    log(fx, LogLevel::Warning, text);
+                }
                 return Err(explain(&self.path, offset, &reason));
             }
         };
         let manifest = self.found.manifest.as_ref();
         let count = manifest.map_or(1, |manifest| manifest.files_to_load().count());
-        let may_cut = broken.damage == Damage::Cut && cuts_tail && number + 1 == count;
-        if !may_cut {
-            let path = &self.path;
-            return Err(format!(
-                "{path} is broken at byte {}: {}. The file was left as it is. To look at it and to \
-                 cut it there: orrery-server --check-aof --fix {path}",
-                broken.offset, broken.reason
-            ));
+        let bad_bytes = self.file_len.saturating_sub(broken.good_up_to);
+        let may_cut = match broken.damage {
+            Damage::Cut => tail.may_be_cut,
+            Damage::Corrupt => bad_bytes <= tail.corrupt_bytes_max,
+            Damage::Snapshot | Damage::Refused => false,
+        };
+        let (path, good_up_to) = (&self.path, broken.good_up_to);
+        let name = path.rsplit_once('/').map_or(&**path, |(_, name)| name);
+        if !may_cut || number + 1 != count {
+            return Err(explain_log(path, name, &broken, number + 1 == count));
         }
+        let reason = &broken.reason;
+        let texts = [
+            format!("!!! Warning: short read while loading the AOF file {name}: {reason} !!!"),
+            format!("!!! Truncating the AOF {name} at offset {good_up_to}: {bad_bytes} bytes !!!"),
+        ];
+        texts.into_iter().for_each(|text| log(fx, LogLevel::Warning, text));
         self.queued = None;
-        self.end_file(number, broken.good_up_to);
+        self.end_file(number, good_up_to);
         self.found.must_cut = true;
         Ok(Part::FileEnded(number))
+    }
+}
+
+/// What may be cut off the end of a log.
+#[derive(Clone, Copy)]
+struct Tail {
+    /// A record that is not whole.
+    may_be_cut: bool,
+    /// So many bytes of anything else.
+    corrupt_bytes_max: u64,
+}
+
+impl Tail {
+    fn of(settings: &LogSettings) -> Self {
+        let corrupt_bytes_max = settings.corrupt_tail_bytes_max;
+        Self { may_be_cut: settings.cuts_tail, corrupt_bytes_max }
     }
 }
 
 /// Says what is wrong, where, and what can be done.
 fn explain(path: &str, offset: u64, reason: &str) -> String {
     format!(
-        "{path} is broken at byte {offset}: {reason}. The file was left as it is; see what can be \
-         read of it with: orrery-server --check-rdb {path}"
+        "{path} is broken at byte {offset}: integrity check failed: {reason}. The file was left as \
+         it is; see what can be read of it with: orrery-server --check-rdb {path}"
+    )
+}
+
+/// The same of a file of a log, in Redis's words as far as it has any.
+fn explain_log(path: &str, name: &str, broken: &Broken, is_last: bool) -> String {
+    let Broken { offset, reason, .. } = broken;
+    let what = match broken.damage {
+        Damage::Cut if !is_last => {
+            format!("Fatal error: the truncated file {name} is not the last file")
+        }
+        Damage::Cut => format!("Unexpected end of file reading the append only file {name}"),
+        Damage::Corrupt => format!("Bad file format reading the append only file {name}"),
+        Damage::Snapshot => format!("Error reading the RDB base file {name}, AOF loading aborted"),
+        Damage::Refused => {
+            return format!("{reason} reading the append only file {name} at byte {offset}");
+        }
+    };
+    format!(
+        "{what}: {path} is broken at byte {offset}: {reason}. The file was left as it is. To look \
+         at it and to cut it there: orrery-server --check-aof --fix {path}"
     )
 }

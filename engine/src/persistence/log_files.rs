@@ -8,12 +8,13 @@
 //! was promised; a file is deleted only when the manifest that does not name it is safe.
 
 use super::aof::{Aof, Change, Stage, manifest_ops};
+use super::base::Commands;
 use super::save::front;
-use super::{Reason, log};
+use super::{Persistence, Reason, log};
 use crate::disk::{DiskOp, FileId, Lane};
 use crate::effects::{Effects, LogLevel};
 use crate::state::State;
-use crate::time::Now;
+use crate::time::{Micros, Now};
 use crate::value::aof::{BaseFormat, Manifest, temporary_name};
 use crate::value::rdb::FileWriter;
 
@@ -28,6 +29,47 @@ pub(crate) struct Found {
     /// Bytes of the base and of the increments.
     pub(crate) base_bytes: u64,
     pub(crate) bytes: u64,
+}
+
+/// So many rewrites have to fail one after the other before the next are put off for long.
+const FAILURES_MAX: u32 = 3;
+/// For how long at most.
+const PUT_OFF_MINUTES_MAX: u64 = 60;
+/// After one that failed the next one is not tried before.
+const RETRY_INTERVAL: Micros = Micros::from_secs(1);
+const NO_NUMBER: &str = "The append-only log has no number for another file";
+
+/// How rewriting went so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rewrites {
+    /// How many have begun.
+    pub(crate) count: u64,
+    /// How long the last one took.
+    pub(crate) last_took: Option<Micros>,
+    /// How many have failed since one has not.
+    pub(crate) failures: u32,
+    /// How the one that goes on writes the base.
+    pub(crate) format: BaseFormat,
+}
+
+impl Default for Rewrites {
+    fn default() -> Self {
+        Self { count: 0, last_took: None, failures: 0, format: BaseFormat::Rdb }
+    }
+}
+
+impl Rewrites {
+    /// For how long the next one is put off that nobody asks for.
+    fn put_off(&self) -> Micros {
+        match self.failures.checked_sub(FAILURES_MAX) {
+            None => RETRY_INTERVAL,
+            Some(more) => Micros::from_secs(60 * self.put_off_minutes(more)),
+        }
+    }
+
+    fn put_off_minutes(&self, more: u32) -> u64 {
+        (1_u64 << more.min(16)).min(PUT_OFF_MINUTES_MAX)
+    }
 }
 
 impl State {
@@ -52,8 +94,17 @@ impl State {
             // What was found may not have been synced before.
             ops.push(DiskOp::Sync { file });
         } else {
+            if let Some(base) = aof.manifest.base().filter(|_| found.must_cut) {
+                let base_file = FileId(u64::MAX - 1);
+                ops.extend([
+                    DiskOp::Open { file: base_file, path: aof.path(&base.name) },
+                    DiskOp::Truncate { file: base_file, len },
+                    DiskOp::Sync { file: base_file },
+                    DiskOp::Close { file: base_file },
+                ]);
+            }
             len = 0;
-            ops = new_increment(&mut aof, file);
+            ops.extend(new_increment(&mut aof, file));
             ops.extend(manifest_ops(&aof.settings, &aof.manifest));
         }
         aof.switch_to(file, len, &mut self.log);
@@ -74,17 +125,25 @@ impl State {
         let is_empty = (0..count).all(|index| self.keyspace.db(index).is_empty());
         let lacks_base = !is_empty || self.libraries.totals().0 > 0;
         if !lacks_base {
-            let encodings = &self.config.encodings;
-            let mut base = FileWriter::new(encodings.rdb_target, 0, false, true);
-            front(&mut base, &self.keyspace, &self.libraries, now, 0, true);
-            let bytes = base.finish();
+            let (encodings, format) = (&self.config.encodings, aof.settings.base_format);
+            let bytes = match format {
+                BaseFormat::Rdb => {
+                    let mut base = FileWriter::new(encodings.rdb_target, 0, false, true);
+                    front(&mut base, &self.keyspace, &self.libraries, now, 0, true);
+                    base.finish()
+                }
+                BaseFormat::Commands => {
+                    let secs = aof.settings.notes_time.then(|| self.clock.now().0 / 1000);
+                    Commands::new(secs, &self.libraries).finish()
+                }
+            };
             aof.base_bytes = bytes.len() as u64;
             let kept = aof.manifest.increments().last().map_or(0, |last| last.seq);
             let stem = aof.settings.stem.clone();
-            let base = aof.manifest.replace_base(&stem, BaseFormat::Rdb, kept);
-            let name = base.map(|base| base.name.clone());
-            let path = aof.path(&name.expect("the first number is not the last one"));
-            let base = FileId(u64::MAX - 1);
+            let base = aof.manifest.replace_base(&stem, format, kept);
+            let name = base.map(|base| base.name.clone()).expect("the first is not the last one");
+            log(fx, LogLevel::Notice, format!("Creating AOF base file {name} on server start"));
+            let (path, base) = (aof.path(&name), FileId(u64::MAX - 1));
             ops.extend([
                 DiskOp::Create { file: base, path },
                 DiskOp::Append { file: base, bytes },
@@ -123,9 +182,15 @@ impl State {
                 let was_held = aof.stage == Stage::Beginning { holds: true };
                 aof.stage = Stage::On;
                 aof.base_is_safe(bytes);
+                self.persistence.rewrites.failures = 0;
                 log(fx, LogLevel::Notice, "Background AOF rewrite finished successfully");
                 self.delete_history(fx);
                 return was_held;
+            }
+            Change::Removed => {
+                let mut manifest = aof.manifest.clone();
+                manifest.forget_history();
+                aof.change_manifest(manifest, Change::Forget, Vec::new());
             }
             Change::Forget => {}
         }
@@ -138,7 +203,7 @@ impl State {
         let position = self.log.position();
         let mut aof = Aof::new(settings, Stage::Beginning { holds: false }, now, position);
         // The files of before are whole as long as nothing has replaced them.
-        aof.manifest = core::mem::take(&mut self.persistence.last_manifest);
+        aof.manifest = self.persistence.last_manifest.clone();
         self.persistence.aof = Some(Box::new(aof));
         self.begin_log(now, fx);
     }
@@ -147,42 +212,59 @@ impl State {
     pub(crate) fn switch_log_off(&mut self, fx: &mut Effects) {
         let saving = self.persistence.saving.as_ref();
         if saving.is_some_and(|saving| saving.reason == Reason::Rewrite) {
+            let text = "Killing running AOF rewrite: there is no child, the server itself stops it";
+            log(fx, LogLevel::Notice, text);
             self.cancel_save(fx);
         }
         self.log.stop();
         let Some(aof) = self.persistence.aof.take() else { return };
+        if aof.stage != Stage::On {
+            return self.drop_beginning(*aof, fx);
+        }
         self.persistence.last_manifest = aof.manifest.clone();
         let ops = aof.last_ops();
         self.persistence.orders.give(Lane::Log, ops, fx);
     }
 
-    fn delete_history(&mut self, fx: &mut Effects) {
-        let Some(aof) = &mut self.persistence.aof else { return };
-        aof.close_replaced(&mut self.persistence.orders, fx);
-        if aof.manifest.history().is_empty() {
+    /// A log that was switched on and never came to be: its file goes. What the manifest on disk
+    /// names was left as it was.
+    fn drop_beginning(&mut self, mut aof: Aof, fx: &mut Effects) {
+        let orders = &mut self.persistence.orders;
+        for (lane, file) in aof.open_files() {
+            orders.give(lane, vec![DiskOp::Close { file }], fx);
+        }
+        if let Some(last) = aof.manifest.increments().last() {
+            let name = &last.name;
+            let text = format!("Removing the temp incr aof file {name} in the background");
+            log(fx, LogLevel::Notice, text);
+            // On the lane of the log, where the next one may have its name.
+            let path = aof.path(name);
+            orders.give(Lane::Log, vec![DiskOp::Remove { path }], fx);
+        }
+    }
+
+    /// Deletes files that were replaced, unless they are to stay; then the manifest forgets them.
+    pub(crate) fn delete_history(&mut self, fx: &mut Effects) {
+        let Persistence { aof, orders, .. } = &mut self.persistence;
+        let Some(aof) = aof else { return };
+        aof.close_replaced(orders, fx);
+        if !aof.may_remove() {
             return;
         }
-        let paths: Vec<String> =
-            aof.manifest.files_to_delete().map(|name| aof.path(name)).collect();
-        let ops = paths.into_iter().map(|path| DiskOp::Remove { path }).collect();
-        self.persistence.orders.give(Lane::Bulk, ops, fx);
-        let mut manifest = aof.manifest.clone();
-        manifest.forget_history();
-        aof.change_manifest(manifest, Change::Forget, Vec::new());
+        let names = aof.manifest.files_to_delete();
+        let ops = names.map(|name| DiskOp::Remove { path: aof.path(name) }).collect();
+        let ticket = orders.give(Lane::Bulk, ops, fx);
+        aof.is_removing(ticket);
     }
 
     /// Begins a rewrite: the new increment first.
     pub(crate) fn begin_rewrite(&mut self, fx: &mut Effects) {
         let Some(aof) = &mut self.persistence.aof else { return };
-        aof.is_scheduled = false;
+        aof.begin_rewrite();
         let mut manifest = aof.manifest.clone();
         let stem = aof.settings.stem.clone();
         let Ok(increment) = manifest.add_increment(&stem) else {
-            return log(
-                fx,
-                LogLevel::Warning,
-                "The append-only log has no number for another file",
-            );
+            return log(fx, LogLevel::Warning, NO_NUMBER);
         };
         let path = aof.path(&increment.name);
         let file = self.persistence.orders.file();
@@ -196,16 +278,14 @@ impl State {
         let Some(aof) = &mut self.persistence.aof else { return };
         let mut manifest = aof.manifest.clone();
         let kept = manifest.increments().last().map_or(0, |last| last.seq);
-        let stem = aof.settings.stem.clone();
-        let Ok(base) = manifest.replace_base(&stem, BaseFormat::Rdb, kept) else {
-            return log(
-                fx,
-                LogLevel::Warning,
-                "The append-only log has no number for another file",
-            );
+        let (stem, format) = (aof.settings.stem.clone(), aof.settings.base_format);
+        let Ok(base) = manifest.replace_base(&stem, format, kept) else {
+            return log(fx, LogLevel::Warning, NO_NUMBER);
         };
         let (path, temporary) = (aof.path(&base.name), aof.path(&temporary_name(&base.name)));
         aof.rewritten = Some(manifest);
+        self.persistence.rewrites.format = format;
+        self.persistence.rewrites.count += 1;
         self.begin_save_to(Reason::Rewrite, path, temporary, now, fx);
     }
 
@@ -217,18 +297,66 @@ impl State {
         began: Now,
         fx: &mut Effects,
     ) {
-        let Some(aof) = &mut self.persistence.aof else { return };
-        let manifest = aof.rewritten.take();
-        aof.rewrites.last_took = Some(now.mono.since(began.mono));
-        match (result, manifest) {
-            (Ok(bytes), Some(manifest)) => {
-                aof.rewrites.has_failed = false;
-                aof.rewrites.count += 1;
-                aof.change_manifest(manifest, Change::Base(*bytes), Vec::new());
-            }
-            _ => {
-                aof.rewrite_failed(now.mono);
+        self.persistence.rewrites.last_took = Some(now.mono.since(began.mono));
+        let bytes = match result {
+            Ok(bytes) => *bytes,
+            Err(_) => {
                 log(fx, LogLevel::Warning, "Background AOF rewrite terminated with error");
+                return self.rewrite_failed(now, fx);
+            }
+        };
+        log(fx, LogLevel::Notice, "Background AOF rewrite terminated with success");
+        let Some(aof) = &mut self.persistence.aof else {
+            return self.end_lone_walk(fx);
+        };
+        if let Some(manifest) = aof.rewritten.take() {
+            aof.change_manifest(manifest, Change::Base(bytes), Vec::new());
+        }
+    }
+
+    /// A rewrite gives way to another snapshot, or the log is switched off: it begins again if it
+    /// is still wanted.
+    pub(crate) fn give_rewrite_up(&mut self, fx: &mut Effects) {
+        let Persistence { aof, lone, .. } = &mut self.persistence;
+        if let Some(lone) = lone {
+            lone.begin_again();
+        }
+        let Some(aof) = aof else { return };
+        (aof.rewritten, aof.is_asked) = (None, aof.stage == Stage::On);
+        if aof.stage == (Stage::Beginning { holds: false }) {
+            self.log.stop();
+            if let Some(aof) = self.persistence.aof.take() {
+                self.drop_beginning(*aof, fx);
+            }
+        }
+    }
+
+    /// A rewrite has failed. If the log was to be switched on with it, that is tried again later
+    /// from the start.
+    pub(crate) fn rewrite_failed(&mut self, now: Now, fx: &mut Effects) {
+        let persistence = &mut self.persistence;
+        persistence.lone = None;
+        let rewrites = &mut persistence.rewrites;
+        rewrites.failures = rewrites.failures.saturating_add(1);
+        let not_before = now.mono + rewrites.put_off();
+        let Some(aof) = &mut persistence.aof else { return };
+        let is_beginning = aof.stage == Stage::Beginning { holds: false };
+        if let Some(more) = rewrites.failures.checked_sub(FAILURES_MAX)
+            && (is_beginning || aof.wants_rewrite() || aof.settings.growth_percent > 0)
+        {
+            let minutes = rewrites.put_off_minutes(more);
+            let text = format!(
+                "Background AOF rewrite has repeatedly failed and triggered the limit, will retry \
+                 in {minutes} minutes"
+            );
+            log(fx, LogLevel::Warning, text);
+        }
+        aof.rewrite_failed(not_before);
+        if is_beginning {
+            self.log.stop();
+            self.persistence.switches_at = not_before;
+            if let Some(aof) = self.persistence.aof.take() {
+                self.drop_beginning(*aof, fx);
             }
         }
     }

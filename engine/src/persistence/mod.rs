@@ -8,9 +8,12 @@
 //! nobody waits for any more changes nothing.
 
 mod aof;
+mod base;
 mod feed;
+mod find_log;
 mod load;
 mod log_files;
+mod lone_base;
 mod save;
 mod settings;
 
@@ -26,7 +29,9 @@ use crate::time::{Instant, Micros, Now};
 use crate::value::aof::Manifest;
 pub(crate) use aof::{Aof, Change, Stage, Turn};
 use feed::Feeds;
-pub(crate) use load::{Loaded, Loading, Reload, What};
+pub(crate) use load::{LOADER, Loaded, Loading, Reload, What};
+use log_files::Rewrites;
+pub(crate) use lone_base::LoneBase;
 pub(crate) use save::{Reason, Saved, Saving};
 pub(crate) use settings::Settings;
 
@@ -46,8 +51,25 @@ pub struct Persistence {
     pub(crate) loading: Option<Box<Loading>>,
     /// The append-only log, if it is on and was loaded.
     pub(crate) aof: Option<Box<Aof>>,
-    /// The files of a log that was switched off.
-    last_manifest: Manifest,
+    /// The files of a log that is not on, as the manifest on disk names them.
+    pub(crate) last_manifest: Manifest,
+    /// A rewrite of a log that is off.
+    pub(crate) lone: Option<LoneBase>,
+    /// How rewriting went so far.
+    pub(crate) rewrites: Rewrites,
+    /// What was left of a snapshot that was given up is being deleted; and whether the server ends
+    /// when it is.
+    cleaning_up: Option<Ticket>,
+    ends_when_clean: Option<i32>,
+    /// The log is not switched on before.
+    pub(crate) switches_at: Instant,
+    /// DEBUG SET-SKIP-CHECKSUM-VALIDATION: RESTORE takes any checksum.
+    pub(crate) skips_checksum: bool,
+    /// DEBUG FAIL-SNAPSHOT: what is being written fails, or what is about to be.
+    pub(crate) fails_snapshot: bool,
+    /// A signal has asked for the end while what is periodic rests (DEBUG PAUSE-CRON); whether it
+    /// was SIGINT.
+    pub(crate) end_put_off: Option<bool>,
     /// How saving went so far.
     pub saves: Saves,
     /// Keys of the file that was loaded last, and those of them whose time was over.
@@ -150,6 +172,14 @@ impl Persistence {
             loading: None,
             aof: None,
             last_manifest: Manifest::default(),
+            lone: None,
+            rewrites: Rewrites::default(),
+            cleaning_up: None,
+            ends_when_clean: None,
+            switches_at: now.mono,
+            skips_checksum: false,
+            fails_snapshot: false,
+            end_put_off: None,
             saves,
             loaded: (0, 0),
             is_scheduled: false,
@@ -181,14 +211,45 @@ impl Persistence {
 
     /// Whether a snapshot is being written or is to be, or a file is being loaded.
     pub fn is_busy(&self) -> bool {
-        let is_rewriting = self.aof.as_ref().is_some_and(|aof| aof.is_scheduled);
-        let is_switching = self.has_started && self.settings.log.is_on != self.aof.is_some();
-        let saves = self.saving.is_some() || self.is_scheduled || is_rewriting || is_switching;
+        let is_rewriting = self.aof.as_ref().is_some_and(|aof| aof.is_asked) || self.lone.is_some();
+        let saves =
+            self.saving.is_some() || self.is_scheduled || is_rewriting || self.is_switching();
         let waits = self.must_end
             || self.put_off.is_some()
             || self.reloads_log.is_some()
             || self.feeds.is_waited_for();
         saves || waits || self.is_loading()
+    }
+
+    /// Whether the log is to be switched on or off.
+    pub(crate) fn is_switching(&self) -> bool {
+        self.has_started && self.settings.log.is_on != self.aof.is_some()
+    }
+
+    /// When the log is to be switched on, once nothing else is written.
+    pub(crate) fn switch_on_due(&self) -> Option<Instant> {
+        let is_due = self.is_switching() && self.aof.is_none() && self.lone.is_none();
+        is_due.then_some(self.switches_at)
+    }
+
+    /// Whether the log is to be switched off now: its manifest must not be about to change.
+    pub(crate) fn must_switch_off(&self) -> bool {
+        self.is_switching() && self.aof.as_ref().is_some_and(|aof| !aof.is_changing())
+    }
+
+    /// Whether a rewrite of the log goes on or is about to, and whether one waits for something
+    /// else that is written.
+    pub(crate) fn rewriting(&self) -> (bool, bool) {
+        let is_walking = self.saving.as_ref().is_some_and(|it| it.reason == Reason::Rewrite);
+        let is_asked = self.aof.as_ref().is_some_and(|aof| aof.is_asked)
+            || self.lone.as_ref().is_some_and(LoneBase::is_asked)
+            || self.is_switching() && self.aof.is_none();
+        let must_wait = self.saving.is_some() && !is_walking;
+        let goes_on = is_walking
+            || self.lone.as_ref().is_some_and(|lone| !lone.is_asked())
+            || self.aof.as_ref().is_some_and(|aof| aof.stage != Stage::On || aof.is_changing())
+            || self.put_off.is_some();
+        (goes_on || is_asked && !must_wait, is_asked && must_wait)
     }
 
     /// The server ends as soon as everything that was logged is synced.
@@ -214,7 +275,13 @@ impl Persistence {
 
     /// The parameters are others.
     pub(crate) fn configure(&mut self, config: &Config) {
+        let delay_us = self.settings.save_delay_us;
         self.settings = Settings::of(config);
+        if self.settings.save_delay_us < delay_us
+            && let Some(saving) = &mut self.saving
+        {
+            saving.end_rest();
+        }
         if let Some(aof) = &mut self.aof {
             aof.settings = self.settings.log.clone();
         }
@@ -236,6 +303,7 @@ impl Persistence {
     pub(crate) fn holds_everybody(&self) -> bool {
         self.saving.as_ref().is_some_and(|saving| saving.holds_everybody())
             || self.is_ending
+            || self.ends_when_clean.is_some()
             || self.aof.as_ref().is_some_and(|aof| aof.stage == Stage::Beginning { holds: true })
             || self.reloads_log.is_some()
     }
@@ -270,6 +338,50 @@ impl State {
         fx: &mut Effects,
     ) -> Option<Turn> {
         self.persistence.aof.as_mut()?.answered(ticket, result, now.mono, fx)
+    }
+
+    /// The server ends as soon as nothing is left of a snapshot that was given up; true: now.
+    pub(crate) fn shut_down(&mut self, fx: &mut Effects) -> bool {
+        self.shut_down_with(0, fx)
+    }
+
+    fn shut_down_with(&mut self, exit_code: i32, fx: &mut Effects) -> bool {
+        if self.persistence.cleaning_up.is_some() {
+            self.persistence.ends_when_clean = Some(exit_code);
+            return false;
+        }
+        fx.push(Effect::Shutdown { exit_code });
+        true
+    }
+
+    /// Whether the server saves or syncs what it has because a signal has asked for its end, or
+    /// removes what it has not saved.
+    pub(crate) fn is_ending_already(&self) -> bool {
+        let persistence = &self.persistence;
+        let saving = persistence.saving.as_ref();
+        saving.is_some_and(|saving| matches!(saving.reason, Reason::Shutdown { conn: None, .. }))
+            || persistence.is_ending
+            || persistence.ends_when_clean.is_some()
+    }
+
+    /// The server ends though not everything is saved. Who asks once more does not wait for the
+    /// disk either.
+    pub(crate) fn end_at_once(&mut self, fx: &mut Effects) {
+        if self.persistence.ends_when_clean.is_some() {
+            return fx.push(Effect::Shutdown { exit_code: 1 });
+        }
+        self.cancel_save(fx);
+        self.shut_down_with(1, fx);
+    }
+
+    /// Takes an answer of the disk, if it is about that.
+    pub(crate) fn cleaned_up(&mut self, ticket: Ticket, fx: &mut Effects) -> bool {
+        let persistence = &mut self.persistence;
+        let is_clean = persistence.cleaning_up.take_if(|own| *own == ticket).is_some();
+        if is_clean && let Some(exit_code) = persistence.ends_when_clean.take() {
+            fx.push(Effect::Shutdown { exit_code });
+        }
+        is_clean
     }
 
     /// Clients in WAITAOF for whom the log is synced go on.

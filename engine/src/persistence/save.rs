@@ -9,6 +9,7 @@
 
 use std::collections::VecDeque;
 
+use super::base::{Commands, Writer};
 use super::{Orders, Persistence, Reload, Saves, Settings, log};
 use crate::config::{Encodings, REDIS_VERSION};
 use crate::disk::{DiskOp, DiskResult, FileId, Lane, Ticket};
@@ -17,9 +18,9 @@ use crate::evict::Usage;
 use crate::input::ConnId;
 use crate::keyspace::Keyspace;
 use crate::script::Libraries;
-use crate::snapshot::file;
 use crate::state::State;
 use crate::time::{Instant, Micros, Now};
+use crate::value::aof::BaseFormat;
 use crate::value::rdb::FileWriter;
 
 /// Bytes of the file that one step makes.
@@ -91,7 +92,7 @@ enum Phase {
     /// The marks of a walk that was given up are being taken back.
     Unmarking,
     /// The walk goes on.
-    Walking(Box<FileWriter>, Usage),
+    Walking(Box<Writer>, Usage),
     /// Everything is on its way to the disk.
     Ending,
 }
@@ -119,6 +120,11 @@ impl Saving {
                 (self.in_flight_bytes < IN_FLIGHT_BYTES_MAX).then_some(self.resume_at)
             }
         }
+    }
+
+    /// The walk rests no longer.
+    pub(crate) fn end_rest(&mut self) {
+        self.resume_at = self.began.mono;
     }
 
     fn give(&mut self, orders: &mut Orders, ops: Vec<DiskOp>, bytes: usize, fx: &mut Effects) {
@@ -195,8 +201,9 @@ impl State {
     /// If one goes on that somebody waits for.
     pub(crate) fn begin_save(&mut self, reason: Reason, now: Now, fx: &mut Effects) {
         let path = self.persistence.settings.file_name.clone();
-        let (process, number) = (self.facts.process_id, self.persistence.orders.last_file + 1);
-        self.begin_save_to(reason, path, format!("temp-{process}-{number}.rdb"), now, fx);
+        // Of the same name each time: what another has left is written over, on the same lane.
+        let temporary = format!("temp-{}.rdb", self.facts.process_id);
+        self.begin_save_to(reason, path, temporary, now, fx);
     }
 
     /// The same, with these paths, which are in one folder.
@@ -247,10 +254,17 @@ impl State {
         let target = saving.encodings.rdb_target;
         let (checksum, compress) =
             (persistence.settings.with_checksum, saving.encodings.rdb_compression);
-        let mut writer = FileWriter::new(target, persistence.version_min, compress, checksum);
         let is_base = saving.reason == Reason::Rewrite;
         let is_copy = saving.reason == Reason::Copy;
-        front(&mut writer, &self.keyspace, &self.libraries, now, used_bytes, is_base);
+        let mut writer = if is_base && persistence.rewrites.format == BaseFormat::Commands {
+            let secs = self.clock.now().0 / 1000;
+            let notes_time = persistence.settings.log.notes_time;
+            Writer::Commands(Commands::new(notes_time.then_some(secs), &self.libraries))
+        } else {
+            let mut file = FileWriter::new(target, persistence.version_min, compress, checksum);
+            front(&mut file, &self.keyspace, &self.libraries, now, used_bytes, is_base);
+            Writer::Snapshot(file)
+        };
         self.keyspace.begin_capture();
         let count = |index| self.keyspace.db(index).len() as u64;
         saving.keys = ((0..self.keyspace.count()).map(count).sum(), 0);
@@ -296,7 +310,7 @@ impl State {
         let mut keys = 0;
         let is_at_end = self.keyspace.capture_some(budget, |entry| {
             keys += 1;
-            file::add(writer, &entry, usage, &saving.encodings)
+            writer.add(&entry, usage, &saving.encodings)
         });
         saving.keys.1 += keys;
         saving.resume_at = now.mono + Micros(delay_us.saturating_mul(keys));
@@ -348,8 +362,7 @@ impl State {
             return;
         }
         if saving.reason == Reason::Rewrite {
-            let result = Err("it gave way to another".to_owned());
-            self.end_rewrite_walk(&result, saving.began, saving.began, fx);
+            self.give_rewrite_up(fx);
         }
         self.clean_up(&saving, fx);
     }
@@ -360,7 +373,8 @@ impl State {
         }
         let path = saving.temporary.clone();
         let ops = vec![DiskOp::Close { file: saving.file }, DiskOp::Remove { path }];
-        self.persistence.orders.give(Lane::Bulk, ops, fx);
+        let ticket = self.persistence.orders.give(Lane::Bulk, ops, fx);
+        self.persistence.cleaning_up = Some(ticket);
     }
 
     /// Takes an answer of the disk, if it is about the snapshot; `Some`: the snapshot has ended.
@@ -388,17 +402,39 @@ impl State {
             Ok(_) => None,
             Err(error) => {
                 let saving = self.persistence.saving.take()?;
-                self.clean_up(&saving, fx);
-                if saving.reason != Reason::Rewrite {
-                    let saves = &mut self.persistence.saves;
-                    saves.failed_at = Some(now.mono);
-                    saves.last_took = Some(now.mono.since(saving.began.mono));
-                }
-                let text = format!("Write error saving DB on disk: {}", error.text);
-                log(fx, LogLevel::Warning, text);
-                let (reason, began) = (saving.reason, saving.began);
-                Some(Saved { reason, result: Err(error.text.clone()), began })
+                Some(self.save_failed(&saving, &error.text, now, fx))
             }
+        }
+    }
+}
+
+impl State {
+    /// DEBUG FAIL-SNAPSHOT: what is being written fails, if it does not wait for its marks.
+    pub(crate) fn fail_snapshot(&mut self, now: Now, fx: &mut Effects) -> Option<Saved> {
+        let saving = self.persistence.saving.take_if(|saving| saving.reason != Reason::Copy)?;
+        self.persistence.fails_snapshot = false;
+        Some(self.save_failed(&saving, "DEBUG FAIL-SNAPSHOT has asked for it", now, fx))
+    }
+
+    /// As in Redis only what is saved in the background tells whoever writes that it has failed:
+    /// whoever waits is told himself.
+    fn save_failed(&mut self, saving: &Saving, why: &str, now: Now, fx: &mut Effects) -> Saved {
+        self.clean_up(saving, fx);
+        if saving.reason == Reason::Background {
+            let saves = &mut self.persistence.saves;
+            saves.failed_at = Some(now.mono);
+            saves.last_took = Some(now.mono.since(saving.began.mono));
+        }
+        log(fx, LogLevel::Warning, format!("Write error saving DB on disk: {why}"));
+        Saved { reason: saving.reason, result: Err(why.to_owned()), began: saving.began }
+    }
+
+    /// All keys go: nobody needs a snapshot of them any more, and their memory is to be free.
+    pub(crate) fn abort_background_save(&mut self, fx: &mut Effects) {
+        let saving = self.persistence.saving.as_ref();
+        if saving.is_some_and(|saving| saving.reason == Reason::Background) {
+            log(fx, LogLevel::Notice, "Background saving is given up: all keys are flushed");
+            self.cancel_save(fx);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The parameters of persistence, as the engine uses them.
 
 use crate::config::Config;
+use crate::value::aof::BaseFormat;
 
 /// When keys are saved without being asked to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub(crate) struct AtSignal {
 }
 
 /// All of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub(crate) save_points: Vec<SavePoint>,
     /// The name of the snapshot file in the server's folder.
@@ -53,7 +54,7 @@ pub(crate) enum Policy {
 }
 
 /// The parameters of the append-only file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LogSettings {
     pub(crate) is_on: bool,
     pub(crate) policy: Policy,
@@ -63,6 +64,12 @@ pub(crate) struct LogSettings {
     pub(crate) folder: String,
     /// Whether a last file that ends in the middle of a record is cut.
     pub(crate) cuts_tail: bool,
+    /// And one that ends in at most so many bytes of anything else.
+    pub(crate) corrupt_tail_bytes_max: u64,
+    /// How what the log begins with is written.
+    pub(crate) base_format: BaseFormat,
+    /// Whether files that were replaced stay.
+    pub(crate) keeps_history: bool,
     /// Whether the time stands between the records.
     pub(crate) notes_time: bool,
     /// It is rewritten when it has grown by so many percent; 0: never.
@@ -107,6 +114,13 @@ impl Settings {
                 stem: value("appendfilename").text().to_owned(),
                 folder: value("appenddirname").text().to_owned(),
                 cuts_tail: value("aof-load-truncated").flag(),
+                corrupt_tail_bytes_max: value("aof-load-corrupt-tail-max-size").unsigned(),
+                base_format: if value("aof-use-rdb-preamble").flag() {
+                    BaseFormat::Rdb
+                } else {
+                    BaseFormat::Commands
+                },
+                keeps_history: value("aof-disable-auto-gc").flag(),
                 notes_time: value("aof-timestamp-enabled").flag(),
                 growth_percent: value("auto-aof-rewrite-percentage").unsigned(),
                 rewrite_bytes_min: value("auto-aof-rewrite-min-size").unsigned(),

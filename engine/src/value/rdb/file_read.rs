@@ -162,7 +162,7 @@ impl FileReader {
             let found = self.checksum.clone().finalize();
             if expected != 0 && expected != found {
                 return Err(Wrong::Said(format!(
-                    "the checksum of the file is {found:016x}, and it says {expected:016x}"
+                    "RDB CRC error: the checksum is {found:016x}, and the file says {expected:016x}"
                 )));
             }
         }

@@ -8,6 +8,8 @@ use super::zipmap::Zipmap;
 use super::{Corrupt, Dialect, Element, Item, Kind, Value, Visit, intset, types};
 
 const UNKNOWN: Corrupt = Corrupt("a type of value that is not known");
+/// What is to be a collection and has nothing.
+pub const EMPTY: Corrupt = Corrupt("an empty collection");
 const HALF: Corrupt = Corrupt("an element without its other half");
 
 /// The last moment at which a field may expire, in milliseconds since the epoch: as in Redis.
@@ -30,6 +32,25 @@ pub fn kind(type_byte: u8, dialect: Dialect) -> Result<Kind, Corrupt> {
     })
 }
 
+/// What Redis calls the packing of values that begin with this byte, where it has one.
+pub fn packing(type_byte: u8) -> &'static str {
+    use types::*;
+    match type_byte {
+        HASH_ZIPMAP => "Zipmap",
+        LIST_ZIPLIST => "List ziplist",
+        LIST_QUICKLIST => "Quicklist ziplist",
+        LIST_QUICKLIST_2 => "Quicklist listpack",
+        SET_INTSET => "Intset",
+        SET_LISTPACK => "Set listpack",
+        ZSET_ZIPLIST => "Zset ziplist",
+        ZSET_LISTPACK => "Zset listpack",
+        HASH_ZIPLIST => "Hash ziplist",
+        HASH_LISTPACK => "Hash listpack",
+        STREAM | STREAM_2 | STREAM_3 | STREAM_4 | STREAM_5 => "Stream listpack",
+        _ => "Value",
+    }
+}
+
 /// Gives every item of a value, type byte first, to `visit`. Items may have been given before an
 /// error is found.
 pub fn load(value: &[u8], dialect: Dialect, visit: &mut Visit<'_>) -> Result<(), Corrupt> {
@@ -48,10 +69,22 @@ pub fn whole(
 /// behind it. [`SHORT`](super::SHORT) if not all of it is there. Items may have been given before
 /// an error is found.
 pub fn load_front(value: Value<'_>, visit: &mut Visit<'_>) -> Result<usize, Corrupt> {
-    let Value { type_byte, rest, dialect } = value;
+    let mut reader = Reader::new(value.rest);
+    read(&mut reader, value, visit)?;
+    Ok(value.rest.len() - reader.left())
+}
+
+/// How long a value is, without the type byte, that is an [`EMPTY`] collection.
+pub fn empty_len(value: Value<'_>) -> Option<usize> {
+    let mut reader = Reader::new(value.rest);
+    // Whether there is nothing is known when all of it was read.
+    let is_empty = read(&mut reader, value, &mut |_| Err(HALF)) == Err(EMPTY);
+    is_empty.then(|| value.rest.len() - reader.left())
+}
+
+fn read(reader: &mut Reader<'_>, value: Value<'_>, visit: &mut Visit<'_>) -> Result<(), Corrupt> {
+    let Value { type_byte, dialect, .. } = value;
     kind(type_byte, dialect)?;
-    let mut reader = Reader::new(rest);
-    let reader = &mut reader;
     match type_byte {
         types::STRING => visit(Item::String(reader.text()?.element())),
         types::LIST => strings(reader, &mut |element| visit(Item::ListElement(element))),
@@ -82,13 +115,12 @@ pub fn load_front(value: Value<'_>, visit: &mut Visit<'_>) -> Result<usize, Corr
         types::STREAM_4 => stream(reader, Layout::Idempotent, visit),
         types::STREAM_5 => stream(reader, Layout::GivenBack, visit),
         _ => Err(UNKNOWN),
-    }?;
-    Ok(rest.len() - reader.left())
+    }
 }
 
 /// No collection is empty.
 fn some(count: usize) -> Result<(), Corrupt> {
-    if count == 0 { Err(Corrupt("an empty collection")) } else { Ok(()) }
+    if count == 0 { Err(EMPTY) } else { Ok(()) }
 }
 
 type VisitElement<'v> = dyn FnMut(Element<'_>) -> Result<(), Corrupt> + 'v;

@@ -62,7 +62,9 @@ pub(super) fn stream(
 fn different<T: Ord>(mut names: Vec<T>) -> Result<(), Corrupt> {
     names.sort_unstable();
     if names.windows(2).any(|pair| pair[0] == pair[1]) {
-        return Err(Corrupt("a name that comes twice"));
+        return Err(Corrupt(
+            "Duplicate stream consumer detected, or another name that comes twice",
+        ));
     }
     Ok(())
 }

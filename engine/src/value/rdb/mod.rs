@@ -29,11 +29,11 @@ mod ziplist;
 mod zipmap;
 
 pub use element::Element;
-pub use envelope::{Dialect, is_readable, open, seal};
+pub use envelope::{Dialect, is_readable, open, open_unchecked, seal};
 pub use file_read::{Broken, FileReader, Head, Progress, Receive};
 pub use file_write::FileWriter;
 pub use functions::{load_libraries, save_libraries};
-pub use load::{kind, load, load_front, whole};
+pub use load::{EMPTY, empty_len, kind, load, load_front, packing, whole};
 pub use reader::SHORT;
 pub use save::{HashField, Saver, Target};
 pub use save_stream::StreamSaver;

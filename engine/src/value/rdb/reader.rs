@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use super::stream::Id;
-use super::{Corrupt, Element, lzf};
+use super::{Corrupt, EMPTY, Element, lzf};
 
 /// What was there so far is no whole value.
 pub const SHORT: Corrupt = Corrupt("the bytes end too early");
@@ -104,7 +104,7 @@ impl<'a> Reader<'a> {
     /// How many elements a collection has: none is an error.
     pub(super) fn elements(&mut self) -> Result<usize, Corrupt> {
         match self.count()? {
-            0 => Err(Corrupt("an empty collection")),
+            0 => Err(EMPTY),
             count => Ok(count),
         }
     }

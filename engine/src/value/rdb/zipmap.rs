@@ -32,7 +32,14 @@ impl<'a> Zipmap<'a> {
 
     fn len(&mut self) -> Result<usize, Corrupt> {
         let (len, rest) = match self.rest {
-            [LONG, a, b, c, d, rest @ ..] => (u32::from_le_bytes([*a, *b, *c, *d]) as usize, rest),
+            [LONG, a, b, c, d, rest @ ..] => {
+                let len = u32::from_le_bytes([*a, *b, *c, *d]) as usize;
+                // As in Redis one that has room in a byte is in no other form.
+                if len < usize::from(LONG) {
+                    return Err(BAD);
+                }
+                (len, rest)
+            }
             [LONG | END, ..] | [] => return Err(BAD),
             [len, rest @ ..] => (usize::from(*len), rest),
         };
