@@ -15,7 +15,7 @@ use crate::disk::{DiskOp, FileId, Lane};
 use crate::effects::{Effects, LogLevel};
 use crate::state::State;
 use crate::time::{Micros, Now};
-use crate::value::aof::{BaseFormat, Manifest, temporary_name};
+use crate::value::aof::{BaseFormat, Manifest, Role, temporary_name};
 use crate::value::rdb::FileWriter;
 
 /// What loading found of the log.
@@ -29,6 +29,21 @@ pub(crate) struct Found {
     /// Bytes of the base and of the increments.
     pub(crate) base_bytes: u64,
     pub(crate) bytes: u64,
+}
+
+impl Found {
+    /// What the file of this number in the manifest is.
+    pub(super) fn role(&self, number: usize) -> Option<Role> {
+        let mut files = self.manifest.as_ref()?.files_to_load();
+        files.nth(number).map(|(_, role)| role)
+    }
+
+    /// Whether records were appended to it: that is the case, too, of a base that an older version
+    /// has left.
+    pub(super) fn may_grow(&self, number: usize) -> bool {
+        let count = self.manifest.as_ref().map_or(0, |it| it.files_to_load().count());
+        self.role(number) != Some(Role::Base) || count == 1
+    }
 }
 
 /// So many rewrites have to fail one after the other before the next are put off for long.
