@@ -301,11 +301,11 @@ fn a_client_that_fills_and_empties_in_turn_leaves_no_rubbish() {
 fn a_setting_that_nobody_acts_on_is_kept_and_logged() {
     let mut server = Server::default();
     let conn = server.connect();
-    server.check(conn, "CONFIG SET aof-use-rdb-preamble no timeout 5 maxmemory 0", "OK");
-    let text = "CONFIG SET: 'aof-use-rdb-preamble' is kept but not supported: it has no effect";
+    server.check(conn, "CONFIG SET activerehashing no timeout 5 maxmemory 0", "OK");
+    let text = "CONFIG SET: 'activerehashing' is kept but not supported: it has no effect";
     assert_eq!(server.take_effects(), [Effect::Log(LogLevel::Warning, text.into())]);
-    let shown = "1) \"aof-use-rdb-preamble\"\n2) \"no\"";
-    server.check(conn, "CONFIG GET aof-use-rdb-preamble", shown);
-    server.check(conn, "CONFIG SET aof-use-rdb-preamble yes", "OK");
+    let shown = "1) \"activerehashing\"\n2) \"no\"";
+    server.check(conn, "CONFIG GET activerehashing", shown);
+    server.check(conn, "CONFIG SET activerehashing yes", "OK");
     assert_eq!(server.take_effects(), []);
 }

@@ -130,7 +130,8 @@ fn a_snapshot_is_of_the_moment_at_which_it_began() {
         server.call(conn, &["SET", &format!("new:{number}"), "x"]);
     }
     server.check(conn, "SWAPDB 0 5", "OK");
-    server.check(conn, "FLUSHALL", "OK");
+    server.check(conn, "SELECT 5", "OK");
+    server.check(conn, "FLUSHDB", "OK");
     server.release_disk();
     assert_eq!(info(&mut server, conn, "rdb_bgsave_in_progress"), "0");
     let again = restart(&mut server, &[]);
