@@ -32,8 +32,10 @@ impl Engine {
     /// When something is to be done about files.
     pub(super) fn files_due(&self) -> Option<Instant> {
         let persistence = &self.state.persistence;
-        let log = persistence.aof.as_ref().and_then(|aof| aof.due(self.state.log.position()));
-        let log = log.into_iter();
+        let position = self.state.log.position();
+        let log = persistence.aof.as_ref().and_then(|aof| aof.due(position));
+        let turn = self.state.has_log_turn().then_some(self.now.mono);
+        let log = log.into_iter().chain(turn);
         if let Some(loading) = &persistence.loading {
             // A snapshot waits until what DEBUG LOADAOF asks for is loaded.
             return log.chain(loading.due()).min();
