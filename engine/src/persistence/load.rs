@@ -686,9 +686,7 @@ fn explain_log(path: &str, name: &str, broken: &Broken, is_last: bool) -> String
         Damage::Cut => format!("Unexpected end of file reading the append only file {name}"),
         Damage::Corrupt => format!("Bad file format reading the append only file {name}"),
         Damage::Snapshot => format!("Error reading the RDB base file {name}, AOF loading aborted"),
-        Damage::Refused => {
-            return format!("{reason} reading the append only file {name} at byte {offset}");
-        }
+        Damage::Refused => format!("{reason} reading the append only file {name}"),
     };
     format!(
         "{what}: {path} is broken at byte {offset}: {reason}. The file was left as it is. To look \
