@@ -274,14 +274,8 @@ impl Aof {
         wants_sync.then_some(self.last_sync + SYNC_INTERVAL)
     }
 
-    /// Takes what was logged and sees to it that it goes to the disk.
-    pub(crate) fn go_on(
-        &mut self,
-        records: &mut Log,
-        orders: &mut Orders,
-        now: Instant,
-        fx: &mut Effects,
-    ) {
+    /// Takes what was logged for the file that is written.
+    fn take(&mut self, records: &mut Log) {
         if records.position() > self.taken {
             let bytes = records.take();
             self.taken = records.position();
@@ -293,6 +287,17 @@ impl Aof {
                 _ => self.pending.push_back((self.file, self.good_len, bytes)),
             }
         }
+    }
+
+    /// Takes what was logged and sees to it that it goes to the disk.
+    pub(crate) fn go_on(
+        &mut self,
+        records: &mut Log,
+        orders: &mut Orders,
+        now: Instant,
+        fx: &mut Effects,
+    ) {
+        self.take(records);
         let must_wait = self.failure.as_ref().is_some_and(|(_, at)| *at > now);
         if self.is_dead {
             return;
@@ -564,6 +569,10 @@ impl Aof {
 
     /// What is logged from now on goes to this file, which has so many bytes.
     pub(crate) fn switch_to(&mut self, file: FileId, len: u64, records: &mut Log) {
+        if self.file != FileId(0) {
+            // What was logged before belongs to the file before: a snapshot of this moment has it.
+            self.take(records);
+        }
         let before = core::mem::replace(&mut self.file, file);
         if before != FileId(0) {
             self.replaced.push((Lane::Log, before));

@@ -213,7 +213,7 @@ fn a_file_standard_input_and_arguments_add_up() {
     fs::write(folder.0.join("redis.conf"), "port 1\ninclude more-*.conf\n").unwrap();
     fs::write(folder.0.join("more-a.conf"), "logfile \"the log\"\n").unwrap();
     fs::write(folder.0.join("more-b.conf"), format!("pidfile {}\n", folder.file("pid"))).unwrap();
-    let arguments = ["redis.conf", "--port", &port.to_string(), "--aof-use-rdb-preamble", "no"];
+    let arguments = ["redis.conf", "--port", &port.to_string(), "--activerehashing", "no"];
     let mut child = std::process::Command::new(crate::process::program())
         .args(arguments)
         .current_dir(&folder.0)
@@ -228,10 +228,7 @@ fn a_file_standard_input_and_arguments_add_up() {
         assert!(start.elapsed() < crate::process::PATIENCE, "{log}");
         std::thread::sleep(Duration::from_millis(5));
     };
-    assert!(
-        log.contains("Warning: the parameter 'aof-use-rdb-preamble' is not supported"),
-        "{log}"
-    );
+    assert!(log.contains("Warning: the parameter 'activerehashing' is not supported"), "{log}");
     assert_eq!(fs::read_to_string(folder.0.join("pid")).unwrap(), format!("{}\n", child.id()));
     talk(&mut TcpStream::connect(("127.0.0.1", port)).unwrap(), b"SET k v\r\n", b"+OK\r\n");
     child.kill().unwrap();
