@@ -164,7 +164,8 @@ fn a_snapshot_that_is_a_mixture_is_found() {
             result.faults.iter().any(|it| matches!(it, Problem::NotKept { .. }))
         })
     };
-    assert!(found(Some(PlantedBug::MixedSnapshot)) && !found(None));
+    assert!(found(Some(PlantedBug::MixedSnapshot)), "it is not");
+    assert!(!found(None), "and where there is none");
 }
 
 #[test]
