@@ -131,10 +131,10 @@ impl Engine {
     }
 
     /// The disk has carried an order out, or not.
-    pub(super) fn disk_answered(&mut self, ticket: Ticket, result: &DiskResult, fx: &mut Effects) {
-        if let Some(turn) = self.state.log_answered(ticket, result, self.now, fx) {
+    pub(super) fn disk_answered(&mut self, ticket: Ticket, result: DiskResult, fx: &mut Effects) {
+        if let Some(turn) = self.state.log_answered(ticket, &result, self.now, fx) {
             self.end_log_turn(turn, fx);
-        } else if let Some(saved) = self.state.save_answered(ticket, result, self.now, fx) {
+        } else if let Some(saved) = self.state.save_answered(ticket, &result, self.now, fx) {
             self.end_save(saved, fx);
         } else if let Some(loaded) = self.state.load_answered(ticket, result, fx) {
             self.end_loading(loaded, fx);

@@ -8,6 +8,7 @@
 //! nobody waits for any more changes nothing.
 
 mod aof;
+mod batch;
 mod feed;
 mod load;
 mod log_files;

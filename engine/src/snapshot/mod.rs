@@ -12,5 +12,5 @@ mod stream;
 
 pub use inspect::{Inspector, Note, Tally};
 pub use inspect_log::LogInspector;
-pub(crate) use load::{Setting, load, load_front};
+pub(crate) use load::{Loaded, Setting, load, load_front};
 pub(crate) use save::save;
