@@ -148,18 +148,19 @@ impl Loading {
         Ok(())
     }
 
-    /// Puts bytes behind those that are being parsed, if these are too few to get on.
+    /// Puts all that was read behind the bytes that are being parsed, if these are too few to get
+    /// on. All: a value that is longer than one piece is read from its start each time.
     fn fetch(&mut self) {
-        while self.bytes.len() - self.parsed < self.wanted
-            && let Some(piece) = self.ahead.pop_front()
-        {
-            self.bytes.drain(..self.parsed);
-            self.parsed = 0;
-            if self.bytes.is_empty() {
-                self.bytes = piece;
-            } else {
-                self.bytes.extend_from_slice(&piece);
-            }
+        if self.bytes.len() - self.parsed >= self.wanted {
+            return;
+        }
+        self.bytes.drain(..self.parsed);
+        self.parsed = 0;
+        if self.bytes.is_empty() {
+            self.bytes = self.ahead.pop_front().unwrap_or_default();
+        }
+        for piece in self.ahead.drain(..) {
+            self.bytes.extend_from_slice(&piece);
         }
     }
 
