@@ -137,6 +137,9 @@ impl Engine {
         if self.state.sessions.is_counting() {
             self.evict_clients(&input, fx);
         }
+        // What clients ask for comes in crowds, and answers of the disk come with them: all of it
+        // goes to the disk together, in a tick that is due when they have all had their turn.
+        let is_of_crowd = matches!(input, Input::Received { .. } | Input::Disk { .. });
         match input {
             Input::Opened { conn, origin } => self.opened(conn, origin, fx),
             Input::Received { conn, bytes } => self.received(conn, bytes, fx),
@@ -163,7 +166,7 @@ impl Engine {
         if self.state.sessions.has_posted() {
             self.end_post(fx);
         }
-        self.end_step(fx);
+        self.end_step(!is_of_crowd, fx);
     }
 
     /// When to call `step` with `Tick` at the latest, and who asked; the moment may have passed.

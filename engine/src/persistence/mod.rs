@@ -309,6 +309,12 @@ impl State {
         }
     }
 
+    /// Whether there is something of the log for the disk, and the disk is free for it.
+    pub fn has_log_turn(&self) -> bool {
+        let position = self.log.position();
+        self.persistence.aof.as_ref().is_some_and(|aof| aof.has_turn(position))
+    }
+
     /// Hands what was logged to the disk.
     pub(crate) fn write_log(&mut self, now: Instant, fx: &mut Effects) {
         let Persistence { aof, orders, .. } = &mut self.persistence;
