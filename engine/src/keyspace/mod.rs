@@ -10,6 +10,7 @@ mod collections;
 mod db;
 mod entry;
 mod fields;
+mod lend;
 mod object;
 mod planted;
 mod protected;
@@ -20,7 +21,7 @@ mod trash;
 mod undo;
 mod wheel;
 
-pub use capture::Given;
+pub use capture::{Gave, Given};
 pub use collections::{Kept, Object, Value};
 pub use db::{Db, Found, NewValue, Taken};
 pub use sample::Candidate;
@@ -168,7 +169,7 @@ impl Keyspace {
     /// Deletes an entry whose deadline has passed and notes its key.
     #[cold]
     fn lapse(&mut self, index: usize, found: Found) {
-        self.capture_before(index, found);
+        self.capture_before(index, found, true);
         self.lapsed.push_back((index, self.databases[index].key(found).into()));
         self.remove_for_good(index, found);
         self.stats.expired_keys += 1;
