@@ -78,6 +78,13 @@ pub enum DiskOp {
         /// Which file.
         file: FileId,
     },
+    /// Makes what there is of a file safe, and sees to it that what is read afterwards is what the
+    /// disk has, not what the operating system remembers: of a file whose sync has failed, in this
+    /// process or in one before it, it may remember what was never written.
+    Settle {
+        /// Which.
+        path: String,
+    },
     /// Forgets a file; what was not synced is as unsafe as before.
     Close {
         /// Which file.

@@ -14,6 +14,8 @@ pub struct MemoryDisk {
     pub orders: Vec<DiskOrder>,
     /// What writing and syncing fail with, if they fail.
     pub failure: Option<DiskErrorKind>,
+    /// So many appends fail, in the middle, and those after them do not.
+    pub failing_appends: u32,
     /// Whether syncs fail, and nothing else.
     pub sync_failure: bool,
 }
@@ -47,7 +49,14 @@ impl MemoryDisk {
         if let Some(failure) = self.failure.filter(|_| writes) {
             return Err(failure);
         }
-        if self.sync_failure && matches!(op, DiskOp::Sync { .. }) {
+        if self.sync_failure && matches!(op, DiskOp::Sync { .. } | DiskOp::Settle { .. }) {
+            return Err(DiskErrorKind::Other);
+        }
+        if let DiskOp::Append { file, bytes } = op
+            && self.failing_appends > 0
+        {
+            self.failing_appends -= 1;
+            self.file(*file)?.extend_from_slice(&bytes[..bytes.len() / 2]);
             return Err(DiskErrorKind::Other);
         }
         match op {
@@ -62,6 +71,7 @@ impl MemoryDisk {
             DiskOp::Append { file, bytes } => self.file(*file)?.extend_from_slice(bytes),
             DiskOp::Truncate { file, len } => self.file(*file)?.truncate(*len as usize),
             DiskOp::Sync { file } => drop(self.file(*file)?),
+            DiskOp::Settle { path } => drop(self.files.get(path).ok_or(not_found)?),
             DiskOp::Close { file } => drop(self.open.remove(file)),
             DiskOp::Rename { from, to } => {
                 let bytes = self.files.remove(from).ok_or(not_found)?;

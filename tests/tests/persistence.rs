@@ -164,6 +164,30 @@ fn a_save_that_fails_keeps_the_old_file_and_stops_writes_until_one_succeeds() {
     assert_eq!(info(&mut server, conn, "rdb_last_bgsave_status"), "ok");
 }
 
+/// Seed 89440000509: the first write failed in the middle, the last one came right behind it and
+/// put half a file in the place of a whole one.
+#[test]
+fn a_file_of_which_one_write_failed_takes_no_place() {
+    let mut server = server(&[]);
+    let conn = fill(&mut server);
+    server.check(conn, "SAVE", "OK");
+    let saved = server.disk().files.clone();
+    for what in ["SAVE", "BGSAVE"] {
+        server.check(conn, "SET more x", "OK");
+        server.stall_disk();
+        server.send(conn, format!("{what}\r\n").as_bytes());
+        server.disk().failing_appends = 1;
+        server.release_disk();
+        assert_eq!(
+            server.disk().files,
+            saved,
+            "{what}: the old file is there, the new one is gone"
+        );
+        assert_eq!(server.disk().failing_appends, 0);
+        server.output(conn);
+    }
+}
+
 #[test]
 fn save_points_save_after_so_many_changes_and_so_long() {
     let mut server = server(&[("save", "60 2"), ("save", "600 1")]);

@@ -137,7 +137,15 @@ impl Loading {
 
     /// Goes on with another file.
     fn open(&mut self, path: String, source: Source, orders: &mut Orders, fx: &mut Effects) {
-        self.in_flight = Some(read(orders, &path, 0, fx));
+        // Of the part that grows, what was never safe must not be taken for what is: a process
+        // before this one may have ended because a sync failed.
+        let grows = match &source {
+            Source::Log(_, number) => self.found.role(*number) != Some(Role::Base),
+            Source::Snapshot(_) | Source::Manifest => false,
+        };
+        let settle = grows.then(|| DiskOp::Settle { path: path.clone() });
+        let ops = settle.into_iter().chain([read_op(&path, 0)]).collect();
+        self.in_flight = Some(orders.give(Lane::Bulk, ops, fx));
         (self.path, self.source) = (path, source);
         self.bytes.clear();
         (self.parsed, self.wanted, self.offset, self.file_len, self.db) = (0, 1, 0, 0, 0);
@@ -145,9 +153,10 @@ impl Loading {
 
     /// The file of the log that has just been loaded ends: what is known of it.
     fn end_file(&mut self, number: usize, good_len: u64) {
-        let Some(manifest) = &self.found.manifest else { return };
-        let role = manifest.files_to_load().nth(number).map(|(_, role)| role);
-        if role == Some(Role::Base) {
+        if self.found.manifest.is_none() {
+            return;
+        }
+        if self.found.role(number) == Some(Role::Base) {
             self.found.base_bytes = good_len;
         } else {
             self.found.bytes += good_len;
@@ -157,8 +166,11 @@ impl Loading {
 }
 
 fn read(orders: &mut Orders, path: &str, offset: u64, fx: &mut Effects) -> Ticket {
-    let op = DiskOp::Read { path: path.to_owned(), offset, len: READ_BYTES };
-    orders.give(Lane::Bulk, vec![op], fx)
+    orders.give(Lane::Bulk, vec![read_op(path, offset)], fx)
+}
+
+fn read_op(path: &str, offset: u64) -> DiskOp {
+    DiskOp::Read { path: path.to_owned(), offset, len: READ_BYTES }
 }
 
 /// Runs a command of the log.

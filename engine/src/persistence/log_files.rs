@@ -14,7 +14,7 @@ use crate::disk::{DiskOp, FileId, Lane};
 use crate::effects::{Effects, LogLevel};
 use crate::state::State;
 use crate::time::Now;
-use crate::value::aof::{BaseFormat, Manifest, temporary_name};
+use crate::value::aof::{BaseFormat, Manifest, Role, temporary_name};
 use crate::value::rdb::FileWriter;
 
 /// What loading found of the log.
@@ -28,6 +28,14 @@ pub(crate) struct Found {
     /// Bytes of the base and of the increments.
     pub(crate) base_bytes: u64,
     pub(crate) bytes: u64,
+}
+
+impl Found {
+    /// What the file of this number in the manifest is.
+    pub(super) fn role(&self, number: usize) -> Option<Role> {
+        let mut files = self.manifest.as_ref()?.files_to_load();
+        files.nth(number).map(|(_, role)| role)
+    }
 }
 
 impl State {

@@ -96,8 +96,9 @@ enum Phase {
     Unmarking,
     /// The walk goes on.
     Walking(Box<FileWriter>, Usage),
-    /// Everything is on its way to the disk.
-    Ending,
+    /// All has been written out. The end of the file, until everything before it is known to be
+    /// written: what takes the old file's place must not follow a part that failed.
+    Ending(Option<Vec<u8>>),
 }
 
 impl Saving {
@@ -117,7 +118,7 @@ impl Saving {
     /// When there is something to do; `None`: the disk has to answer first.
     pub(crate) fn due(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Ending => None,
+            Phase::Ending(_) => None,
             Phase::Unmarking => Some(self.resume_at),
             Phase::Walking(..) => {
                 (self.in_flight_bytes < IN_FLIGHT_BYTES_MAX).then_some(self.resume_at)
@@ -154,8 +155,10 @@ impl Saving {
         self.give(orders, ops, len, fx);
     }
 
-    /// Hands the rest over and puts the file in its place.
-    fn finish(&mut self, orders: &mut Orders, bytes: Vec<u8>, fx: &mut Effects) {
+    /// Hands the rest over and puts the file in its place, once everything before it is written.
+    fn finish(&mut self, orders: &mut Orders, fx: &mut Effects) {
+        let Phase::Ending(last) = &mut self.phase else { return };
+        let Some(bytes) = last.take_if(|_| self.in_flight.is_empty()) else { return };
         let (len, file) = (bytes.len(), self.file);
         let ops = vec![
             DiskOp::Append { file, bytes },
@@ -165,7 +168,6 @@ impl Saving {
             DiskOp::SyncFolder { path: self.folder.clone() },
         ];
         self.give(orders, ops, len, fx);
-        self.phase = Phase::Ending;
     }
 }
 
@@ -324,9 +326,8 @@ impl State {
             self.begin_walk(now, fx);
             return;
         }
-        let Phase::Walking(writer, _) = core::mem::replace(&mut saving.phase, Phase::Ending) else {
-            return;
-        };
+        let before = core::mem::replace(&mut saving.phase, Phase::Ending(None));
+        let Phase::Walking(writer, _) = before else { return };
         if saving.reason == Reason::Copy {
             saving.copy.extend_from_slice(&writer.finish());
             let copy = core::mem::take(&mut saving.copy);
@@ -334,7 +335,8 @@ impl State {
             self.end_copy(Some(&copy));
             return;
         }
-        saving.finish(&mut persistence.orders, writer.finish(), fx);
+        saving.phase = Phase::Ending(Some(writer.finish()));
+        saving.finish(&mut persistence.orders, fx);
     }
 
     /// A snapshot for clients is given up: they are told.
@@ -379,9 +381,11 @@ impl State {
         let saving = self.persistence.saving.as_mut()?;
         let (_, bytes) = saving.in_flight.pop_front_if(|(first, _)| *first == ticket)?;
         saving.in_flight_bytes -= bytes;
-        let is_ending = matches!(saving.phase, Phase::Ending);
+        if result.is_ok() {
+            saving.finish(&mut self.persistence.orders, fx);
+        }
         match result {
-            Ok(_) if is_ending && saving.in_flight.is_empty() => {
+            Ok(_) if matches!(saving.phase, Phase::Ending(None)) && saving.in_flight.is_empty() => {
                 let saving = self.persistence.saving.take()?;
                 if saving.reason != Reason::Rewrite {
                     self.persistence.note_success(&saving, now);

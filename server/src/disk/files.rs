@@ -47,6 +47,7 @@ impl Files {
             DiskOp::Truncate { file, len } => self.open(file)?.set_len(len),
             // As Redis does: the length goes with the contents, times do not matter.
             DiskOp::Sync { file } => self.open(file)?.sync_data(),
+            DiskOp::Settle { path } => settle(&path),
             DiskOp::Close { file } => {
                 self.0.remove(&file);
                 Ok(())
@@ -76,6 +77,16 @@ impl Files {
         let closed = || io::Error::new(ErrorKind::NotFound, "the file is not open");
         self.0.get_mut(&file).ok_or_else(closed)
     }
+}
+
+/// Writes what is to be written of a file, and drops its pages from the cache: after a sync they
+/// are clean, and those that a failed one left are clean as well, but not on the disk.
+fn settle(path: &str) -> io::Result<()> {
+    let file = File::open(path)?;
+    file.sync_data()?;
+    #[cfg(target_os = "linux")]
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+    Ok(())
 }
 
 fn read(path: &str, offset: u64, len: usize, answer: &mut DiskAnswer) -> io::Result<()> {
@@ -119,6 +130,7 @@ mod tests {
         let ops = vec![
             DiskOp::Create { file, path: at("temp") },
             append(b"ne"),
+            DiskOp::Settle { path: at("temp") },
             append(b"w"),
             DiskOp::Sync { file },
             DiskOp::Close { file },

@@ -279,11 +279,11 @@ fn at_end(
     for life in (first..place).rev() {
         let is_silent = lives[life].writes.is_empty() && lives[life].began_with.is_empty();
         let to_ns = deaths[life].at_ns;
-        if is_silent {
-            from_ns = from_ns.min(reach(life));
-        } else if to_ns < from_ns && !moments.is_empty() {
+        if !is_silent && to_ns < from_ns && !moments.is_empty() {
             break;
         }
+        // What came back after that life may be as much older as its death may have taken.
+        from_ns = from_ns.min(reach(life));
         if !is_silent || life == first {
             moments.push((life, Span { from_ns: from_ns.min(to_ns), to_ns }));
         }
@@ -485,6 +485,11 @@ mod tests {
         let seen = [&late[..], &[read(91, &[(1, 15), (2, 24)])]].concat();
         judge(&seen, &twice(40), None);
         judge(&seen, &twice(9), Some("no moment"));
+        // What a loss of power took is not back after another death that takes nothing.
+        let silent = |first| [log(first)[0], Death { at_ns: 105, ..log(0)[0] }];
+        let back = read(110, &[(1, 13), (2, 24)]);
+        judge(std::slice::from_ref(&back), &silent(40), None);
+        judge(&[back], &silent(0), Some("no moment"));
         // An unanswered write may be lost or not.
         judge(&[lost(2, 26, 98), all], &log(0), None);
         judge(&[lost(2, 26, 98), read(110, &[(1, 15), (2, 26)])], &log(0), None);

@@ -138,6 +138,9 @@ impl Disk {
                 DiskOp::Sync { file } => {
                     self.opened(*file)?.fail_sync(&mut Drawn::new(draw));
                 }
+                DiskOp::Settle { path } => {
+                    self.named(path)?.fail_sync(&mut Drawn::new(draw));
+                }
                 DiskOp::Append { file, bytes } => {
                     // Some of it may have been written.
                     let len = bytes.len() as u64;
@@ -158,6 +161,14 @@ impl Disk {
             DiskOp::Append { file, bytes } => self.append(*file, bytes)?,
             DiskOp::Truncate { file, len } => self.opened(*file)?.truncate(*len as usize),
             DiskOp::Sync { file } => self.sync(*file, &mut draw)?,
+            DiskOp::Settle { path } => {
+                let lies = self.trouble.lying > 0;
+                let inode = self.named(path)?;
+                if !lies {
+                    inode.sync();
+                }
+                inode.evict();
+            }
             DiskOp::Close { file } => {
                 self.open.remove(file).ok_or(Failure::BAD_FILE)?;
                 self.sweep();
@@ -193,7 +204,10 @@ impl Disk {
     pub fn interrupt(&mut self, op: &DiskOp, choice: &mut dyn Choice) {
         match op {
             // What a sync has done by then is among what a loss of power leaves.
-            DiskOp::Sync { .. } | DiskOp::SyncFolder { .. } | DiskOp::Read { .. } => {}
+            DiskOp::Sync { .. }
+            | DiskOp::Settle { .. }
+            | DiskOp::SyncFolder { .. }
+            | DiskOp::Read { .. } => {}
             DiskOp::Append { file, bytes } => {
                 let Ok(inode) = self.opened(*file) else { return };
                 let to_edge = SECTOR_BYTES - inode.bytes().len() % SECTOR_BYTES;
@@ -321,6 +335,11 @@ impl Disk {
     /// How many more bytes fit.
     fn room_bytes(&self) -> u64 {
         self.trouble.capacity.map_or(u64::MAX, |most| most.saturating_sub(self.used_bytes()))
+    }
+
+    fn named(&mut self, path: &str) -> Result<&mut Inode, Failure> {
+        let inode = self.tree.file(path).and_then(|inode| self.inodes.get_mut(&inode));
+        inode.ok_or(Failure::NOT_FOUND)
     }
 
     fn opened(&mut self, file: FileId) -> Result<&mut Inode, Failure> {

@@ -47,7 +47,7 @@ impl Pace {
                 self.call_ns + bytes.len() as u64 / 512 * self.sector_ns / 4
             }
             DiskOp::Sync { .. } => self.sync_ns + sectors * self.sector_ns,
-            DiskOp::SyncFolder { .. } => self.sync_ns,
+            DiskOp::Settle { .. } | DiskOp::SyncFolder { .. } => self.sync_ns,
             DiskOp::Read { len, .. } => self.call_ns + *len as u64 / 512 * self.sector_ns,
             _ => self.call_ns,
         };
@@ -91,7 +91,9 @@ impl Trouble {
     pub fn fails(&self, op: &DiskOp, draw: &mut Draw) -> bool {
         let by_error = match op {
             DiskOp::Append { .. } | DiskOp::Read { .. } => self.errors > 0,
-            DiskOp::Sync { .. } | DiskOp::SyncFolder { .. } => self.failing_syncs > 0,
+            DiskOp::Sync { .. } | DiskOp::Settle { .. } | DiskOp::SyncFolder { .. } => {
+                self.failing_syncs > 0
+            }
             _ => false,
         };
         by_error && draw.chance(1, 2)

@@ -222,12 +222,12 @@ fn a_copy_may_outlive_its_time_but_not_a_change_or_a_read_that_misses_it() {
     let copy = |value: &str| (Command::Cached { key: key.clone() }, Reply::Bulk(value.into()));
     let nothing = (Command::Cached { key: key.clone() }, Reply::Nil);
     let missed = (Command::Get { key: key.clone() }, Reply::Nil);
-    let is_legal = |all: &[(Command, Reply)]| {
+    let is_legal_in = |all: &[(Command, Reply)], last_but_one_from_us: u64| {
         let operations = all.iter().zip(1..).map(|((command, reply), id)| Operation {
             id,
             process: id,
             command: command.clone(),
-            call_us: 1_000_000 * id,
+            call_us: if id == all.len() as u64 - 1 { last_but_one_from_us } else { 1_000_000 * id },
             return_us: Some(1_000_000 * id + 5),
             outcome: Outcome::Ok(reply.clone()),
         });
@@ -235,13 +235,18 @@ fn a_copy_may_outlive_its_time_but_not_a_change_or_a_read_that_misses_it() {
         let history = History { specification: Specification::Redis, operations };
         matches!(check(&history, &options()).verdict, Verdict::Linearizable(_))
     };
+    let is_legal = |all: &[(Command, Reply)]| is_legal_in(all, (all.len() as u64 - 1) * 1_000_000);
     let short = set("1", Some(10));
     assert!(is_legal(&[short.clone(), copy("1"), missed.clone()]));
     assert!(!is_legal(&[short.clone(), missed.clone(), copy("1")]));
     assert!(!is_legal(&[short.clone(), set("2", None), copy("1")]));
     assert!(is_legal(&[nothing.clone(), set("2", None), copy("2")]));
     assert!(!is_legal(&[nothing.clone(), set("2", None), nothing.clone()]));
-    assert!(is_legal(&[short, missed, nothing]));
+    assert!(is_legal(&[short.clone(), missed.clone(), nothing.clone()]));
+    // The read that found the end of what was there was asked before there was anything, when
+    // another one saw nothing either (seed 354588005721).
+    let all = [missed.clone(), set("1", None), short, missed, nothing];
+    assert!(is_legal_in(&all, 1_000_000));
 }
 
 /// `writers` clients set the same value at the same time; half get no answer if so wished. Then

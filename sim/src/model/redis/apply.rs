@@ -104,10 +104,22 @@ impl Redis {
     }
 
     /// A copy is what the server has, or would have if it did not look at the time: that a key has
-    /// expired is told when somebody finds it so. A copy of what was not there has never been
-    /// anything else.
+    /// expired is told when somebody finds it so. Who keeps that there is nothing has asked, so that
+    /// the key's end is found by then; asking here as well lets the search drop reads of nothing.
     fn apply_to_copy(&self, part: &Part, branch: Branch, after: &mut Vec<Branch>) {
-        let produced = match branch.keys[part.key as usize] {
+        let index = part.key as usize;
+        let state = branch.keys[index];
+        let end = match state {
+            KeyState::Present { .. } if self.may_vanish(state) => Some(branch.moment),
+            KeyState::Present { deadline: Some(deadline), .. } => deadline.dead(branch.moment),
+            _ => None,
+        };
+        if let Some(moment) = end
+            && fits(part.expected, Expected::Nil)
+        {
+            after.push(branch.with(index, KeyState::Absent, moment));
+        }
+        let produced = match state {
             KeyState::Present { value, .. } => Expected::Bulk(value),
             KeyState::Absent => Expected::Nil,
         };

@@ -112,12 +112,11 @@ impl RedisOp {
         })
     }
 
-    /// Whether it saw that the one key is there, or asked nothing of the server.
+    /// Whether it saw that the one key is there.
     pub(super) fn saw_it_there(&self) -> bool {
         matches!(
             &*self.parts,
-            [Part { action: Action::Cached, .. }]
-                | [Part { action: Action::Get, expected: Expected::Bulk(_), .. }]
+            [Part { action: Action::Get | Action::Cached, expected: Expected::Bulk(_), .. }]
         )
     }
 
