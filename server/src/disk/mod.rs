@@ -95,7 +95,7 @@ impl Thread {
     }
 }
 
-/// How much the thread for what takes long gives way to others.
+/// How much more than the process the thread for what takes long gives way to others.
 #[cfg(target_os = "linux")]
 const BULK_NICENESS: i32 = 10;
 
@@ -104,7 +104,7 @@ const BULK_NICENESS: i32 = 10;
 #[cfg(target_os = "linux")]
 fn give_way() {
     // On Linux a priority is a thread's own.
-    let _ = rustix::process::setpriority_process(None, BULK_NICENESS);
+    let _ = rustix::process::nice(BULK_NICENESS);
 }
 
 #[cfg(not(target_os = "linux"))]
