@@ -137,13 +137,16 @@ impl Engine {
         if self.state.sessions.is_counting() {
             self.evict_clients(&input, fx);
         }
+        // What clients ask for comes in crowds, and answers of the disk come with them: all of it
+        // goes to the disk together, in a tick that is due when they have all had their turn.
+        let is_of_crowd = matches!(input, Input::Received { .. } | Input::Disk { .. });
         match input {
             Input::Opened { conn, origin } => self.opened(conn, origin, fx),
             Input::Received { conn, bytes } => self.received(conn, bytes, fx),
             Input::Sent { conn, len } => self.sent(conn, len),
             Input::Closed { conn } => self.closed(conn),
             Input::Done { conn, outcome } => self.done(conn, &outcome, fx),
-            Input::Disk { ticket, result } => self.disk_answered(ticket, &result, fx),
+            Input::Disk { ticket, result } => self.disk_answered(ticket, result, fx),
             Input::Start => self.state.begin_loading(What::AtStart, now, fx),
             Input::Terminate { by_interrupt } => self.terminate(by_interrupt, fx),
             Input::Vitals(vitals) => {
@@ -163,7 +166,7 @@ impl Engine {
         if self.state.sessions.has_posted() {
             self.end_post(fx);
         }
-        self.end_step(fx);
+        self.end_step(!is_of_crowd, fx);
     }
 
     /// When to call `step` with `Tick` at the latest, and who asked; the moment may have passed.

@@ -303,7 +303,8 @@ impl Server {
             if effects.is_empty() {
                 // What only waits for its next step has it.
                 let due = self.engine.deadline().filter(|(at, _)| *at <= self.now.mono);
-                let is_busy = self.engine.state().persistence.is_busy();
+                let state = self.engine.state();
+                let is_busy = state.persistence.is_busy() || state.has_log_turn();
                 if due.is_none_or(|(_, timer)| timer != Timer::Files && !is_busy) {
                     return;
                 }

@@ -11,12 +11,15 @@ use super::Engine;
 use crate::effects::{Effect, Effects};
 
 impl Engine {
-    /// Ends a step: what was logged goes to the disk, what was said waits for it.
-    pub(super) fn end_step(&mut self, fx: &mut Effects) {
+    /// Ends a step: what was logged goes to the disk, now or in the tick that is due; what was said
+    /// waits for it.
+    pub(super) fn end_step(&mut self, writes: bool, fx: &mut Effects) {
         if self.state.persistence.aof.is_none() && self.gated.is_empty() {
             return;
         }
-        self.state.write_log(self.now.mono, fx);
+        if writes {
+            self.state.write_log(self.now.mono, fx);
+        }
         let position = self.state.log.position();
         let safe = self.state.persistence.aof.as_ref().map_or(u64::MAX, |aof| aof.safe());
         let is_ending = fx.as_slice().iter().any(is_end);

@@ -30,13 +30,15 @@ impl Engine {
     /// When something is to be done about files.
     pub(super) fn files_due(&self) -> Option<Instant> {
         let persistence = &self.state.persistence;
-        let log = persistence.aof.as_ref().and_then(|aof| aof.due(self.state.log.position()));
-        let log = log.into_iter();
+        let position = self.state.log.position();
+        let log = persistence.aof.as_ref().and_then(|aof| aof.due(position));
+        let turn = self.state.has_log_turn().then_some(self.now.mono);
+        let log = log.into_iter().chain(turn);
         if let Some(saving) = &persistence.saving {
             return log.chain(saving.due()).min();
         }
         if let Some(loading) = &persistence.loading {
-            return loading.due();
+            return log.chain(loading.due()).min();
         }
         let is_waiting = self.state.keyspace.is_capturing()
             || persistence.is_scheduled
@@ -131,10 +133,10 @@ impl Engine {
     }
 
     /// The disk has carried an order out, or not.
-    pub(super) fn disk_answered(&mut self, ticket: Ticket, result: &DiskResult, fx: &mut Effects) {
-        if let Some(turn) = self.state.log_answered(ticket, result, self.now, fx) {
+    pub(super) fn disk_answered(&mut self, ticket: Ticket, result: DiskResult, fx: &mut Effects) {
+        if let Some(turn) = self.state.log_answered(ticket, &result, self.now, fx) {
             self.end_log_turn(turn, fx);
-        } else if let Some(saved) = self.state.save_answered(ticket, result, self.now, fx) {
+        } else if let Some(saved) = self.state.save_answered(ticket, &result, self.now, fx) {
             self.end_save(saved, fx);
         } else if let Some(loaded) = self.state.load_answered(ticket, result, fx) {
             self.end_loading(loaded, fx);

@@ -237,6 +237,16 @@ impl Aof {
         self.written >= position
     }
 
+    /// Whether there is something for the disk, and it has nothing to do.
+    pub(crate) fn has_turn(&self, position: u64) -> bool {
+        let has_work = position > self.taken
+            || !self.pending.is_empty()
+            || self.next.is_some()
+            || self.is_ending && self.synced < self.written;
+        let is_free = self.in_flight.is_none() && self.failure.is_none() && !self.is_dead;
+        has_work && is_free && self.file != FileId(0)
+    }
+
     /// When something is due by the clock.
     pub(crate) fn due(&self, position: u64) -> Option<Instant> {
         if self.is_dead {

@@ -5,6 +5,9 @@
 //! broken and does not go on with half of it, but for a log's last record that was never whole; the
 //! file itself is not touched.
 
+use std::collections::VecDeque;
+
+use super::batch::{Batch, Place};
 use super::log_files::Found;
 use super::{Orders, log};
 use crate::args::{Args, Words};
@@ -13,12 +16,12 @@ use crate::effects::{Effects, LogLevel};
 use crate::input::{ConnId, Origin};
 use crate::script::Policy;
 use crate::session::Session;
-use crate::snapshot::{Setting, load_front};
+use crate::snapshot::Setting;
 use crate::state::State;
 use crate::time::{Instant, Micros, Now, UnixMillis};
-use crate::value::aof::{self, AofReader, Broken, Damage, Manifest, Role, manifest_name};
+use crate::value::aof::{self, AofReader, Damage, Manifest, Role, manifest_name};
 use crate::value::number::parse_integer;
-use crate::value::rdb::{self, Corrupt, FileReader, Head};
+use crate::value::rdb::{self, Broken, Corrupt, FileReader, Head};
 
 /// Bytes that are asked for at once.
 const READ_BYTES: usize = 1 << 20;
@@ -26,6 +29,8 @@ const READ_BYTES: usize = 1 << 20;
 const AHEAD_BYTES: usize = 2 << 20;
 /// Bytes that become keys in one step.
 const STEP_BYTES: usize = 128 << 10;
+/// Bytes that no key of a file and its value are shorter than.
+const KEY_BYTES_MIN: u64 = 3;
 
 /// What is loaded, and for whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,9 +80,12 @@ pub(crate) struct Loading {
     /// Who runs the commands of the log, and those of a transaction whose end is to come.
     session: Box<Session>,
     queued: Option<Vec<Words>>,
-    /// Bytes that were read, and how many of them are parsed.
+    /// Bytes that are being parsed, and how many of them are.
     bytes: Vec<u8>,
     parsed: usize,
+    /// What was read behind them.
+    ahead: VecDeque<Vec<u8>>,
+    batch: Batch,
     /// Bytes that the parser must have to get on.
     wanted: usize,
     /// Where the next read begins.
@@ -94,12 +102,18 @@ pub(crate) struct Loading {
 impl Loading {
     /// Bytes that are loaded, and bytes of the file.
     pub(super) fn share(&self) -> (u64, u64) {
-        (self.offset - (self.bytes.len() - self.parsed) as u64, self.file_len)
+        (self.offset - self.left() as u64, self.file_len)
     }
 
     /// Whether what is loaded is a log: keys do not expire before its end.
     pub(crate) fn is_of_log(&self) -> bool {
         !matches!(self.source, Source::Snapshot(_))
+    }
+
+    /// Bytes that were read and are not parsed.
+    fn left(&self) -> usize {
+        let ahead: usize = self.ahead.iter().map(Vec::len).sum();
+        self.bytes.len() - self.parsed + ahead
     }
 
     fn has_all(&self) -> bool {
@@ -108,20 +122,19 @@ impl Loading {
 
     /// When there is something to parse.
     pub(crate) fn due(&self) -> Option<Instant> {
-        let is_enough = self.bytes.len() - self.parsed >= self.wanted || self.has_all();
+        let is_enough = self.left() >= self.wanted || self.has_all();
         is_enough.then_some(self.resume_at)
     }
 
     /// Asks for more, if there is more and room for it.
     fn read_ahead(&mut self, orders: &mut Orders, fx: &mut Effects) {
-        let ahead = self.bytes.len() - self.parsed;
-        let has_room = ahead < AHEAD_BYTES.max(self.wanted);
+        let has_room = self.left() < AHEAD_BYTES.max(self.wanted);
         if self.in_flight.is_none() && has_room && self.offset < self.file_len {
             self.in_flight = Some(read(orders, &self.path, self.offset, fx));
         }
     }
 
-    fn take(&mut self, answer: &DiskAnswer) -> Result<(), String> {
+    fn take(&mut self, answer: DiskAnswer) -> Result<(), String> {
         if self.offset > 0 && answer.file_len != self.file_len
             || answer.bytes.is_empty() && self.offset < answer.file_len
         {
@@ -129,10 +142,26 @@ impl Loading {
         }
         self.file_len = answer.file_len;
         self.offset += answer.bytes.len() as u64;
+        if !answer.bytes.is_empty() {
+            self.ahead.push_back(answer.bytes);
+        }
+        Ok(())
+    }
+
+    /// Puts all that was read behind the bytes that are being parsed, if these are too few to get
+    /// on. All: a value that is longer than one piece is read from its start each time.
+    fn fetch(&mut self) {
+        if self.bytes.len() - self.parsed >= self.wanted {
+            return;
+        }
         self.bytes.drain(..self.parsed);
         self.parsed = 0;
-        self.bytes.extend_from_slice(&answer.bytes);
-        Ok(())
+        if self.bytes.is_empty() {
+            self.bytes = self.ahead.pop_front().unwrap_or_default();
+        }
+        for piece in self.ahead.drain(..) {
+            self.bytes.extend_from_slice(&piece);
+        }
     }
 
     /// Goes on with another file.
@@ -148,6 +177,7 @@ impl Loading {
         self.in_flight = Some(orders.give(Lane::Bulk, ops, fx));
         (self.path, self.source) = (path, source);
         self.bytes.clear();
+        self.ahead.clear();
         (self.parsed, self.wanted, self.offset, self.file_len, self.db) = (0, 1, 0, 0, 0);
     }
 
@@ -185,6 +215,9 @@ struct Receiver<'s, 'a> {
     queued: &'s mut Option<Vec<Words>>,
     setting: Setting<'s>,
     what: What,
+    batch: &'s mut Batch,
+    /// How many keys the file can have at most.
+    keys_max: u64,
     keys: u64,
     expired: u64,
     db: usize,
@@ -210,33 +243,33 @@ impl rdb::Receive for Receiver<'_, '_> {
         Ok(())
     }
 
-    fn sizes(&mut self, _: u64, _: u64) -> Result<(), Corrupt> {
+    fn sizes(&mut self, keys: u64, _: u64) -> Result<(), Corrupt> {
+        let keys = usize::try_from(keys.min(self.keys_max)).unwrap_or(usize::MAX);
+        self.state.keyspace.expect(self.db, keys);
         Ok(())
     }
 
-    fn key(&mut self, head: &Head, key: &[u8], value: rdb::Value<'_>) -> Result<usize, Corrupt> {
-        let (value, len) = load_front(value, &self.setting)?;
+    fn key(
+        &mut self,
+        offset: u64,
+        head: &Head,
+        key: &[u8],
+        value: rdb::Value<'_>,
+    ) -> Result<usize, Corrupt> {
+        let (value, len) = self.batch.read(value, &self.setting)?;
         let deadline = head.deadline_ms.map(UnixMillis);
-        let keyspace = &mut self.state.keyspace;
-        if deadline.is_some_and(|deadline| deadline < keyspace.now()) {
+        if deadline.is_some_and(|deadline| deadline < self.state.keyspace.now()) {
             self.expired += 1;
             return Ok(len);
         }
-        let is_there = keyspace.find(self.db, key).is_some();
-        if is_there && !self.what.replaces() {
-            return Err(Corrupt("a key that was there before"));
-        }
-        self.keys += 1;
         let access = self.state.access_of_loaded(head.idle_secs, head.frequency);
-        let keyspace = &mut self.state.keyspace;
-        value.store(|value| {
-            if is_there {
-                keyspace.set(self.db, key, value, deadline, access);
-            } else {
-                keyspace.add(self.db, key, value, deadline, access);
-            }
-        });
+        self.batch.push(key, value, Place { offset, db: self.db, deadline, access });
         Ok(len)
+    }
+
+    fn settle(&mut self) -> Result<(), Broken> {
+        self.keys += self.batch.store(&mut self.state.keyspace, self.what.replaces())?;
+        Ok(())
     }
 }
 
@@ -328,7 +361,9 @@ impl State {
             session: Box::new(Session::new(ConnId(0), origin, now.mono, true)),
             queued: None,
             bytes: Vec::new(),
+            ahead: VecDeque::new(),
             parsed: 0,
+            batch: Batch::default(),
             wanted: 1,
             offset: 0,
             file_len: 0,
@@ -345,7 +380,7 @@ impl State {
     pub(crate) fn load_answered(
         &mut self,
         ticket: Ticket,
-        result: &DiskResult,
+        result: DiskResult,
         fx: &mut Effects,
     ) -> Option<Loaded> {
         let loading = self.persistence.loading.as_mut()?;
@@ -356,7 +391,7 @@ impl State {
             Err(error) if error.kind == DiskErrorKind::NotFound && is_first => {
                 return self.nothing_there(fx);
             }
-            Err(error) => Err(error.text.clone()),
+            Err(error) => Err(error.text),
         };
         if let Err(why) = outcome {
             let text = format!("Error reading {}: {why}", loading.path);
@@ -395,6 +430,8 @@ impl State {
 
     fn take_manifest(&mut self, fx: &mut Effects) -> Option<Loaded> {
         let loading = self.persistence.loading.as_mut()?;
+        loading.wanted = loading.left();
+        loading.fetch();
         match Manifest::parse(&loading.bytes) {
             Ok(manifest) => {
                 loading.found.manifest = Some(manifest);
@@ -458,7 +495,8 @@ impl State {
         let budget = if delay_us == 0 { STEP_BYTES } else { 1 };
         let (encodings, hash_key) = (self.config.encodings, self.hash_key);
         let cuts_tail = self.persistence.settings.log.cuts_tail;
-        let has_all = loading.has_all();
+        loading.fetch();
+        let has_all = loading.has_all() && loading.ahead.is_empty();
         let mut receiver = Receiver {
             state: self,
             apply,
@@ -466,6 +504,8 @@ impl State {
             queued: &mut loading.queued,
             setting: Setting { encodings: &encodings, hash_key },
             what: loading.what,
+            batch: &mut loading.batch,
+            keys_max: loading.file_len / KEY_BYTES_MIN,
             keys: 0,
             expired: 0,
             db: loading.db,
@@ -523,6 +563,9 @@ impl State {
     fn end_loading(&mut self, result: Result<(), String>, fx: &mut Effects) -> Option<Loaded> {
         let loading = self.persistence.loading.take()?;
         let Loading { what, found, keys, expired, .. } = *loading;
+        for db in 0..self.keyspace.count() {
+            self.keyspace.expect(db, 0);
+        }
         if result.is_ok() {
             self.persistence.loaded = (keys, expired);
             let text = match loading.source {
@@ -548,7 +591,7 @@ enum Part {
 /// Why a file cannot be read on.
 enum Wrong {
     Snapshot(u64, String),
-    Log(Broken),
+    Log(aof::Broken),
 }
 
 impl Loading {
@@ -557,7 +600,10 @@ impl Loading {
     fn end_broken(&mut self, wrong: Wrong, cuts_tail: bool) -> Result<Part, String> {
         let (broken, number) = match (wrong, &self.source) {
             (Wrong::Log(broken), Source::Log(_, number)) => (broken, *number),
-            (Wrong::Log(Broken { offset, reason, .. }) | Wrong::Snapshot(offset, reason), _) => {
+            (
+                Wrong::Log(aof::Broken { offset, reason, .. }) | Wrong::Snapshot(offset, reason),
+                _,
+            ) => {
                 return Err(explain(&self.path, offset, &reason));
             }
         };

@@ -8,6 +8,7 @@
 //! nobody waits for any more changes nothing.
 
 mod aof;
+mod batch;
 mod feed;
 mod load;
 mod log_files;
@@ -306,6 +307,12 @@ impl State {
         if !self.held_by_pause.is_empty() && !self.is_paused(now) && !self.holds_writers(now) {
             self.end_pause(fx);
         }
+    }
+
+    /// Whether there is something of the log for the disk, and the disk is free for it.
+    pub fn has_log_turn(&self) -> bool {
+        let position = self.log.position();
+        self.persistence.aof.as_ref().is_some_and(|aof| aof.has_turn(position))
     }
 
     /// Hands what was logged to the disk.

@@ -14,5 +14,5 @@ mod tests;
 
 pub use inspect::{Inspector, Note, Tally};
 pub use inspect_log::LogInspector;
-pub(crate) use load::{Setting, load, load_front};
+pub(crate) use load::{Loaded, Setting, load, load_front};
 pub(crate) use save::save;

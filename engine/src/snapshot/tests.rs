@@ -85,7 +85,13 @@ impl Receive for Read {
         Ok(())
     }
 
-    fn key(&mut self, head: &Head, key: &[u8], value: rdb::Value<'_>) -> Result<usize, Corrupt> {
+    fn key(
+        &mut self,
+        _: u64,
+        head: &Head,
+        key: &[u8],
+        value: rdb::Value<'_>,
+    ) -> Result<usize, Corrupt> {
         let (lines, len) = lines(value)?;
         let twice = self.picture.insert((self.db, key.to_vec()), (lines, head.deadline_ms));
         assert!(twice.is_none(), "each key is given once");

@@ -169,7 +169,13 @@ mod tests {
             self.add(format!("sizes {keys} {deadlines}"))
         }
 
-        fn key(&mut self, head: &Head, key: &[u8], value: Value<'_>) -> Result<usize, Corrupt> {
+        fn key(
+            &mut self,
+            _: u64,
+            head: &Head,
+            key: &[u8],
+            value: Value<'_>,
+        ) -> Result<usize, Corrupt> {
             let mut items = Vec::new();
             let len = load_front(value, &mut |item| {
                 if let Item::String(element) | Item::SetMember(element) = item {

@@ -30,7 +30,7 @@ mod zipmap;
 
 pub use element::Element;
 pub use envelope::{Dialect, is_readable, open, seal};
-pub use file_read::{Broken, FileReader, Head, Progress, Receive};
+pub use file_read::{Broken, FileReader, Head, Progress, Receive, SETTLED_PARTS};
 pub use file_write::FileWriter;
 pub use functions::{load_libraries, save_libraries};
 pub use load::{kind, load, load_front, whole};
