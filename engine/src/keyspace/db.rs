@@ -27,7 +27,7 @@ const SCRATCH_BYTES_MAX: usize = 4096;
 /// One entry that was found; valid until the database is next changed through anything else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
-    handle: Handle,
+    pub(super) handle: Handle,
     position: Position,
     hash: u64,
 }
@@ -137,7 +137,7 @@ pub struct Db {
     pub(super) fields: Fields,
     hash_key: HashKey,
     /// Heap bytes of the objects.
-    object_bytes: usize,
+    pub(super) object_bytes: usize,
     /// A buffer for packed collections while they are handed out.
     scratch: Vec<u8>,
     /// The keys that survive a flush, if there can be any.

@@ -11,6 +11,7 @@ mod db;
 mod entry;
 mod fields;
 mod hashes;
+mod lend;
 mod object;
 mod planted;
 mod protected;
@@ -21,7 +22,7 @@ mod trash;
 mod undo;
 mod wheel;
 
-pub use capture::Given;
+pub use capture::{Gave, Given};
 pub use collections::{Kept, Object, Value};
 pub use db::{Db, Found, NewValue, Taken};
 pub use sample::Candidate;
@@ -176,7 +177,7 @@ impl Keyspace {
     /// Deletes an entry whose deadline has passed and notes its key.
     #[cold]
     fn lapse(&mut self, index: usize, found: Found) {
-        self.capture_before(index, found);
+        self.capture_before(index, found, true);
         self.lapsed.push_back((index, self.databases[index].key(found).into()));
         self.remove_for_good(index, found);
         self.stats.expired_keys += 1;

@@ -9,6 +9,8 @@ mod inspect_log;
 mod load;
 mod save;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use inspect::{Inspector, Note, Tally};
 pub use inspect_log::LogInspector;

@@ -36,7 +36,7 @@ pub use functions::{load_libraries, save_libraries};
 pub use load::{kind, load, load_front, whole};
 pub use reader::SHORT;
 pub use save::{HashField, Saver, Target};
-pub use save_stream::StreamSaver;
+pub use save_stream::{BLOCK_ENTRIES_MAX, StreamSaver};
 pub use stream::{Consumer, Group, Id, Idempotence, Pending, Producer, Totals};
 
 /// Bytes that are no value, and what is wrong with them.
