@@ -146,7 +146,7 @@ impl Engine {
             Input::Sent { conn, len } => self.sent(conn, len),
             Input::Closed { conn } => self.closed(conn),
             Input::Done { conn, outcome } => self.done(conn, &outcome, fx),
-            Input::Disk { ticket, result } => self.disk_answered(ticket, &result, fx),
+            Input::Disk { ticket, result } => self.disk_answered(ticket, result, fx),
             Input::Start => self.state.begin_loading(What::AtStart, now, fx),
             Input::Terminate { by_interrupt } => self.terminate(by_interrupt, fx),
             Input::Vitals(vitals) => {

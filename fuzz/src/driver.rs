@@ -71,7 +71,7 @@ impl Driver {
         driver
     }
 
-    fn of(config: Config) -> Self {
+    pub(crate) fn of(config: Config) -> Self {
         let now = Now { mono: Instant(1), wall: UnixMicros(START_US) };
         let inputs = vec![None, None, None, None];
         let engine = Engine::new(config, Seed(1), now);
@@ -126,6 +126,26 @@ impl Driver {
             self.close(who);
         }
         output
+    }
+
+    /// What the engine wants done since it was last asked.
+    pub(crate) fn take_effects(&mut self) -> Vec<Effect> {
+        self.fx.drain().collect()
+    }
+
+    /// Asks something of which the answer may take long: its effects are for whoever calls.
+    pub(crate) fn ask<T: AsRef<[u8]>>(&mut self, words: &[T]) -> Vec<u8> {
+        self.open(0);
+        let (conn, mut bytes) = (self.ids[0], BytesMut::from(&encode(words)[..]));
+        self.step(Input::Received { conn, bytes: &mut bytes });
+        let mut output = Vec::new();
+        self.take_output(&mut output);
+        output
+    }
+
+    /// What the client has been told since.
+    pub(crate) fn take_output(&mut self, output: &mut Vec<u8>) {
+        self.engine.take_output(self.ids[0], output);
     }
 
     /// Runs a command of the client that [`Self::with_client`] has connected.

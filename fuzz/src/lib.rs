@@ -12,6 +12,7 @@ mod rdb_file;
 mod restore;
 mod script_values;
 mod scripts;
+mod start;
 mod stream;
 
 use arbitrary::Arbitrary;
@@ -29,6 +30,7 @@ pub use rdb_file::files_are_survived;
 pub use restore::restored_values_behave;
 pub use script_values::values_are_survived;
 pub use scripts::{formats_are_survived, json_is_survived, packs_are_survived};
+pub use start::starts_are_survived;
 pub use stream::streams_are_survived;
 
 /// One conversation and the places where its bytes are cut.

@@ -3,17 +3,19 @@
 //! ```text
 //! cargo bench -p orrery-tests --bench longest_step -- [KEYS]
 //! ```
-//! KEYS (default 20,000,000) are inserted; half of them are flushed; a million expire in one
-//! second; then a collection of every type gets a twentieth as many elements and is deleted. A
-//! step's length is given as wall time and as CPU time of the thread: the second does not
-//! count what other programs did meanwhile.
+//! KEYS (default 20,000,000) are inserted; they are saved in the background, once alone and once
+//! while random ones are written; they are flushed; a million expire in one second; then a
+//! collection of every type gets a twentieth as many elements, is saved, is saved while it is
+//! changed, and is deleted. A step's length is given as wall time and as CPU time of the thread:
+//! the second does not count what other programs did meanwhile. The disk does everything at once.
 
 use std::fmt::Write as _;
 use std::time::Instant as Clock;
 
 use bytes::BytesMut;
 use orrery_engine::{
-    Config, ConnId, Effect, Effects, Engine, Input, Instant, Now, Origin, Seed, UnixMicros,
+    Config, ConnId, DiskAnswer, Effect, Effects, Engine, Input, Instant, Now, Origin, Seed, Ticket,
+    UnixMicros,
 };
 
 const CONN: ConnId = ConnId(1);
@@ -27,6 +29,8 @@ struct Bench {
     output: Vec<u8>,
     mono_us: u64,
     phase: Phase,
+    /// Orders for the disk that are to be answered.
+    orders: Vec<Ticket>,
 }
 
 /// Figures of one phase, in microseconds.
@@ -49,7 +53,7 @@ impl Bench {
         engine.step(now, Input::Opened { conn: CONN, origin }, &mut fx);
         fx.drain().for_each(drop);
         let (input, output) = (BytesMut::new(), Vec::new());
-        Self { engine, fx, input, output, mono_us: 0, phase: Phase::default() }
+        Self { engine, fx, input, output, mono_us: 0, phase: Phase::default(), orders: Vec::new() }
     }
 
     fn now(&self) -> Now {
@@ -59,9 +63,13 @@ impl Bench {
     fn step(&mut self, tick: bool) {
         self.mono_us += 1;
         let now = self.now();
+        let order = if tick { self.orders.pop() } else { None };
         let (wall, cpu) = (Clock::now(), thread_cpu_us());
-        let input =
-            if tick { Input::Tick } else { Input::Received { conn: CONN, bytes: &mut self.input } };
+        let input = match order {
+            Some(ticket) => Input::Disk { ticket, result: Ok(DiskAnswer::default()) },
+            None if tick => Input::Tick,
+            None => Input::Received { conn: CONN, bytes: &mut self.input },
+        };
         self.engine.step(now, input, &mut self.fx);
         let cpu = thread_cpu_us() - cpu;
         let wall = wall.elapsed().as_secs_f64() * 1e6;
@@ -73,7 +81,13 @@ impl Bench {
         }
         self.phase.wall_longest = self.phase.wall_longest.max(wall);
         self.phase.over_2_ms += u64::from(cpu > 2000.0);
-        let resume = self.fx.drain().any(|effect| effect == Effect::Resume(CONN));
+        let mut resume = false;
+        for effect in self.fx.drain() {
+            match effect {
+                Effect::Disk(order) => self.orders.insert(0, order.ticket),
+                effect => resume |= effect == Effect::Resume(CONN),
+            }
+        }
         self.output.clear();
         self.engine.take_output(CONN, &mut self.output);
         let len = self.output.len();
@@ -99,6 +113,17 @@ impl Bench {
             self.mono_us = self.mono_us.max(at.0);
             self.step(true);
         }
+    }
+
+    /// Saves in the background; between the steps of that `write` may send something.
+    fn save(&mut self, name: &str, mut write: impl FnMut(&mut Self)) {
+        self.send("BGSAVE\r\n");
+        while self.engine.state().keyspace.is_capturing() || !self.orders.is_empty() {
+            self.mono_us = self.mono_us.max(self.engine.deadline().map_or(0, |(at, _)| at.0));
+            self.step(true);
+            write(self);
+        }
+        self.report(name);
     }
 
     fn report(&mut self, name: &str) {
@@ -132,7 +157,7 @@ fn insert(bench: &mut Bench, prefix: &str, keys: usize, suffix: &str) {
     }
 }
 
-/// Fills one collection, then deletes it.
+/// Fills one collection, saves it, saves it while it is changed, and deletes it.
 fn collection(bench: &mut Bench, kind: &str, elements: usize, command: impl Fn(usize) -> String) {
     let mut commands = String::new();
     for first in (0..elements).step_by(COMMANDS_PER_STEP) {
@@ -143,6 +168,12 @@ fn collection(bench: &mut Bench, kind: &str, elements: usize, command: impl Fn(u
         bench.send(&commands);
     }
     bench.report(&format!("{kind} of {elements} elements, {COMMANDS_PER_STEP} a step"));
+    bench.save(&format!("BGSAVE of that {kind}"), |_| {});
+    let mut next = elements;
+    bench.save(&format!("BGSAVE of that {kind}, which is changed"), |bench| {
+        next += 1;
+        bench.send(&format!("{}\r\n", command(next)));
+    });
     bench.send("DEL c\r\n");
     bench.settle(u64::MAX);
     bench.report(&format!("DEL of that {kind}"));
@@ -170,6 +201,17 @@ fn main() {
     let mut bench = Bench::new();
     insert(&mut bench, "k", keys, "");
     bench.report(&format!("insert {keys} keys, {COMMANDS_PER_STEP} a step"));
+    bench.save(&format!("BGSAVE of {keys} keys"), |_| {});
+    let mut draw = 1;
+    bench.save(&format!("BGSAVE of {keys} keys, {COMMANDS_PER_STEP} SET a step"), |bench| {
+        let mut commands = String::new();
+        for _ in 0..COMMANDS_PER_STEP {
+            draw = draw * 6_364_136_223_846_793_005_u64 % 9_223_372_036_854_775_783;
+            writeln!(commands, "SET k:{:08} wwwwwwwwwwwwwwww\r", draw as usize % keys)
+                .expect("a string takes everything");
+        }
+        bench.send(&commands);
+    });
     bench.send("FLUSHALL\r\n");
     bench.settle(u64::MAX);
     bench.report(&format!("FLUSHALL of {keys} keys"));

@@ -2,13 +2,18 @@
 """Saving and loading, with and without clients that write, beside a redis-server.
 
     snapshots.py [--keys 10000000] [--server target/release/orrery-server] [--seconds 10]
-                 [--json out.json]
+                 [--server-cpus 0] [--load-cpus 1] [--rounds 1] [--no-peer] [--json out.json]
 
 Each server gets so many keys (DEBUG POPULATE, values of 16 bytes). Then: how long BGSAVE takes
 alone, how long 50 clients that SET random keys of these have to wait (p99.9) with and without a
 BGSAVE beside them, the longest step (ours), how much more memory there was, and how long loading
-the file takes. Servers run one after the other, pinned to the first processor with their children
-and threads; the clients to the second.
+the file takes. Servers run one after the other, pinned with their children and threads to the
+processors of `--server-cpus`; the clients to those of `--load-cpus`.
+
+With more `--rounds` the waits with and without a save are measured so often, in turn, and of each
+figure the least is given beside all of them: what other programs on the machine do only adds. Also
+given is how long the engine's thread waited for a processor meanwhile, in milliseconds a second:
+where that is much without a save already, the figures are of the neighbours.
 """
 
 import argparse
@@ -28,10 +33,10 @@ PATIENCE_SECS = 600
 
 
 class Server:
-    def __init__(self, command, folder):
+    def __init__(self, command, folder, cpus):
         self.port = free_port()
         words = [word.replace("{port}", str(self.port)) for word in command]
-        self.process = subprocess.Popen(["taskset", "-c", "0", *words], cwd=folder,
+        self.process = subprocess.Popen(["taskset", "-c", cpus, *words], cwd=folder,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.stream = None
         self.loading_secs = self.wait()
@@ -80,6 +85,11 @@ class Server:
                 pass
         return total
 
+    def delay_ns(self):
+        """How long the first thread, which is the engine's, waited for a processor so far."""
+        path = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/schedstat")
+        return int(path.read_text(encoding="ascii").split()[1])
+
     def end(self):
         self.process.terminate()
         self.process.wait()
@@ -96,21 +106,31 @@ def background_save(server):
     return time.monotonic() - began, most
 
 
-def waits_ms(port, keys, seconds, between=None):
+def waits_ms(server, keys, seconds, cpus, between=None):
     """p99.9 and the longest wait of 50 clients that write for so long; `between` runs meanwhile."""
     script = pathlib.Path(__file__).with_name("waits.py")
-    client = subprocess.Popen(["taskset", "-c", "1", "python3", str(script), str(port), str(keys),
-                               str(seconds)], stdout=subprocess.PIPE, text=True)
+    delay, began = server.delay_ns(), time.monotonic()
+    client = subprocess.Popen(["taskset", "-c", cpus, "python3", str(script), str(server.port),
+                               str(keys), str(seconds)], stdout=subprocess.PIPE, text=True)
     time.sleep(min(1.0, seconds / 10))
     result = between() if between else None
     out, _ = client.communicate()
-    return json.loads(out), result
+    row = json.loads(out)
+    delay_ms = (server.delay_ns() - delay) / 1e6
+    row["delay_ms_per_sec"] = round(delay_ms / (time.monotonic() - began), 3)
+    return row, result
 
 
-def measure(name, command, keys, seconds):
+def least(rows):
+    """The least of each figure."""
+    return {key: min(row[key] for row in rows) for key in rows[0] if key != "commands"}
+
+
+def measure(name, command, arguments):
+    keys, seconds, load_cpus = arguments.keys, arguments.seconds, arguments.load_cpus
     folder = tempfile.mkdtemp(prefix="orrery-snapshots-")
     try:
-        server = Server(command, folder)
+        server = Server(command, folder, arguments.server_cpus)
         server.call("DEBUG", "POPULATE", str(keys), "key", "16")
         server.call("CONFIG", "RESETSTAT")
         rows = {"name": name, "memory_mib": server.memory_kib() / 1024}
@@ -118,18 +138,24 @@ def measure(name, command, keys, seconds):
         rows["file_mb"] = os.path.getsize(f"{folder}/dump.rdb") / 1e6
         rows["extra_alone_percent"] = 100 * (most / 1024 / rows["memory_mib"] - 1)
         rows["longest_step_alone_us"] = server.info("stats", "orrery_longest_step_usec")
-        rows["without"], _ = waits_ms(server.port, keys, seconds)
-        server.call("CONFIG", "RESETSTAT")
-        before = server.memory_kib()
-        rows["with"], (took, most) = waits_ms(server.port, keys, seconds,
-                                              lambda: background_save(server))
-        rows["save_under_load_secs"] = took
-        rows["extra_under_load_percent"] = 100 * (most / before - 1)
-        rows["longest_step_us"] = server.info("stats", "orrery_longest_step_usec")
+        without, during, steps = [], [], []
+        for _ in range(arguments.rounds):
+            without.append(waits_ms(server, keys, seconds, load_cpus)[0])
+            server.call("CONFIG", "RESETSTAT")
+            before = server.memory_kib()
+            row, (took, most) = waits_ms(server, keys, seconds, load_cpus,
+                                         lambda: background_save(server))
+            row["save_secs"] = took
+            row["extra_percent"] = 100 * (most / before - 1)
+            during.append(row)
+            steps.append(int(server.info("stats", "orrery_longest_step_usec") or 0))
+        rows["without"], rows["with"] = least(without), least(during)
+        rows["longest_step_us"] = min(steps)
+        rows["rounds"] = {"without": without, "with": during, "longest_step_us": steps}
         server.call("SAVE")
         server.process.kill()
         server.process.wait()
-        again = Server(command, folder)
+        again = Server(command, folder, arguments.server_cpus)
         rows["load_secs"] = again.loading_secs
         assert again.call("DBSIZE") == f":{keys}".encode()
         again.end()
@@ -144,20 +170,28 @@ def main():
     parser.add_argument("--keys", type=int, default=10_000_000)
     parser.add_argument("--server", default=str(ROOT / "target/release/orrery-server"))
     parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--server-cpus", default="0", help="as taskset takes them, like 0,1")
+    parser.add_argument("--load-cpus", default="1")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--no-peer", action="store_true", help="no redis-server beside it")
     parser.add_argument("--json")
     arguments = parser.parse_args()
     common = ["--port", "{port}", "--enable-debug-command", "yes"]
     server = str(pathlib.Path(arguments.server).resolve())
-    rows = [measure("orrery", [server, *common], arguments.keys, arguments.seconds),
-            measure("redis", ["redis-server", *common, "--save", ""], arguments.keys,
-                    arguments.seconds)]
-    ours, theirs = rows
+    rows = [measure("orrery", [server, *common], arguments)]
+    if not arguments.no_peer:
+        rows.append(measure("redis", ["redis-server", *common, "--save", ""], arguments))
     for row in rows:
         print(f"{row['name']}: {json.dumps(row)}")
-    print(f"save, MB/s: {ours['file_mb'] / ours['save_secs']:.0f} and "
-          f"{theirs['file_mb'] / theirs['save_secs']:.0f}")
-    print(f"load, seconds: {ours['load_secs']:.2f} and {theirs['load_secs']:.2f}, "
-          f"ratio of speeds {theirs['load_secs'] / ours['load_secs']:.2f}")
+        print(f"{row['name']}: p99.9 with {row['with']['p99.9']:.2f} ms, without "
+              f"{row['without']['p99.9']:.2f}; longest step {row['longest_step_us'] / 1000:.2f} ms; "
+              f"memory {row['with']['extra_percent']:.2f} % more")
+    if len(rows) == 2:
+        ours, theirs = rows
+        print(f"save, MB/s: {ours['file_mb'] / ours['save_secs']:.0f} and "
+              f"{theirs['file_mb'] / theirs['save_secs']:.0f}")
+        print(f"load, seconds: {ours['load_secs']:.2f} and {theirs['load_secs']:.2f}, "
+              f"ratio of speeds {theirs['load_secs'] / ours['load_secs']:.2f}")
     if arguments.json:
         pathlib.Path(arguments.json).write_text(json.dumps(rows), encoding="utf-8")
 

@@ -271,6 +271,90 @@ fn clients_are_told_how_much_is_loaded_until_all_is() {
     assert!(second.take_effects().contains(&Effect::Ready));
 }
 
+/// A file of two databases with this said of the first one's size, and `keys` in each: short
+/// strings, integers, long strings and lists by turns. It has no checksum.
+fn many_keys(said: u32, keys: usize) -> Vec<u8> {
+    let mut file = b"REDIS0011".to_vec();
+    for db in 0..2 {
+        file.extend([0xfe, db, 0xfb, 0x80]);
+        file.extend(if db == 0 { said } else { 0 }.to_be_bytes());
+        file.push(0);
+        for number in 0..keys {
+            let name = format!("key:{number:06}");
+            let string = |bytes: &[u8]| [&[bytes.len() as u8], bytes].concat();
+            let (type_byte, value) = match number % 8 {
+                0 => (1, [&[1], &string(b"element")[..]].concat()),
+                1 => (0, string(number.to_string().as_bytes())),
+                2 => (0, vec![0xc0, number as u8]),
+                3 if number < 100 => {
+                    (0, [&[0x44, number as u8][..], &vec![b'x'; 1024 + number]].concat())
+                }
+                _ => (0, string(name.as_bytes())),
+            };
+            file.push(type_byte);
+            file.extend(string(name.as_bytes()));
+            file.extend(value);
+        }
+    }
+    file.push(0xff);
+    file.extend([0; 8]);
+    file
+}
+
+fn server_with(file: Vec<u8>) -> Server {
+    Server::start(config(&[]), Seed(1), BTreeMap::from([("dump.rdb".to_owned(), file)]))
+}
+
+#[test]
+fn what_a_file_says_of_its_size_changes_nothing_but_speed() {
+    const KEYS: usize = 20_000;
+    let digests = [0, 7, KEYS as u32, u32::MAX].map(|said| {
+        let mut server = server_with(many_keys(said, KEYS));
+        let conn = server.connect();
+        server.check(conn, "DBSIZE", &format!("(integer) {KEYS}"));
+        server.check(conn, "GET key:000009", "\"9\"");
+        server.check(conn, "OBJECT ENCODING key:000009", "\"int\"");
+        server.check(conn, "GET key:000014", "\"key:000014\"");
+        server.check(conn, "STRLEN key:000011", "(integer) 1035");
+        server.check(conn, "LRANGE key:000008 0 -1", "1) \"element\"");
+        assert_eq!(info(&mut server, conn, "rdb_last_load_keys_loaded"), (2 * KEYS).to_string());
+        server.engine().check_invariants();
+        // Nobody expects anything any more.
+        for number in 0..KEYS {
+            server.call(conn, &["DEL", &format!("key:{number:06}")]);
+        }
+        server.check(conn, "RANDOMKEY", "(nil)");
+        server.check(conn, "SELECT 1", "OK");
+        server.check(conn, "DBSIZE", &format!("(integer) {KEYS}"));
+        server.engine().check_invariants();
+        server.engine().digest()
+    });
+    assert!(digests.iter().all(|digest| *digest == digests[0]));
+}
+
+#[test]
+fn a_key_that_comes_twice_is_refused_where_it_stands() {
+    for before in [0, 1, 62, 63, 64, 200, 9000] {
+        for behind in [0, 1, 100] {
+            // The second `twice`, and behind it keys and something that is no key.
+            let key = |name: &str| [&[0, name.len() as u8], name.as_bytes(), &[1, b'v']].concat();
+            let mut file = [&b"REDIS0011\xfe\x00"[..], &key("twice")].concat();
+            (0..before).for_each(|number| file.extend(key(&format!("a{number}"))));
+            let offset = file.len();
+            file.extend(key("twice"));
+            (0..behind).for_each(|number| file.extend(key(&format!("b{number}"))));
+            file.extend([0x70, 0, 0]);
+            let mut server = server_with(file);
+            let effects = format!("{:?}", server.take_effects());
+            let expected = format!(
+                "dump.rdb is broken at byte {offset}: the value of key 'twice': a key that was \
+                 there before."
+            );
+            assert!(effects.contains(&expected), "{before} {behind}: {effects}");
+        }
+    }
+}
+
 #[test]
 fn keys_whose_time_was_over_are_not_loaded() {
     let mut first = server(&[]);

@@ -159,7 +159,7 @@ fn a_log_that_is_synced_every_second_loses_its_last_second_and_only_with_the_pow
 #[test]
 fn a_snapshot_that_is_a_mixture_is_found() {
     let found = |planted| {
-        (1..12).any(|seed| {
+        (1..40).any(|seed| {
             let result = run(&Setup { planted, ..with_disks(seed, &[]) });
             result.faults.iter().any(|it| matches!(it, Problem::NotKept { .. }))
         })

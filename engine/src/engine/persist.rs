@@ -148,15 +148,15 @@ impl Engine {
     }
 
     /// The disk has carried an order out, or not.
-    pub(super) fn disk_answered(&mut self, ticket: Ticket, result: &DiskResult, fx: &mut Effects) {
+    pub(super) fn disk_answered(&mut self, ticket: Ticket, result: DiskResult, fx: &mut Effects) {
         if self.state.cleaned_up(ticket, fx) {
             return;
         }
-        if let Some(turn) = self.state.log_answered(ticket, result, self.now, fx) {
+        if let Some(turn) = self.state.log_answered(ticket, &result, self.now, fx) {
             self.end_log_turn(turn, fx);
-        } else if let Some(saved) = self.state.save_answered(ticket, result, self.now, fx) {
+        } else if let Some(saved) = self.state.save_answered(ticket, &result, self.now, fx) {
             self.end_save(saved, fx);
-        } else if let Some(is_good) = self.state.lone_base_answered(ticket, result, fx) {
+        } else if let Some(is_good) = self.state.lone_base_answered(ticket, &result, fx) {
             if !is_good {
                 self.state.rewrite_failed(self.now, fx);
             }

@@ -116,6 +116,12 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
+    /// Where no policy looks at it.
+    #[cfg(test)]
+    pub(crate) fn unknown() -> Self {
+        Self { now: UnixMillis(0), second: 0, order: Order::Never, lfu_decay_mins: 0 }
+    }
+
     fn frequency(&self, access: u32) -> u8 {
         let (now, then) = (minute(self.now), access >> 8);
         // The minutes wrap after 45 days.

@@ -6,8 +6,14 @@
 //! costs a copy at most once, what waits to be given out is what was changed lately, and no table
 //! beside the index says what has been dealt with.
 //!
+//! Big values are given out in pieces: the walk notes their keys as it passes, and gives them out
+//! from where they lie. One that is to be changed before it is at its end is set aside by sharing
+//! its parts ([`crate::value::shared`]): then it goes on there, at the same place. A big string has
+//! no parts: it is copied when it is changed, and moved when it goes.
+//!
 //! Invariants: every entry of the moment is given out exactly once, with the value, deadline and
-//! database that it had then; nothing that came later is. When no walk goes on nothing is marked.
+//! database that it had then; nothing that came later is. The pieces of one value come one behind
+//! the other. When no walk goes on nothing is marked.
 
 use std::collections::VecDeque;
 
@@ -15,6 +21,7 @@ use super::Keyspace;
 use super::collections::Value;
 use super::db::{Db, Found, Taken};
 use crate::time::UnixMillis;
+use crate::value::shared::Meter;
 
 /// Buckets of hash space that cost as much as a byte that is given out.
 const EMPTY_BUCKET_COST: usize = 8;
@@ -31,6 +38,17 @@ pub struct Given<'a> {
     pub deadline: Option<UnixMillis>,
     /// When or how often it had been used.
     pub access: u32,
+    /// Where in the value to go on; 0 at first. `None`: it is small, to be taken whole.
+    pub place: Option<u64>,
+}
+
+/// What was taken of an entry.
+pub struct Gave {
+    /// What it cost, in bytes.
+    pub bytes: usize,
+    /// Where to go on in the value, if it is not at its end; not 0. It means something to whoever
+    /// takes it only.
+    pub rest: Option<u64>,
 }
 
 /// A walk that goes on.
@@ -43,6 +61,10 @@ pub(super) struct Capture {
     /// Entries that have changed ahead of the walk, as they were.
     aside: VecDeque<Aside>,
     aside_bytes: usize,
+    /// Big entries of present databases that the walk has passed and that are not at their ends.
+    big: VecDeque<Big>,
+    /// Who counts what the big values among those set aside have cost.
+    meters: Vec<Meter>,
     /// Databases of the moment that were flushed since.
     flushed: Vec<(usize, Db)>,
     /// Nobody wants the entries any more: only marks are taken back.
@@ -54,6 +76,17 @@ struct Aside {
     key: Box<[u8]>,
     taken: Taken,
     bytes: usize,
+    /// Where it is to go on, if it is given out in pieces.
+    place: Option<u64>,
+    /// Who counts what it costs, if it shares parts.
+    meter: Option<Meter>,
+}
+
+/// A big entry, where it lies.
+struct Big {
+    db: usize,
+    key: Box<[u8]>,
+    place: u64,
 }
 
 impl Aside {
@@ -64,11 +97,47 @@ impl Aside {
             value: self.taken.value.as_value(),
             deadline: self.taken.deadline,
             access: self.taken.access,
+            place: self.place,
         }
+    }
+
+    fn has_begun(&self) -> bool {
+        self.place.is_some_and(|place| place > 0)
     }
 }
 
 impl Capture {
+    fn set_aside(&mut self, aside: Aside) {
+        self.aside_bytes += aside.bytes;
+        self.meters.extend(aside.meter.clone());
+        // Its pieces come one behind the other.
+        if aside.has_begun() {
+            self.aside.push_front(aside);
+        } else {
+            self.aside.push_back(aside);
+        }
+    }
+
+    /// Takes out the note of a big entry.
+    fn take_big(&mut self, db: usize, key: &[u8]) -> Option<Big> {
+        let at = self.big.iter().position(|big| big.db == db && *big.key == *key)?;
+        self.big.remove(at)
+    }
+
+    /// Moves the big entries of a database that is gone from there.
+    fn rescue_big(&mut self, origin: usize, db: &mut Db) {
+        let (gone, stay) =
+            core::mem::take(&mut self.big).into_iter().partition(|big| big.db == origin);
+        self.big = stay;
+        let gone: VecDeque<Big> = gone;
+        for Big { key, place, .. } in gone {
+            let found = db.find(&key).expect("a big entry is noted until it is changed");
+            let (taken, bytes) = (db.take(found), size_of::<Aside>() + key.len());
+            let place = Some(place);
+            self.set_aside(Aside { db: origin, key, taken, bytes, place, meter: None });
+        }
+    }
+
     /// Whether the walk has yet to come to this place of a present database.
     fn is_ahead(&self, index: usize, found: Found) -> bool {
         match self.origins[index] {
@@ -91,6 +160,8 @@ impl Keyspace {
             cursor: 0,
             aside: VecDeque::new(),
             aside_bytes: 0,
+            big: VecDeque::new(),
+            meters: Vec::new(),
             flushed: Vec::new(),
             is_canceled: false,
         }));
@@ -104,7 +175,9 @@ impl Keyspace {
 
     /// Bytes of old values that wait to be given out, flushed databases not counted.
     pub fn capture_bytes(&self) -> usize {
-        self.capture.as_ref().map_or(0, |capture| capture.aside_bytes)
+        self.capture.as_ref().map_or(0, |capture| {
+            capture.aside_bytes + capture.meters.iter().map(Meter::bytes).sum::<usize>()
+        })
     }
 
     /// Gives nothing out any more. Another walk can begin when [`Self::capture_some`] has come to
@@ -113,6 +186,8 @@ impl Keyspace {
         let Some(mut capture) = self.capture.take() else { return };
         capture.is_canceled = true;
         capture.aside_bytes = 0;
+        capture.big.clear();
+        capture.meters.clear();
         for aside in capture.aside.drain(..) {
             if let Some(object) = aside.taken.into_big_object() {
                 self.trash.push_object(object);
@@ -124,31 +199,26 @@ impl Keyspace {
         self.capture = Some(capture);
     }
 
-    /// Walks on until `give`, which tells how many bytes it took each entry for, has taken some
-    /// `budget` of them. True at the end.
-    pub fn capture_some(
-        &mut self,
-        budget: usize,
-        mut give: impl FnMut(Given<'_>) -> usize,
-    ) -> bool {
+    /// Walks on until `give`, which tells how many bytes it took each entry or piece for, has taken
+    /// some `budget` of them. True at the end.
+    pub fn capture_some(&mut self, budget: usize, mut give: impl FnMut(Given<'_>) -> Gave) -> bool {
         let Some(mut capture) = self.capture.take() else { return true };
         let mut left = budget;
         let is_at_end = loop {
             if left == 0 {
                 break false;
             }
-            if let Some(aside) = capture.aside.pop_front() {
-                capture.aside_bytes -= aside.bytes;
-                left = left.saturating_sub(give(aside.given()));
-                if let Some(object) = aside.taken.into_big_object() {
-                    self.trash.push_object(object);
-                }
-                continue;
-            }
-            if capture.db == capture.origins.len() {
+            let first = capture.aside.front();
+            let cost = if first.is_some_and(|aside| aside.has_begun() || capture.big.is_empty()) {
+                self.give_aside(&mut capture, &mut give)
+            } else if !capture.big.is_empty() {
+                self.give_big(&mut capture, &mut give)
+            } else if capture.db == capture.origins.len() {
                 break true;
-            }
-            left = left.saturating_sub(self.walk_bucket(&mut capture, &mut give));
+            } else {
+                self.walk_bucket(&mut capture, &mut give)
+            };
+            left = left.saturating_sub(cost);
         };
         if !is_at_end {
             self.capture = Some(capture);
@@ -156,11 +226,59 @@ impl Keyspace {
         is_at_end
     }
 
+    /// Gives out the first of those that were set aside, or a piece of it; tells what that cost.
+    fn give_aside(
+        &mut self,
+        capture: &mut Capture,
+        give: &mut impl FnMut(Given<'_>) -> Gave,
+    ) -> usize {
+        let Some(aside) = capture.aside.front_mut() else { return 0 };
+        let Gave { bytes, rest } = give(aside.given());
+        if rest.is_some() {
+            debug_assert!(aside.place.is_some(), "what is small is taken whole");
+            aside.place = rest;
+            return bytes;
+        }
+        if let Some(aside) = capture.aside.pop_front() {
+            capture.aside_bytes -= aside.bytes;
+            if let Some(meter) = aside.meter {
+                capture.meters.retain(|other| !other.is(&meter));
+            }
+            if let Some(object) = aside.taken.into_big_object() {
+                self.trash.push_object(object);
+            }
+        }
+        bytes
+    }
+
+    /// Gives out a piece of the first big entry; tells what that cost.
+    fn give_big(&self, capture: &mut Capture, give: &mut impl FnMut(Given<'_>) -> Gave) -> usize {
+        let Some(big) = capture.big.front_mut() else { return 0 };
+        let present = capture.origins.iter().position(|&db| db == Some(big.db));
+        let db = &self.databases[present.expect("a database that goes leaves no big entries")];
+        let found = db.find(&big.key).expect("a big entry is noted until it is changed");
+        let Gave { bytes, rest } = give(Given {
+            db: big.db,
+            key: &big.key,
+            value: db.value(found),
+            deadline: db.deadline(found),
+            access: db.access(found),
+            place: Some(big.place),
+        });
+        match rest {
+            Some(place) => big.place = place,
+            None => {
+                capture.big.pop_front();
+            }
+        }
+        bytes
+    }
+
     /// Walks through one bucket; tells what that cost.
     fn walk_bucket(
         &mut self,
         capture: &mut Capture,
-        give: &mut impl FnMut(Given<'_>) -> usize,
+        give: &mut impl FnMut(Given<'_>) -> Gave,
     ) -> usize {
         let origin = capture.db;
         let present = capture.origins.iter().position(|&db| db == Some(origin));
@@ -174,6 +292,7 @@ impl Keyspace {
             }
         };
         let (mut cost, mut marked) = (EMPTY_BUCKET_COST, Vec::new());
+        let big = &mut capture.big;
         let next = db.scan(capture.cursor, |key, found| {
             // The bucket may have become wider since it was begun.
             if found.cursor() < capture.cursor {
@@ -181,16 +300,31 @@ impl Keyspace {
             }
             if db.is_marked(found) {
                 marked.push(found);
-            } else if !capture.is_canceled {
+                return;
+            }
+            if capture.is_canceled {
+                return;
+            }
+            if db.is_big(found) {
+                big.push_back(Big { db: origin, key: key.into(), place: 0 });
+            } else {
                 let (deadline, access) = (db.deadline(found), db.access(found));
                 let value = db.value(found);
-                cost += give(Given { db: origin, key, value, deadline, access });
+                cost += give(Given { db: origin, key, value, deadline, access, place: None }).bytes;
             }
         });
         marked.into_iter().for_each(|found| db.set_mark(found, false));
+        if let Some(at) = flushed
+            && !capture.big.is_empty()
+        {
+            // It is there for the walk alone.
+            let (_, mut db) = capture.flushed.swap_remove(at);
+            capture.rescue_big(origin, &mut db);
+            capture.flushed.push((origin, db));
+        }
         if next == 0 {
             (capture.db, capture.cursor) = (origin + 1, 0);
-            if let Some(at) = flushed {
+            if let Some(at) = capture.flushed.iter().position(|(db, _)| *db == origin) {
                 let (_, db) = capture.flushed.swap_remove(at);
                 self.throw_away_db(db);
             }
@@ -200,23 +334,42 @@ impl Keyspace {
         cost
     }
 
-    /// Sets the old value of an entry aside that is to be changed or removed.
+    /// Sets the old value of an entry aside that is to be changed or removed; `goes`: nobody else
+    /// wants it afterwards.
     #[cold]
-    pub(super) fn capture_before(&mut self, index: usize, found: Found) {
-        if self.planted_forgets() {
-            return;
-        }
+    pub(super) fn capture_before(&mut self, index: usize, found: Found, goes: bool) {
+        let forgets = self.planted_forgets();
+        // What is moved goes off its account.
+        self.db_mut(index);
         let db = &mut self.databases[index];
         let Some(capture) = self.capture.as_deref_mut() else { return };
-        if capture.is_canceled || !capture.is_ahead(index, found) || db.is_marked(found) {
+        let Some(origin) = capture.origins[index].filter(|_| !capture.is_canceled) else { return };
+        let noted = capture.take_big(origin, db.key(found));
+        let is_dealt_with = || !capture.is_ahead(index, found) || db.is_marked(found);
+        if noted.is_none() && (forgets || is_dealt_with()) {
             return;
         }
-        let (key, taken): (Box<[u8]>, _) = (db.key(found).into(), db.copy(found));
-        let bytes = size_of::<Aside>() + key.len() + taken.memory_bytes();
-        capture.aside_bytes += bytes;
-        let origin = capture.origins[index].expect("what is ahead was there at the moment");
-        capture.aside.push_back(Aside { db: origin, key, taken, bytes });
-        db.set_mark(found, true);
+        let key: Box<[u8]> = db.key(found).into();
+        let mut bytes = size_of::<Aside>() + key.len();
+        let (mut place, mut meter) = (None, None);
+        let taken = if !db.is_big(found) {
+            let taken = db.copy(found);
+            bytes += taken.memory_bytes();
+            taken
+        } else {
+            place = Some(noted.as_ref().map_or(0, |big| big.place));
+            match if goes { db.strip(found) } else { None } {
+                Some(taken) => {
+                    bytes += taken.memory_bytes();
+                    taken
+                }
+                None => db.share(found, meter.insert(Meter::default())),
+            }
+        };
+        capture.set_aside(Aside { db: origin, key, taken, bytes, place, meter });
+        if noted.is_none() {
+            db.set_mark(found, true);
+        }
     }
 
     /// Marks an entry that was just added.
@@ -233,7 +386,12 @@ impl Keyspace {
     }
 
     /// Keeps a database that was flushed, if the walk has yet to come to it or to its end.
-    pub(super) fn capture_flushed(&mut self, index: usize, db: Db) {
+    pub(super) fn capture_flushed(&mut self, index: usize, mut db: Db) {
+        if let Some(capture) = &mut self.capture
+            && let Some(origin) = capture.origins[index]
+        {
+            capture.rescue_big(origin, &mut db);
+        }
         if let Some(capture) = &mut self.capture
             && !capture.is_canceled
             && let Some(origin) = capture.origins[index].take_if(|origin| *origin >= capture.db)
@@ -413,7 +571,7 @@ mod tests {
                         let value = (text(entry.value), entry.deadline.map(|time| time.0));
                         let twice = given.insert((entry.db, entry.key.to_vec()), value);
                         assert_eq!(twice, None, "each entry is given once");
-                        entry.key.len() + 50
+                        Gave { bytes: entry.key.len() + 50, rest: None }
                     });
                     keyspace.check_invariants();
                     if ended {

@@ -13,6 +13,7 @@ use crate::value::hash::Hash;
 use crate::value::list::List;
 use crate::value::number::parse_integer;
 use crate::value::set::Set;
+use crate::value::shared::Meter;
 use crate::value::stream::Stream;
 use crate::value::zset::Zset;
 
@@ -53,6 +54,17 @@ macro_rules! collections {
                 match self {
                     Self::Raw(bytes) => bytes.capacity(),
                     $(Self::$variant(collection) => collection.memory_bytes(),)*
+                }
+            }
+
+            /// The same value, to be read: see [`Collection::share`]. A string is copied.
+            pub(super) fn share(&mut self, meter: &Meter) -> Self {
+                match self {
+                    Self::Raw(bytes) => {
+                        meter.add(bytes.len());
+                        Self::Raw(bytes.clone())
+                    }
+                    $(Self::$variant(collection) => Self::$variant(collection.share(meter)),)*
                 }
             }
 

@@ -5,14 +5,11 @@
 //!
 //! Invariant: index, arena, wheel and objects speak of the same entries.
 
-use core::hash::Hasher;
-
-use siphasher::sip::SipHasher13;
-
 use super::arena::{Arena, Handle};
 use super::collections::{Kept, Object, Value};
 use super::entry::{self, Parts, Stored};
 use super::fields::Fields;
+use super::hashes::{Entries, HashKey, hash, hash_entry};
 use super::object::Objects;
 use super::protected::Protected;
 use super::table::{Position, Table};
@@ -27,13 +24,10 @@ const SHORT_ENTRY_BYTES_MAX: usize = 256;
 /// A larger scratch buffer is not kept.
 const SCRATCH_BYTES_MAX: usize = 4096;
 
-/// The secret key of the hash function, so that clients cannot aim at one bucket.
-pub(crate) type HashKey = (u64, u64);
-
 /// One entry that was found; valid until the database is next changed through anything else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
-    handle: Handle,
+    pub(super) handle: Handle,
     position: Position,
     hash: u64,
 }
@@ -143,7 +137,7 @@ pub struct Db {
     pub(super) fields: Fields,
     hash_key: HashKey,
     /// Heap bytes of the objects.
-    object_bytes: usize,
+    pub(super) object_bytes: usize,
     /// A buffer for packed collections while they are handed out.
     scratch: Vec<u8>,
     /// The keys that survive a flush, if there can be any.
@@ -183,7 +177,12 @@ impl Db {
     /// Finds the entry of a key, expired or not.
     #[inline]
     pub fn find(&self, key: &[u8]) -> Option<Found> {
-        let hash = self.hash(key);
+        self.find_hashed(key, self.hash(key))
+    }
+
+    /// Finds the entry of a key with this hash.
+    #[inline]
+    pub(super) fn find_hashed(&self, key: &[u8], hash: u64) -> Option<Found> {
         let is_it = |handle| entry::key(self.arena.bytes(handle)) == key;
         let (position, handle) = self.table.find(hash, is_it)?;
         Some(Found { handle, position, hash })
@@ -363,13 +362,24 @@ impl Db {
         deadline: Option<UnixMillis>,
         access: u32,
     ) {
+        self.insert_hashed(self.hash(key), key, value, deadline, access);
+    }
+
+    /// Adds an entry for a key with this hash that has none.
+    #[inline]
+    pub(super) fn insert_hashed(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        value: NewValue<'_>,
+        deadline: Option<UnixMillis>,
+        access: u32,
+    ) {
         if let Some(protected) = &mut self.protected {
             protected.note_added(key);
         }
-        let hash = self.hash(key);
         let handle = self.write_entry(key, value, deadline, access);
-        let (arena, hash_key) = (&self.arena, self.hash_key);
-        self.table.insert(hash, handle, |other| hash_entry(arena, hash_key, other));
+        self.table.insert(hash, handle, Entries { arena: &self.arena, hash_key: self.hash_key });
     }
 
     /// Gives an entry another value and deadline; returns the object it had, for the trash.
@@ -760,16 +770,6 @@ pub(super) enum DbTurn {
     Moved,
     /// There is nothing to do.
     Idle,
-}
-
-fn hash_entry(arena: &Arena, hash_key: HashKey, handle: Handle) -> u64 {
-    hash(hash_key, entry::key(arena.bytes(handle)))
-}
-
-fn hash(hash_key: HashKey, key: &[u8]) -> u64 {
-    let mut hasher = SipHasher13::new_with_keys(hash_key.0, hash_key.1);
-    hasher.write(key);
-    hasher.finish()
 }
 
 /// The integer that a string is, if it is stored as one: at most twenty bytes, as in Redis.

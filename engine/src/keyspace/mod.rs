@@ -10,6 +10,8 @@ mod collections;
 mod db;
 mod entry;
 mod fields;
+mod hashes;
+mod lend;
 mod object;
 mod planted;
 mod protected;
@@ -20,7 +22,7 @@ mod trash;
 mod undo;
 mod wheel;
 
-pub use capture::Given;
+pub use capture::{Gave, Given};
 pub use collections::{Kept, Object, Value};
 pub use db::{Db, Found, NewValue, Taken};
 pub use sample::Candidate;
@@ -155,7 +157,14 @@ impl Keyspace {
     /// Finds a living entry. One whose deadline has passed is deleted on the way.
     #[inline]
     pub fn find(&mut self, index: usize, key: &[u8]) -> Option<Found> {
-        let found = self.databases[index].find(key)?;
+        let hash = self.databases[index].hash(key);
+        self.find_hashed(index, key, hash)
+    }
+
+    /// Finds a living entry, like [`Self::find`], by a key and what [`Self::hash`] gave for it.
+    #[inline]
+    pub(crate) fn find_hashed(&mut self, index: usize, key: &[u8], hash: u64) -> Option<Found> {
+        let found = self.databases[index].find_hashed(key, hash)?;
         match self.databases[index].deadline(found) {
             Some(deadline) if deadline < self.now => {
                 self.lapse(index, found);
@@ -168,7 +177,7 @@ impl Keyspace {
     /// Deletes an entry whose deadline has passed and notes its key.
     #[cold]
     fn lapse(&mut self, index: usize, found: Found) {
-        self.capture_before(index, found);
+        self.capture_before(index, found, true);
         self.lapsed.push_back((index, self.databases[index].key(found).into()));
         self.remove_for_good(index, found);
         self.stats.expired_keys += 1;
@@ -232,6 +241,20 @@ impl Keyspace {
         deadline: Option<UnixMillis>,
         access: u32,
     ) {
+        let hash = self.databases[index].hash(key);
+        self.add_hashed(index, (key, hash), value, deadline, access);
+    }
+
+    /// Adds a key that was just searched and not found, with its hash.
+    #[inline]
+    pub(crate) fn add_hashed(
+        &mut self,
+        index: usize,
+        (key, hash): (&[u8], u64),
+        value: NewValue<'_>,
+        deadline: Option<UnixMillis>,
+        access: u32,
+    ) {
         if self.is_noting() {
             self.note_new(index, key);
         }
@@ -239,10 +262,29 @@ impl Keyspace {
         let db = self.db_mut(index);
         debug_assert!(db.find(key).is_none(), "the key was searched and not found");
         db.sync_wheel(now);
-        db.insert(key, value, deadline, access);
+        db.insert_hashed(hash, key, value, deadline, access);
         if self.capture.is_some() {
             self.capture_added(index, key);
         }
+    }
+
+    /// The hash of a key in a database, as long as nothing empties that.
+    #[inline]
+    pub(crate) fn hash(&self, index: usize, key: &[u8]) -> u64 {
+        self.databases[index].hash(key)
+    }
+
+    /// Reads what a search for a hash begins with: a loop of this waits for memory once for many
+    /// keys.
+    #[inline]
+    pub(crate) fn touch(&self, index: usize, hash: u64) -> u8 {
+        self.databases[index].table.touch(hash)
+    }
+
+    /// Somebody says how many keys will be added to a database; 0: nobody knows.
+    pub(crate) fn expect(&mut self, index: usize, keys: usize) {
+        let table = &mut self.databases[index].table;
+        table.expect(if keys == 0 { 0 } else { table.len().saturating_add(keys) });
     }
 
     /// Gives a found entry another value and deadline.

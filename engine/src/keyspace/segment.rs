@@ -130,6 +130,12 @@ impl Segments {
         None
     }
 
+    /// Reads something of the home bucket of a hash.
+    #[inline]
+    pub(super) fn touch(&self, segment: u32, hash: u64) -> u8 {
+        self.line(segment, self.home(segment, hash))[0]
+    }
+
     /// Adds a handle that is not there, marked or not.
     ///
     /// # Panics
@@ -140,7 +146,9 @@ impl Segments {
         let mut bucket = self.home(segment, hash);
         loop {
             let line = self.line_mut(segment, bucket);
-            if let Some(slot) = line[..SLOTS].iter().position(|&tag| tag == 0) {
+            let empty = slots_with(line, 0);
+            if empty != 0 {
+                let slot = empty.trailing_zeros() as usize;
                 line[slot] = tag_of(hash);
                 set_handle(line, slot, handle);
                 if is_marked {

@@ -1,15 +1,19 @@
 //! The index of one database: an extendible hash table from hashes to handles.
 //!
 //! The leading bits of a hash choose a segment through the directory; the next six choose one of
-//! its buckets. When a segment is full enough, it alone is split in two by one more bit; when two
-//! sisters are sparse, they become one. So the most that one change ever moves is one segment (some
-//! 540 handles) and, rarely, the directory of four-byte numbers.
+//! its buckets. When a segment is full enough, it alone is split in two by one more bit (or by more
+//! bits where it is known how many keys will come); when two sisters are sparse, they become one.
+//! So the most that one change ever moves is one segment (some 540 handles) and, rarely, the
+//! directory of four-byte numbers.
 //!
 //! A position in hash space (the leading bits of a hash) orders all buckets of all segments,
 //! whatever is split meanwhile: that is what a SCAN cursor is.
 //!
 //! Invariant: a segment of depth d is referred to by 2^(D-d) neighbouring places of the directory
 //! of depth D. Source: Fagin et al., "Extendible hashing" (1979).
+
+use core::hint::black_box;
+use core::iter;
 
 use super::arena::Handle;
 pub(crate) use super::segment::Position;
@@ -22,13 +26,35 @@ const SPLIT_AT: u16 = (BUCKETS * SLOTS * 85 / 100) as u16;
 const MERGE_AT: u16 = SPLIT_AT / 2;
 /// A segment is looked at for merging when it has this many entries or fewer.
 const SPARSE: u16 = MERGE_AT / 2;
+/// A segment is split into up to 2^4 where a known number of keys is on its way.
+const SPLIT_BITS_MAX: u8 = 4;
 /// Segments are not split deeper: 2^36 segments are more than handles can address.
 const DEPTH_MAX: u8 = 36;
 /// A cursor is the leading 48 bits of a position.
 const CURSOR_SHIFT: u32 = 16;
 
-/// The index. Entries themselves are elsewhere; where a hash is needed again, the caller's function
-/// gives it. Positions are valid until the next insertion or removal.
+/// Where the hashes of the entries come from when an insertion needs them again.
+pub(crate) trait Hashes {
+    /// The hash of an entry that is in the table.
+    fn hash_of(&self, handle: Handle) -> u64;
+
+    /// Reads something of the entry. A loop of this waits for memory once for many entries; a loop
+    /// of `hash_of` waits for each.
+    fn touch(&self, handle: Handle) -> u8;
+}
+
+impl<F: Fn(Handle) -> u64> Hashes for F {
+    fn hash_of(&self, handle: Handle) -> u64 {
+        self(handle)
+    }
+
+    fn touch(&self, _: Handle) -> u8 {
+        0
+    }
+}
+
+/// The index. Entries themselves are elsewhere; where a hash is needed again, the caller gives it.
+/// Positions are valid until the next insertion or removal.
 #[derive(Default)]
 pub(crate) struct Table {
     /// Segment by the leading `depth` bits of the hash; empty until the first insertion.
@@ -36,6 +62,8 @@ pub(crate) struct Table {
     segments: Segments,
     depth: u8,
     len: usize,
+    /// Segments of a lesser depth are split into more than two: see `expect`.
+    expected_depth: u8,
 }
 
 impl Table {
@@ -57,14 +85,33 @@ impl Table {
         self.segments.find(self.segment_of(hash), hash, is_it)
     }
 
-    /// Adds a handle that is not in the table. `hash_of` gives the hash of any handle that is.
-    pub(crate) fn insert(&mut self, hash: u64, handle: Handle, hash_of: impl Fn(Handle) -> u64) {
+    /// Somebody says that the table will hold so many handles; 0: nobody knows. Then a segment is
+    /// split into as many at once as it would become one after another, up to sixteen, and far
+    /// fewer entries have to be read again. If it is not true, the table is that much too large and
+    /// no more.
+    pub(crate) fn expect(&mut self, len: usize) {
+        let is_enough = |depth: &u8| len >> depth <= usize::from(SPLIT_AT);
+        self.expected_depth = (0..DEPTH_MAX).find(is_enough).unwrap_or(DEPTH_MAX);
+    }
+
+    /// Reads what an insertion or a search with this hash begins with: a loop of this waits for
+    /// memory once for many hashes.
+    #[inline]
+    pub(crate) fn touch(&self, hash: u64) -> u8 {
+        if self.directory.is_empty() {
+            return 0;
+        }
+        self.segments.touch(self.segment_of(hash), hash)
+    }
+
+    /// Adds a handle that is not in the table. `hashes` knows any handle that is.
+    pub(crate) fn insert(&mut self, hash: u64, handle: Handle, hashes: impl Hashes) {
         if self.directory.is_empty() {
             let first = self.segments.add(0);
             self.directory.push(first);
         }
         while self.segments.len(self.segment_of(hash)) >= SPLIT_AT {
-            self.split(hash, &hash_of);
+            self.split(hash, &hashes);
         }
         self.segments.insert(self.segment_of(hash), hash, handle, false);
         self.len += 1;
@@ -183,24 +230,36 @@ impl Table {
         first..first + count
     }
 
-    /// Splits the segment of `hash` in two.
-    fn split(&mut self, hash: u64, hash_of: &impl Fn(Handle) -> u64) {
-        let low = self.segment_of(hash);
-        let old_depth = self.segments.depth(low);
+    /// Splits the segment of `hash` in two, or in more where more keys are expected.
+    fn split(&mut self, hash: u64, hashes: &impl Hashes) {
+        let first = self.segment_of(hash);
+        let old_depth = self.segments.depth(first);
         assert!(old_depth < DEPTH_MAX, "hashes do not spread: the table cannot grow");
-        if old_depth == self.depth {
-            self.directory = self.directory.iter().flat_map(|&segment| [segment; 2]).collect();
-            self.depth += 1;
+        // The last of the splits to come is the widest: it is the one that reads most entries.
+        let to_come = self.expected_depth.saturating_sub(old_depth).max(1);
+        let bits = (to_come - 1) % SPLIT_BITS_MAX + 1;
+        let depth = old_depth + bits;
+        if depth > self.depth {
+            let copies = 1 << (depth - self.depth);
+            let repeated = self.directory.iter().flat_map(|&at| iter::repeat_n(at, copies));
+            self.directory = repeated.collect();
+            self.depth = depth;
         }
-        let high = self.segments.add(old_depth + 1);
-        for (handle, is_marked) in self.segments.take_all(low, old_depth + 1) {
-            let hash = hash_of(handle);
-            let half = if hash << old_depth >> 63 == 0 { low } else { high };
-            self.segments.insert(half, hash, handle, is_marked);
+        let mut parts = [first; 1 << SPLIT_BITS_MAX];
+        let parts = &mut parts[..1 << bits];
+        parts[1..].fill_with(|| self.segments.add(depth));
+        let all = self.segments.take_all(first, depth);
+        black_box(all.iter().fold(0, |sum, &(handle, _)| sum ^ hashes.touch(handle)));
+        for (handle, is_marked) in all {
+            let hash = hashes.hash_of(handle);
+            let part = parts[(hash << old_depth >> (64 - u32::from(bits))) as usize];
+            self.segments.insert(part, hash, handle, is_marked);
         }
         let places = self.places(hash, old_depth);
-        let middle = places.start + places.len() / 2;
-        self.directory[middle..places.end].fill(high);
+        let width = places.len() >> bits;
+        for (places, &part) in self.directory[places].chunks_exact_mut(width).zip(&*parts) {
+            places.fill(part);
+        }
     }
 
     /// Moves the entries of the sister of `hash`'s segment into it, if both have room in one.
@@ -347,5 +406,30 @@ mod tests {
         }
         assert!((0..3000).all(|n| seen.contains(&handle(n))));
         assert!(cursor < 1 << 48);
+    }
+    #[test]
+    fn a_table_that_knows_what_will_come_becomes_the_same_with_fewer_hashes() {
+        let fill = |expected: usize| {
+            let (mut table, hashed) = (Table::default(), core::cell::Cell::new(0));
+            table.expect(expected);
+            for n in 0..20_000 {
+                table.insert(hash_of(handle(n)), handle(n), |handle| {
+                    hashed.set(hashed.get() + 1);
+                    hash_of(handle)
+                });
+                if n % 1000 == 0 {
+                    table.check_invariants(hash_of);
+                }
+            }
+            table.check_invariants(hash_of);
+            assert!((0..20_000).all(|n| find(&table, n).is_some()));
+            (table.capacity(), hashed.get())
+        };
+        let (capacity, hashed) = fill(0);
+        let (expected_capacity, expected_hashed) = fill(20_000);
+        assert!(expected_hashed * 4 < hashed, "{expected_hashed} of {hashed}");
+        assert!(expected_capacity <= capacity * 5 / 4, "{expected_capacity}, not {capacity}");
+        // Who promises more than there is gets a table that is too large by a bounded factor.
+        assert!(fill(usize::MAX).0 <= capacity << SPLIT_BITS_MAX);
     }
 }

@@ -178,7 +178,7 @@ impl Keyspace {
     /// Notes an entry that is to be changed in place: its value is copied.
     #[cold]
     pub(super) fn note_change(&mut self, index: usize, found: Found) {
-        self.capture_before(index, found);
+        self.capture_before(index, found, false);
         let db = &self.databases[index];
         let (key, hash) = (db.key(found), found.hash());
         let Some(undo) = self.undo.as_deref_mut() else { return };
@@ -198,7 +198,7 @@ impl Keyspace {
     /// Takes an entry out that is to be deleted or replaced, and keeps it if the log wants it.
     #[cold]
     pub(super) fn remove_noted(&mut self, index: usize, found: Found) {
-        self.capture_before(index, found);
+        self.capture_before(index, found, self.undo.is_none());
         self.db_mut(index);
         let db = &mut self.databases[index];
         let (key, hash, access): (Box<[u8]>, _, _) =
@@ -224,7 +224,7 @@ impl Keyspace {
         deadline: Option<UnixMillis>,
         access: u32,
     ) -> Found {
-        self.capture_before(index, found);
+        self.capture_before(index, found, self.undo.is_none());
         if self.undo.is_none() {
             return self.overwrite(index, found, value, deadline, access);
         }

@@ -8,7 +8,7 @@
 
 use crate::config::Encodings;
 use crate::evict::Usage;
-use crate::keyspace::{Given, Value};
+use crate::keyspace::{Gave, Given, Value};
 use crate::script::Libraries;
 use crate::snapshot::{file, save};
 use crate::value::number::format_double;
@@ -27,11 +27,12 @@ pub(super) enum Writer {
 }
 
 impl Writer {
-    /// Adds an entry; tells how many bytes that took.
-    pub(super) fn add(&mut self, entry: &Given<'_>, usage: &Usage, encodings: &Encodings) -> usize {
+    /// Adds an entry, or a piece of a big one; tells how many bytes that took. Commands are about a
+    /// whole value.
+    pub(super) fn add(&mut self, entry: &Given<'_>, usage: &Usage, encodings: &Encodings) -> Gave {
         match self {
             Self::Snapshot(writer) => file::add(writer, entry, usage, encodings),
-            Self::Commands(commands) => commands.add(entry, encodings),
+            Self::Commands(commands) => Gave { bytes: commands.add(entry, encodings), rest: None },
         }
     }
 

@@ -15,7 +15,7 @@ use crate::value::rdb::FileReader;
 
 /// Where the file of an older version is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum OldPlace {
     /// In the folder of the log, where it is moved to.
     Inside,
     /// Beside the folder, where it was.
@@ -47,14 +47,14 @@ impl State {
             return self.open_log_file(0, fx);
         }
         let path = format!("{}/{}", log.folder, log.stem);
-        loading.open(path, Source::Old(Place::Inside), orders, fx);
+        loading.open(path, Source::Old(OldPlace::Inside), orders, fx);
         None
     }
 
     /// The file of an older version is there, or not.
     pub(super) fn old_file_answered(
         &mut self,
-        place: Place,
+        place: OldPlace,
         is_there: bool,
         fx: &mut Effects,
     ) -> Option<Loaded> {
@@ -63,26 +63,26 @@ impl State {
         let (stem, folder) = (&settings.log.stem, &settings.log.folder);
         let is_named = loading.found.manifest.as_ref().is_some_and(|it| !it.is_empty());
         match place {
-            Place::Inside if is_there && is_named => return self.open_log_file(0, fx),
-            Place::Inside => {
+            OldPlace::Inside if is_there && is_named => return self.open_log_file(0, fx),
+            OldPlace::Inside => {
                 loading.has_inside = is_there;
-                loading.open(stem.clone(), Source::Old(Place::Outside), orders, fx);
+                loading.open(stem.clone(), Source::Old(OldPlace::Outside), orders, fx);
             }
-            Place::Outside if is_there && loading.has_inside => {
+            OldPlace::Outside if is_there && loading.has_inside => {
                 let why = format!(
                     "{stem} and {folder}/{stem} are both there, and no manifest says which of them \
                      is the log"
                 );
                 return self.end_loading(Err(why), fx);
             }
-            Place::Outside if is_there => self.move_old_file(fx),
-            Place::Outside if is_named => return self.open_log_file(0, fx),
-            Place::Outside => {
+            OldPlace::Outside if is_there => self.move_old_file(fx),
+            OldPlace::Outside if is_named => return self.open_log_file(0, fx),
+            OldPlace::Outside => {
                 let what = loading.what;
                 self.persistence.loading = None;
                 return Some(Loaded { what, result: Ok(Found::default()) });
             }
-            Place::Moving => {
+            OldPlace::Moving => {
                 let text = format!(
                     "Successfully migrated an old-style AOF file ({stem}) into the AOF directory \
                      ({folder})."
@@ -111,7 +111,7 @@ impl State {
             DiskOp::SyncFolder { path: String::new() },
         ]);
         loading.found.manifest = Some(manifest);
-        loading.source = Source::Old(Place::Moving);
+        loading.source = Source::Old(OldPlace::Moving);
         loading.in_flight = Some(orders.give(Lane::Bulk, ops, fx));
     }
 }

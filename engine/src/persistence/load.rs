@@ -5,7 +5,10 @@
 //! broken and does not go on with half of it, but for a log's last record that was never whole; the
 //! file itself is not touched.
 
-use super::find_log::Place;
+use std::collections::VecDeque;
+
+use super::batch::{Batch, Place};
+use super::find_log::OldPlace;
 use super::log_files::Found;
 use super::settings::LogSettings;
 use super::{Orders, log};
@@ -15,12 +18,12 @@ use crate::effects::{Effects, LogLevel};
 use crate::input::{ConnId, Origin};
 use crate::script::Policy;
 use crate::session::Session;
-use crate::snapshot::{Setting, load_front};
+use crate::snapshot::Setting;
 use crate::state::State;
 use crate::time::{Instant, Micros, Now, UnixMillis};
-use crate::value::aof::{self, AofReader, Broken, Damage, Manifest, Role, manifest_name};
+use crate::value::aof::{self, AofReader, Damage, Manifest, Role, manifest_name};
 use crate::value::number::parse_integer;
-use crate::value::rdb::{self, Corrupt, FileReader, Head};
+use crate::value::rdb::{self, Broken, Corrupt, FileReader, Head};
 
 /// Bytes that are asked for at once.
 const READ_BYTES: usize = 1 << 20;
@@ -32,6 +35,8 @@ pub(crate) const LOADER: ConnId = ConnId(0);
 const EMPTY_SHOWN_MAX: u64 = 10;
 /// Bytes that become keys in one step.
 const STEP_BYTES: usize = 128 << 10;
+/// Bytes that no key of a file and its value are shorter than.
+const KEY_BYTES_MIN: u64 = 3;
 
 /// What is loaded, and for whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +74,7 @@ pub(super) enum Source {
     /// The log's manifest is being read.
     Manifest,
     /// The one file is looked for that a log of an older version is.
-    Old(Place),
+    Old(OldPlace),
     /// A file of the log; with the number of the file in the manifest.
     Log(Box<AofReader>, usize),
 }
@@ -85,9 +90,12 @@ pub(crate) struct Loading {
     /// Who runs the commands of the log, and those of a transaction whose end is to come.
     session: Box<Session>,
     queued: Option<Vec<Words>>,
-    /// Bytes that were read, and how many of them are parsed.
+    /// Bytes that are being parsed, and how many of them are.
     bytes: Vec<u8>,
     parsed: usize,
+    /// What was read behind them.
+    ahead: VecDeque<Vec<u8>>,
+    batch: Batch,
     /// Bytes that the parser must have to get on.
     wanted: usize,
     /// Where the next read begins.
@@ -105,12 +113,18 @@ pub(crate) struct Loading {
 impl Loading {
     /// Bytes that are loaded, and bytes of the file.
     pub(super) fn share(&self) -> (u64, u64) {
-        (self.offset - (self.bytes.len() - self.parsed) as u64, self.file_len)
+        (self.offset - self.left() as u64, self.file_len)
     }
 
     /// Whether what is loaded is a log: keys do not expire before its end.
     pub(crate) fn is_of_log(&self) -> bool {
         !matches!(self.source, Source::Snapshot(_))
+    }
+
+    /// Bytes that were read and are not parsed.
+    fn left(&self) -> usize {
+        let ahead: usize = self.ahead.iter().map(Vec::len).sum();
+        self.bytes.len() - self.parsed + ahead
     }
 
     fn has_all(&self) -> bool {
@@ -119,7 +133,7 @@ impl Loading {
 
     /// When there is something to parse.
     pub(crate) fn due(&self) -> Option<Instant> {
-        let is_enough = self.bytes.len() - self.parsed >= self.wanted || self.has_all();
+        let is_enough = self.left() >= self.wanted || self.has_all();
         is_enough.then_some(self.resume_at)
     }
 
@@ -136,14 +150,13 @@ impl Loading {
 
     /// Asks for more, if there is more and room for it.
     fn read_ahead(&mut self, orders: &mut Orders, fx: &mut Effects) {
-        let ahead = self.bytes.len() - self.parsed;
-        let has_room = ahead < AHEAD_BYTES.max(self.wanted);
+        let has_room = self.left() < AHEAD_BYTES.max(self.wanted);
         if self.in_flight.is_none() && has_room && self.offset < self.file_len {
             self.in_flight = Some(read(orders, &self.path, self.offset, fx));
         }
     }
 
-    fn take(&mut self, answer: &DiskAnswer) -> Result<(), String> {
+    fn take(&mut self, answer: DiskAnswer) -> Result<(), String> {
         if self.offset > 0 && answer.file_len != self.file_len
             || answer.bytes.is_empty() && self.offset < answer.file_len
         {
@@ -151,10 +164,26 @@ impl Loading {
         }
         self.file_len = answer.file_len;
         self.offset += answer.bytes.len() as u64;
+        if !answer.bytes.is_empty() {
+            self.ahead.push_back(answer.bytes);
+        }
+        Ok(())
+    }
+
+    /// Puts all that was read behind the bytes that are being parsed, if these are too few to get
+    /// on. All: a value that is longer than one piece is read from its start each time.
+    fn fetch(&mut self) {
+        if self.bytes.len() - self.parsed >= self.wanted {
+            return;
+        }
         self.bytes.drain(..self.parsed);
         self.parsed = 0;
-        self.bytes.extend_from_slice(&answer.bytes);
-        Ok(())
+        if self.bytes.is_empty() {
+            self.bytes = self.ahead.pop_front().unwrap_or_default();
+        }
+        for piece in self.ahead.drain(..) {
+            self.bytes.extend_from_slice(&piece);
+        }
     }
 
     /// Goes on with another file.
@@ -176,6 +205,7 @@ impl Loading {
         self.in_flight = Some(orders.give(Lane::Bulk, ops, fx));
         (self.path, self.source) = (path, source);
         self.bytes.clear();
+        self.ahead.clear();
         (self.parsed, self.wanted, self.offset, self.file_len, self.db) = (0, 1, 0, 0, 0);
     }
 
@@ -213,6 +243,9 @@ struct Receiver<'s, 'a> {
     queued: &'s mut Option<Vec<Words>>,
     setting: Setting<'s>,
     what: What,
+    batch: &'s mut Batch,
+    /// How many keys the file can have at most.
+    keys_max: u64,
     keys: u64,
     expired: u64,
     db: usize,
@@ -240,12 +273,20 @@ impl rdb::Receive for Receiver<'_, '_> {
         Ok(())
     }
 
-    fn sizes(&mut self, _: u64, _: u64) -> Result<(), Corrupt> {
+    fn sizes(&mut self, keys: u64, _: u64) -> Result<(), Corrupt> {
+        let keys = usize::try_from(keys.min(self.keys_max)).unwrap_or(usize::MAX);
+        self.state.keyspace.expect(self.db, keys);
         Ok(())
     }
 
-    fn key(&mut self, head: &Head, key: &[u8], value: rdb::Value<'_>) -> Result<usize, Corrupt> {
-        let (value, len) = match load_front(value, &self.setting) {
+    fn key(
+        &mut self,
+        offset: u64,
+        head: &Head,
+        key: &[u8],
+        value: rdb::Value<'_>,
+    ) -> Result<usize, Corrupt> {
+        let (value, len) = match self.batch.read(value, &self.setting) {
             Err(rdb::EMPTY) => {
                 let len = rdb::empty_len(value).ok_or(rdb::EMPTY)?;
                 self.empty.push(key.into());
@@ -254,26 +295,18 @@ impl rdb::Receive for Receiver<'_, '_> {
             read => read?,
         };
         let deadline = head.deadline_ms.map(UnixMillis);
-        let keyspace = &mut self.state.keyspace;
-        if deadline.is_some_and(|deadline| deadline < keyspace.now()) {
+        if deadline.is_some_and(|deadline| deadline < self.state.keyspace.now()) {
             self.expired += 1;
             return Ok(len);
         }
-        let is_there = keyspace.find(self.db, key).is_some();
-        if is_there && !self.what.replaces() {
-            return Err(Corrupt("a key that was there before"));
-        }
-        self.keys += 1;
         let access = self.state.access_of_loaded(head.idle_secs, head.frequency);
-        let keyspace = &mut self.state.keyspace;
-        value.store(|value| {
-            if is_there {
-                keyspace.set(self.db, key, value, deadline, access);
-            } else {
-                keyspace.add(self.db, key, value, deadline, access);
-            }
-        });
+        self.batch.push(key, value, Place { offset, db: self.db, deadline, access });
         Ok(len)
+    }
+
+    fn settle(&mut self) -> Result<(), Broken> {
+        self.keys += self.batch.store(&mut self.state.keyspace, self.what.replaces())?;
+        Ok(())
     }
 }
 
@@ -367,7 +400,9 @@ impl State {
             session: Box::new(Session::new(LOADER, origin, now.mono, true)),
             queued: None,
             bytes: Vec::new(),
+            ahead: VecDeque::new(),
             parsed: 0,
+            batch: Batch::default(),
             wanted: 1,
             offset: 0,
             file_len: 0,
@@ -385,7 +420,7 @@ impl State {
     pub(crate) fn load_answered(
         &mut self,
         ticket: Ticket,
-        result: &DiskResult,
+        result: DiskResult,
         fx: &mut Effects,
     ) -> Option<Loaded> {
         let loading = self.persistence.loading.as_mut()?;
@@ -394,7 +429,9 @@ impl State {
         if let Source::Old(place) = loading.source {
             return match result {
                 Ok(_) => self.old_file_answered(place, true, fx),
-                Err(error) if error.kind == DiskErrorKind::NotFound && place != Place::Moving => {
+                Err(error)
+                    if error.kind == DiskErrorKind::NotFound && place != OldPlace::Moving =>
+                {
                     self.old_file_answered(place, false, fx)
                 }
                 Err(error) => {
@@ -409,7 +446,7 @@ impl State {
             Err(error) if error.kind == DiskErrorKind::NotFound && is_first => {
                 return self.nothing_there(fx);
             }
-            Err(error) => Err(error.text.clone()),
+            Err(error) => Err(error.text),
         };
         if let Err(why) = outcome {
             let text = format!("Error reading {}: {why}", loading.path);
@@ -445,6 +482,8 @@ impl State {
 
     fn take_manifest(&mut self, fx: &mut Effects) -> Option<Loaded> {
         let loading = self.persistence.loading.as_mut()?;
+        loading.wanted = loading.left();
+        loading.fetch();
         match Manifest::parse(&loading.bytes) {
             Ok(manifest) => self.manifest_read(Some(manifest), fx),
             Err(wrong) => {
@@ -506,7 +545,8 @@ impl State {
         let budget = if delay_us == 0 { STEP_BYTES } else { 1 };
         let (encodings, hash_key) = (self.config.encodings, self.hash_key);
         let tail = Tail::of(&self.persistence.settings.log);
-        let has_all = loading.has_all();
+        loading.fetch();
+        let has_all = loading.has_all() && loading.ahead.is_empty();
         let mut receiver = Receiver {
             state: self,
             apply,
@@ -514,6 +554,8 @@ impl State {
             queued: &mut loading.queued,
             setting: Setting { encodings: &encodings, hash_key },
             what: loading.what,
+            batch: &mut loading.batch,
+            keys_max: loading.file_len / KEY_BYTES_MIN,
             keys: 0,
             expired: 0,
             db: loading.db,
@@ -577,6 +619,9 @@ impl State {
     ) -> Option<Loaded> {
         let loading = self.persistence.loading.take()?;
         let Loading { what, found, keys, expired, empty, .. } = *loading;
+        for db in 0..self.keyspace.count() {
+            self.keyspace.expect(db, 0);
+        }
         if result.is_ok() {
             self.persistence.loaded = (keys, expired);
             let text = match loading.source {
@@ -606,7 +651,7 @@ enum Part {
 /// Why a file cannot be read on.
 enum Wrong {
     Snapshot(u64, String),
-    Log(Broken),
+    Log(aof::Broken),
 }
 
 impl Loading {
@@ -615,7 +660,10 @@ impl Loading {
     fn end_broken(&mut self, wrong: Wrong, tail: Tail, fx: &mut Effects) -> Result<Part, String> {
         let (broken, number) = match (wrong, &self.source) {
             (Wrong::Log(broken), Source::Log(_, number)) => (broken, *number),
-            (Wrong::Log(Broken { offset, reason, .. }) | Wrong::Snapshot(offset, reason), _) => {
+            (
+                Wrong::Log(aof::Broken { offset, reason, .. }) | Wrong::Snapshot(offset, reason),
+                _,
+            ) => {
                 let text = format!("integrity check failed: {reason}");
                 let text = format!("Internal error in RDB reading offset {offset}: {text}");
                 log(fx, LogLevel::Warning, text);
@@ -677,8 +725,8 @@ fn explain(path: &str, offset: u64, reason: &str) -> String {
 }
 
 /// The same of a file of a log, in Redis's words as far as it has any.
-fn explain_log(path: &str, name: &str, broken: &Broken, is_last: bool) -> String {
-    let Broken { offset, reason, .. } = broken;
+fn explain_log(path: &str, name: &str, broken: &aof::Broken, is_last: bool) -> String {
+    let aof::Broken { offset, reason, .. } = broken;
     let what = match broken.damage {
         Damage::Cut if !is_last => {
             format!("Fatal error: the truncated file {name} is not the last file")

@@ -9,6 +9,7 @@
 
 mod aof;
 mod base;
+mod batch;
 mod feed;
 mod find_log;
 mod load;

@@ -16,7 +16,7 @@ use crate::disk::{DiskOp, DiskResult, FileId, Lane, Ticket};
 use crate::effects::{Effects, LogLevel};
 use crate::evict::Usage;
 use crate::input::ConnId;
-use crate::keyspace::Keyspace;
+use crate::keyspace::{Gave, Keyspace};
 use crate::script::Libraries;
 use crate::state::State;
 use crate::time::{Instant, Micros, Now};
@@ -24,13 +24,17 @@ use crate::value::aof::BaseFormat;
 use crate::value::rdb::FileWriter;
 
 /// Bytes of the file that one step makes.
-const STEP_BYTES: usize = 32 << 10;
-/// Bytes that are appended at once.
-const CHUNK_BYTES: usize = 256 << 10;
+const STEP_BYTES: usize = 16 << 10;
+/// Bytes that are appended at once: few, so that the disk's thread, too, is busy for a short time
+/// only where it shares a processor with the engine's.
+const CHUNK_BYTES: usize = 64 << 10;
 /// Bytes that may be on their way to the disk.
 const IN_FLIGHT_BYTES_MAX: usize = 4 << 20;
 /// The file is synced each time so much was written, so that the last sync does not take long.
 const SYNC_BYTES: u64 = 4 << 20;
+
+/// What is taken of an entry that nobody wants.
+const NOTHING: Gave = Gave { bytes: 0, rest: None };
 
 /// Who wants a snapshot, and what comes after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -295,12 +299,12 @@ impl State {
             .filter(|saving| saving.due().is_some_and(|due| due <= now.mono));
         let Some(saving) = saving else {
             if self.persistence.saving.is_none() && self.keyspace.is_capturing() {
-                self.keyspace.capture_some(STEP_BYTES, |_| 0);
+                self.keyspace.capture_some(STEP_BYTES, |_| NOTHING);
             }
             return;
         };
         let Phase::Walking(writer, usage) = &mut saving.phase else {
-            if self.keyspace.capture_some(STEP_BYTES, |_| 0) {
+            if self.keyspace.capture_some(STEP_BYTES, |_| NOTHING) {
                 self.begin_walk(now, fx);
             }
             return;
@@ -311,8 +315,9 @@ impl State {
         let budget = if delay_us == 0 { STEP_BYTES } else { 1 };
         let mut keys = 0;
         let is_at_end = self.keyspace.capture_some(budget, |entry| {
-            keys += 1;
-            writer.add(&entry, usage, &saving.encodings)
+            let gave = writer.add(&entry, usage, &saving.encodings);
+            keys += u64::from(gave.rest.is_none());
+            gave
         });
         saving.keys.1 += keys;
         saving.resume_at = now.mono + Micros(delay_us.saturating_mul(keys));

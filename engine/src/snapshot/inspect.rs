@@ -106,7 +106,13 @@ impl Receive for Findings {
         Ok(())
     }
 
-    fn key(&mut self, head: &Head, _: &[u8], value: rdb::Value<'_>) -> Result<usize, Corrupt> {
+    fn key(
+        &mut self,
+        _: u64,
+        head: &Head,
+        _: &[u8],
+        value: rdb::Value<'_>,
+    ) -> Result<usize, Corrupt> {
         let setting = Setting { encodings: &self.encodings, hash_key: (0, 0) };
         let (_, len) = load_front(value, &setting)?;
         let name = rdb::kind(value.type_byte, value.dialect)?.name();

@@ -112,7 +112,13 @@ impl rdb::Receive for Seen {
         self.snapshot.sizes(keys, deadlines)
     }
 
-    fn key(&mut self, head: &Head, key: &[u8], value: rdb::Value<'_>) -> Result<usize, Corrupt> {
-        self.snapshot.key(head, key, value)
+    fn key(
+        &mut self,
+        offset: u64,
+        head: &Head,
+        key: &[u8],
+        value: rdb::Value<'_>,
+    ) -> Result<usize, Corrupt> {
+        self.snapshot.key(offset, head, key, value)
     }
 }

@@ -41,8 +41,11 @@ impl Loaded {
 pub(super) const STRAY: Corrupt = Corrupt("a part of another type");
 pub(super) const TWICE: Corrupt = Corrupt("an element that comes twice");
 
+/// Room for the packed form of a collection in the making: most need no more.
+const PACKED_BYTES: usize = 128;
+
 /// A value in the making.
-pub(super) trait Build: Default {
+pub(super) trait Build {
     fn add(&mut self, item: Item<'_>, setting: &Setting<'_>) -> Result<(), Corrupt>;
 }
 
@@ -68,7 +71,7 @@ pub(crate) fn load_front(
 ) -> Result<(Loaded, usize), Corrupt> {
     match rdb::kind(value.type_byte, value.dialect)? {
         Kind::String => {
-            let (text, len) = build::<Text>(value, setting)?;
+            let (text, len) = build(Text::default(), value, setting)?;
             Ok((Loaded::String(text.0), len))
         }
         Kind::List => object::<List>(value, setting),
@@ -79,8 +82,11 @@ pub(crate) fn load_front(
     }
 }
 
-fn build<T: Build>(value: rdb::Value<'_>, setting: &Setting<'_>) -> Result<(T, usize), Corrupt> {
-    let mut built = T::default();
+fn build<T: Build>(
+    mut built: T,
+    value: rdb::Value<'_>,
+    setting: &Setting<'_>,
+) -> Result<(T, usize), Corrupt> {
     let len = rdb::load_front(value, &mut |item| built.add(item, setting))?;
     Ok((built, len))
 }
@@ -89,7 +95,8 @@ fn object<T: Build + Kept>(
     value: rdb::Value<'_>,
     setting: &Setting<'_>,
 ) -> Result<(Loaded, usize), Corrupt> {
-    let (built, len) = build::<T>(value, setting)?;
+    let built = T::from_packed(Vec::with_capacity(PACKED_BYTES));
+    let (built, len) = build(built, value, setting)?;
     Ok((Loaded::Object(built.into_object()), len))
 }
 

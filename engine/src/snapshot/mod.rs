@@ -9,8 +9,10 @@ mod inspect_log;
 mod load;
 mod save;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use inspect::{Inspector, Note, Tally};
 pub use inspect_log::LogInspector;
-pub(crate) use load::{Setting, load, load_front};
+pub(crate) use load::{Loaded, Setting, load, load_front};
 pub(crate) use save::save;

@@ -1,6 +1,6 @@
 //! From the value of a key to its RDB form: each type in the packing that fits how it is held.
 
-use super::stream::save_stream;
+use super::stream::{save_stream, save_stream_piece};
 use crate::config::Encodings;
 use crate::keyspace::Value;
 use crate::value::hash::HashRef;
@@ -29,6 +29,73 @@ pub(crate) fn save_into(saver: &mut Saver, value: Value<'_>, encodings: &Encodin
         Value::Zset(zset) => save_zset(saver, zset),
         Value::Stream(stream) => save_stream(saver, stream, encodings),
     }
+}
+
+/// Writes a piece of a big value; `place` is 0 at first, then what was returned, and the value must
+/// be the same. `None`: it is at its end. What is never big is one piece.
+pub(crate) fn save_piece(
+    saver: &mut Saver,
+    value: Value<'_>,
+    place: u64,
+    piece_bytes: usize,
+    encodings: &Encodings,
+) -> Option<u64> {
+    let before = saver.len();
+    let is_full = |saver: &Saver| saver.len() - before >= piece_bytes;
+    let mut next = Some(place);
+    match value {
+        Value::Bytes(bytes) => return saver.string_piece(bytes, place, piece_bytes),
+        Value::Stream(stream) => {
+            return save_stream_piece(saver, stream, place, piece_bytes, encodings);
+        }
+        Value::List(list) => {
+            if place == 0 {
+                saver.begin_list(list.part_count());
+            }
+            while let Some(number) = next.filter(|_| !is_full(saver)) {
+                list.show_part(number as usize, |part| saver.list_part(part));
+                next = Some(number + 1).filter(|&next| next < list.part_count() as u64);
+            }
+        }
+        Value::Set(SetRef::Table(table)) => {
+            if place == 0 {
+                saver.begin_set(table.len());
+            }
+            while let Some(leaf) = next.filter(|_| !is_full(saver)) {
+                next = table.show_leaf(leaf, |entry| saver.member(entry.key().into()));
+            }
+        }
+        Value::Hash(hash @ HashRef::Table(_)) => {
+            let earliest_ms = hash.first_deadline();
+            if place == 0 {
+                saver.begin_hash(hash.len(), earliest_ms);
+            }
+            while let Some(leaf) = next.filter(|_| !is_full(saver)) {
+                next = hash.show_some(leaf, |field| {
+                    let words = (field.name.into(), field.value.into(), field.deadline_ms);
+                    saver.field(earliest_ms, words);
+                });
+            }
+        }
+        Value::Zset(zset @ ZsetRef::Tree(_)) => {
+            if place == 0 {
+                saver.begin_zset(zset.len());
+            }
+            let mut members = zset.range(place as usize..zset.len());
+            let mut rank = place;
+            while !is_full(saver) {
+                let (member, score) = members.next()?;
+                saver.scored(member.into(), score);
+                rank += 1;
+            }
+            next = Some(rank);
+        }
+        _ => {
+            save_into(saver, value, encodings);
+            next = None;
+        }
+    }
+    next
 }
 
 fn save_set(saver: &mut Saver, set: SetRef<'_>) {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::load::{Build, STRAY, Setting, TWICE};
 use crate::config::Encodings;
 use crate::value::rdb::{
-    Consumer, Corrupt, Element, Group, Id, Idempotence, Item, Pending, Producer, Saver,
-    StreamSaver, Totals,
+    BLOCK_ENTRIES_MAX, Consumer, Corrupt, Element, Group, Id, Idempotence, Item, Pending, Producer,
+    Saver, StreamSaver, Totals,
 };
 use crate::value::stream::{self, Claim, Deliveries, Log, Settings, Stream, StreamId};
 
@@ -44,6 +44,60 @@ pub(super) fn save_stream(into: &mut Saver, stream: &Stream, encodings: &Encodin
             }),
         );
     }
+    let (totals, groups, idempotence, usual) = rest_of(stream, encodings);
+    saver.finish(into, &totals, &groups, &idempotence, usual);
+}
+
+/// Writes a piece of a stream: some blocks, each of its own in as many as it needs, and what comes
+/// behind them in one. `place` is 0 at first, then what was returned; `None`: it is at its end.
+pub(super) fn save_stream_piece(
+    into: &mut Saver,
+    stream: &Stream,
+    place: u64,
+    piece_bytes: usize,
+    encodings: &Encodings,
+) -> Option<u64> {
+    const BEHIND_BLOCKS: u64 = 1 << 63;
+    let entries_max = usize::from(BLOCK_ENTRIES_MAX);
+    let log = stream.log();
+    if place == BEHIND_BLOCKS {
+        let (totals, groups, idempotence, _) = rest_of(stream, encodings);
+        into.end_stream(&totals, &groups, &idempotence);
+        return None;
+    }
+    if place == 0 {
+        let blocks = log.block_lens().map(|len| len.div_ceil(entries_max)).sum();
+        let (_, groups, idempotence, usual) = rest_of(stream, encodings);
+        let given_back = groups.iter().any(|group| !group.given_back.is_empty());
+        into.begin_stream(blocks, given_back, !(usual && idempotence.says_nothing()));
+    }
+    let (before, mut place) = (into.len(), place);
+    while into.len() - before < piece_bytes {
+        let mut entries = Vec::new();
+        let next = log.show_block(place, |entry| {
+            entries.push((id_of(entry.id), entry.fields().collect::<Vec<_>>()));
+        });
+        for block in entries.chunks(entries_max) {
+            into.stream_block(block.iter().map(|(id, fields)| {
+                let words = fields.iter().map(|(name, value)| {
+                    (Element::Bytes(name.as_bytes()), Element::Bytes(value.as_bytes()))
+                });
+                (*id, words)
+            }));
+        }
+        let Some(next) = next else { return Some(BEHIND_BLOCKS) };
+        place = next;
+    }
+    Some(place)
+}
+
+/// What comes behind the entries; at the end whether nothing but what is usual was set for
+/// producers.
+fn rest_of<'a>(
+    stream: &'a Stream,
+    encodings: &Encodings,
+) -> (Totals, Vec<Group<'a>>, Idempotence<'a>, bool) {
+    let log = stream.log();
     let totals = Totals {
         length: log.len(),
         last_id: id_of(log.last_id()),
@@ -55,7 +109,7 @@ pub(super) fn save_stream(into: &mut Saver, stream: &Stream, encodings: &Encodin
     let usual = default_settings(encodings);
     let settings = stream.idempotency().map_or(usual, stream::Idempotency::settings);
     let idempotence = idempotence_of(stream.idempotency(), settings);
-    saver.finish(into, &totals, &groups, &idempotence, settings == usual);
+    (totals, groups, idempotence, settings == usual)
 }
 
 fn group_of(group: &stream::Group) -> Group<'_> {

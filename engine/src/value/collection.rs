@@ -6,6 +6,8 @@
 //!
 //! Invariant: `from_packed` of what `packed` gave is the same collection.
 
+use super::shared::Meter;
+
 /// A collection as the keyspace sees it.
 pub trait Collection: Sized + Clone + core::fmt::Debug {
     /// What reads it, in either form.
@@ -33,6 +35,16 @@ pub trait Collection: Sized + Clone + core::fmt::Debug {
 
     /// Whether it has no element, so that its key goes. (A stream without entries stays.)
     fn is_empty(&self) -> bool;
+
+    /// The same collection, to be read: parts of it are shared and copied as either changes, which
+    /// the meter counts. What is not needed to read all elements in order may be missing, and what
+    /// cannot be shared is copied.
+    #[doc(hidden)]
+    fn share(&mut self, meter: &Meter) -> Self {
+        let copy = self.clone();
+        meter.add(copy.memory_bytes());
+        copy
+    }
 
     /// Heap bytes that it owns; every change keeps the figure, so that asking costs nothing.
     fn memory_bytes(&self) -> usize;

@@ -15,6 +15,7 @@ pub mod number;
 pub mod packed;
 pub mod rdb;
 pub mod set;
+pub(crate) mod shared;
 pub mod stream;
 pub mod strtod;
 pub mod table;

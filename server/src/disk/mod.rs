@@ -55,7 +55,8 @@ impl Disk {
             Lane::Sync => &mut self.sync,
             Lane::Bulk => &mut self.bulk,
         };
-        match thread.started(&self.answers) {
+        let is_bulk = order.lane == Lane::Bulk;
+        match thread.started(is_bulk, &self.answers) {
             Ok(orders) => orders.push(order),
             Err(text) => {
                 let error = DiskError { at: 0, kind: DiskErrorKind::Other, text };
@@ -72,11 +73,20 @@ impl Disk {
 }
 
 impl Thread {
-    fn started(&mut self, answers: &Arc<Answered>) -> Result<&Orders<DiskOrder>, String> {
+    fn started(
+        &mut self,
+        is_bulk: bool,
+        answers: &Arc<Answered>,
+    ) -> Result<&Orders<DiskOrder>, String> {
         if self.0.is_none() {
             let orders = Arc::new(Orders::new());
             let (taken, answers) = (Arc::clone(&orders), Arc::clone(answers));
-            let run = move || work(&taken, &answers);
+            let run = move || {
+                if is_bulk {
+                    give_way();
+                }
+                work(&taken, &answers);
+            };
             let started = thread::Builder::new().name("disk".to_owned()).spawn(run);
             started.map_err(|error| format!("no thread for the disk: {error}"))?;
             self.0 = Some(orders);
@@ -84,6 +94,21 @@ impl Thread {
         Ok(self.0.as_deref().expect("it was just started"))
     }
 }
+
+/// How much more than the process the thread for what takes long gives way to others.
+#[cfg(target_os = "linux")]
+const BULK_NICENESS: i32 = 10;
+
+/// The calling thread gives way: it does not interrupt the engine's where they share a processor.
+/// If the system does not allow it, nothing is lost but time.
+#[cfg(target_os = "linux")]
+fn give_way() {
+    // On Linux a priority is a thread's own.
+    let _ = rustix::process::nice(BULK_NICENESS);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn give_way() {}
 
 impl Drop for Thread {
     fn drop(&mut self) {

@@ -11,8 +11,10 @@ use rustix::process::Signal;
 
 use crate::process::{Folder, Server};
 
-/// How often a server is killed in each mode.
+/// How often a server is killed in each mode, unless `ORRERY_KILLS` says otherwise.
 const ROUNDS: usize = 4;
+/// Rounds differ in how long they last; after so many they begin again.
+const PACES: usize = 8;
 
 /// Runs one command; `None` when the connection breaks before the reply.
 fn call(stream: &mut TcpStream, words: &[impl AsRef<[u8]>]) -> Option<Value> {
@@ -44,7 +46,11 @@ fn check_kills(policy: &str, rewrites: bool) {
     let folder = Folder::new();
     let directory = folder.file("");
     let arguments = ["--dir", &directory, "--appendonly", "yes", "--appendfsync", policy];
-    for round in 0..ROUNDS {
+    let rounds = std::env::var("ORRERY_KILLS")
+        .ok()
+        .map_or(ROUNDS, |rounds| rounds.parse().expect("ORRERY_KILLS is a number"));
+    for round in 0..rounds {
+        let pace = (round % PACES) as u64;
         let mut server = Server::start(&arguments);
         let clients: Vec<_> = (0..8)
             .map(|client| {
@@ -52,11 +58,11 @@ fn check_kills(policy: &str, rewrites: bool) {
                 thread::spawn(move || count_up(stream, key))
             })
             .collect();
-        thread::sleep(Duration::from_millis(150 + 130 * round as u64));
+        thread::sleep(Duration::from_millis(150 + 130 * pace));
         if rewrites {
             let reply = line(&mut server.connect(), "BGREWRITEAOF").to_string();
             assert!(reply.starts_with("Background append only file rewriting"), "{reply}");
-            thread::sleep(Duration::from_millis(7 * round as u64));
+            thread::sleep(Duration::from_millis(7 * pace));
         }
         server.signal(Signal::KILL);
         let acknowledged: Vec<i64> =

@@ -329,7 +329,13 @@ mod tests {
             Ok(())
         }
 
-        fn key(&mut self, _: &Head, key: &[u8], value: Value<'_>) -> Result<usize, Corrupt> {
+        fn key(
+            &mut self,
+            _: u64,
+            _: &Head,
+            key: &[u8],
+            value: Value<'_>,
+        ) -> Result<usize, Corrupt> {
             let len = 1 + usize::from(*value.rest.first().ok_or(SHORT)?);
             let text = value.rest.get(1..len).ok_or(SHORT)?;
             self.0.push(format!("key {} {}", key.escape_ascii(), text.escape_ascii()));

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use super::NewDeadline;
 use crate::value::packed::Encoded;
+use crate::value::shared::Meter;
 use crate::value::table::{HashKey, Table};
 
 /// What a deadline takes in the order, about: its key and number in a tree's node that is two
@@ -29,6 +30,12 @@ pub struct Big {
 impl Big {
     pub(super) fn new(hash_key: HashKey) -> Self {
         Self { table: Table::of_pairs(hash_key), deadlines: BTreeMap::new() }
+    }
+
+    /// The same fields, to be read; of the order of deadlines only the first is there.
+    pub(super) fn share(&mut self, meter: &Meter) -> Self {
+        let first = self.deadlines.first_key_value().map(|(&first, &count)| (first, count));
+        Self { table: self.table.share(meter), deadlines: first.into_iter().collect() }
     }
 
     #[inline]

@@ -15,6 +15,7 @@ mod tests;
 
 use crate::value::collection::Collection;
 use crate::value::packed::{Element, Encoded};
+use crate::value::shared::Meter;
 use crate::value::table::{self, Entries, HashKey};
 use big::Big;
 
@@ -177,6 +178,18 @@ impl<'a> HashRef<'a> {
         }
     }
 
+    /// Shows the fields at a place, 0 at first; returns the next place, `None` at the end. Places
+    /// mean something until the hash is next changed. A small one has one place.
+    pub fn show_some(self, place: u64, mut show: impl FnMut(Field<'a>)) -> Option<u64> {
+        match self {
+            Self::Packed(_) => {
+                self.iter().for_each(show);
+                None
+            }
+            Self::Table(big) => big.table().show_leaf(place, |entry| show(field_of(entry))),
+        }
+    }
+
     /// Redis's name of the form.
     pub fn encoding(self) -> &'static str {
         match self {
@@ -329,6 +342,13 @@ impl Collection for Hash {
         match self {
             Self::Packed(bytes) => Some(bytes),
             Self::Table(_) => None,
+        }
+    }
+
+    fn share(&mut self, meter: &Meter) -> Self {
+        match self {
+            Self::Packed(bytes) => Self::Packed(bytes.clone()),
+            Self::Table(big) => Self::Table(Box::new(big.share(meter))),
         }
     }
 

@@ -21,6 +21,7 @@ pub use walk::{OpenRef, Part, Walk};
 use crate::value::collection::Collection;
 use crate::value::number::parse_integer;
 use crate::value::packed::Element;
+use crate::value::shared::Meter;
 use entry::Entry;
 use node::{HEADER_BYTES, Node, packed_count};
 
@@ -118,10 +119,25 @@ impl<'a> ListRef<'a> {
         }
     }
 
+    /// Shows one part, to be copied into a dump; nothing if there are not so many.
+    pub fn show_part(self, number: usize, show: impl FnOnce(Part<'_>)) {
+        match self {
+            Self::Packed(_) => {
+                let (bytes, count) = self.entries();
+                show(Part::Entries { bytes, count });
+            }
+            Self::Nodes(nodes) => {
+                if let Some(node) = nodes.nodes.get(number) {
+                    show(Part::of(node, node.read(&mut Vec::new())));
+                }
+            }
+        }
+    }
+
     /// The same list with nothing compressed: if something is, a copy in `store`.
     pub fn open(self, store: &'a mut Option<List>) -> OpenRef<'a> {
         match self {
-            Self::Nodes(nodes) if nodes.nodes.iter().any(Node::is_closed) => {
+            Self::Nodes(nodes) if nodes.nodes.iter().any(|node| node.is_closed()) => {
                 let copy = List::Nodes(Box::new(nodes.opened()));
                 OpenRef(store.insert(copy).reader())
             }
@@ -335,6 +351,13 @@ impl Collection for List {
         match self {
             Self::Packed(bytes) => Some(bytes),
             Self::Nodes(_) => None,
+        }
+    }
+
+    fn share(&mut self, meter: &Meter) -> Self {
+        match self {
+            Self::Packed(bytes) => Self::Packed(bytes.clone()),
+            Self::Nodes(nodes) => Self::Nodes(Box::new(nodes.share(meter))),
         }
     }
 

@@ -9,6 +9,7 @@ use super::closed::Form;
 use super::entry::{self, Entry, LISTPACK_OVERHEAD};
 use super::limits::Limits;
 use crate::value::packed::Element;
+use crate::value::shared::{Part as Shareable, twin_bytes};
 
 /// The first allocation of a node.
 const BYTES_MIN: usize = 64;
@@ -38,6 +39,16 @@ impl Clone for Node {
             Form::Closed => Self { bytes: self.bytes.clone(), ..*self },
             _ => Self { bytes: self.content().to_vec(), start: 0, ..*self },
         }
+    }
+}
+
+impl Shareable for Node {
+    fn twin(&self) -> Self {
+        Self { bytes: twin_bytes(&self.bytes), ..*self }
+    }
+
+    fn part_bytes(&self) -> usize {
+        self.memory_bytes()
     }
 }
 

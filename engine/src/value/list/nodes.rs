@@ -12,6 +12,7 @@ use super::depth::Depth;
 use super::entry::Entry;
 use super::limits::Limits;
 use super::node::Node;
+use crate::value::shared::{Meter, Shared};
 
 /// A list of so many nodes is long: its nodes are allocated at once as large as they will be.
 const LONG_NODES: usize = 4;
@@ -28,7 +29,7 @@ const BIG_NODES: usize = 64;
 /// The nodes of a list, in order.
 #[derive(Debug, Default)]
 pub struct Nodes {
-    pub(super) nodes: VecDeque<Node>,
+    pub(super) nodes: VecDeque<Shared<Node>>,
     len: usize,
     node_bytes: usize,
     pub(super) depth: Depth,
@@ -38,12 +39,19 @@ impl Clone for Nodes {
     /// A copy is as large as it must be, whatever room the original has.
     fn clone(&self) -> Self {
         let nodes = self.nodes.clone();
-        let node_bytes = nodes.iter().map(Node::memory_bytes).sum();
+        let node_bytes = nodes.iter().map(|node| node.memory_bytes()).sum();
         Self { nodes, len: self.len, node_bytes, depth: self.depth.clone() }
     }
 }
 
 impl Nodes {
+    /// The same nodes, to be read.
+    pub(super) fn share(&mut self, meter: &Meter) -> Self {
+        meter.add(self.nodes.len() * size_of::<Shared<Node>>());
+        let nodes = self.nodes.iter_mut().map(|node| node.share(meter)).collect();
+        Self { nodes, len: self.len, node_bytes: self.node_bytes, depth: self.depth.clone() }
+    }
+
     /// How many elements there are.
     #[inline]
     pub(super) fn len(&self) -> usize {
@@ -52,7 +60,7 @@ impl Nodes {
 
     /// Heap bytes, itself included: it is boxed.
     pub(super) fn memory_bytes(&self) -> usize {
-        size_of::<Self>() + self.nodes.capacity() * size_of::<Node>() + self.node_bytes
+        size_of::<Self>() + self.nodes.capacity() * size_of::<Shared<Node>>() + self.node_bytes
     }
 
     /// The node and the index in it of element number `index`; the length itself is behind the last
@@ -96,14 +104,14 @@ impl Nodes {
     pub(super) fn insert_node(&mut self, number: usize, node: Node) {
         self.len += node.len();
         self.node_bytes += node.memory_bytes();
-        self.nodes.insert(number, node);
+        self.nodes.insert(number, node.into());
         self.depth.inserted(number);
         self.settle_edges();
     }
 
     /// Removes a node, and opens it.
     fn remove_node(&mut self, number: usize) -> Node {
-        let mut node = self.nodes.remove(number).expect("the node is there");
+        let mut node = self.nodes.remove(number).expect("the node is there").into_own();
         self.len -= node.len();
         self.node_bytes -= node.memory_bytes();
         self.depth.removed(number);
@@ -191,7 +199,7 @@ impl Nodes {
         removed
     }
 
-    fn nth_from(&self, side: Side, number: usize) -> Option<&Node> {
+    fn nth_from(&self, side: Side, number: usize) -> Option<&Shared<Node>> {
         match side {
             Side::Front => self.nodes.get(number),
             Side::Back => self.nodes.get(self.nodes.len().checked_sub(number + 1)?),
@@ -200,12 +208,12 @@ impl Nodes {
 
     fn take_nodes(&mut self, side: Side, count: usize) -> Self {
         let kept = self.nodes.len() - count;
-        let nodes: VecDeque<Node> = match side {
+        let nodes: VecDeque<Shared<Node>> = match side {
             Side::Front => self.nodes.drain(..count).collect(),
             Side::Back => self.nodes.drain(kept..).collect(),
         };
-        let len = nodes.iter().map(Node::len).sum();
-        let node_bytes = nodes.iter().map(Node::memory_bytes).sum();
+        let len = nodes.iter().map(|node| node.len()).sum();
+        let node_bytes = nodes.iter().map(|node| node.memory_bytes()).sum();
         self.len -= len;
         self.node_bytes -= node_bytes;
         if count > 0 {
@@ -371,7 +379,7 @@ impl Nodes {
             if left == 0 {
                 break;
             }
-            if last.free_some(left) {
+            if last.own_to_free().is_none_or(|node| node.free_some(left)) {
                 self.nodes.pop_back();
             }
             freed_bytes += bytes.min(left);
@@ -380,7 +388,7 @@ impl Nodes {
     }
 
     pub(super) fn check_invariants(&self) {
-        self.nodes.iter().for_each(Node::check_invariants);
+        self.nodes.iter().for_each(|node| node.check_invariants());
         let (mut len, mut bytes) = (0, 0);
         for node in &self.nodes {
             len += node.len();

@@ -11,6 +11,7 @@ use super::node::Node;
 use super::nodes::Nodes;
 use super::{ListRef, Side};
 use crate::value::packed::Element;
+use crate::value::shared::Shared;
 
 /// A part of a list as it lies in memory when it is not compressed.
 #[derive(Clone, Copy, Debug)]
@@ -210,7 +211,7 @@ impl Nodes {
     }
 
     /// The nodes from this one on, away from an end.
-    fn range_from(&self, side: Side, number: usize) -> vec_deque::Iter<'_, Node> {
+    fn range_from(&self, side: Side, number: usize) -> vec_deque::Iter<'_, Shared<Node>> {
         match side {
             Side::Front => self.nodes.range(number..),
             Side::Back => self.nodes.range(..=number),
@@ -255,7 +256,7 @@ impl<'a> OpenRef<'a> {
 struct Elements<'a> {
     side: Side,
     part: Part<'a>,
-    nodes: vec_deque::Iter<'a, Node>,
+    nodes: vec_deque::Iter<'a, Shared<Node>>,
 }
 
 impl Elements<'_> {

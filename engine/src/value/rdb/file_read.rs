@@ -35,10 +35,25 @@ pub trait Receive {
     fn database(&mut self, offset: u64, index: u64) -> Result<(), Corrupt>;
     /// How many keys the database has, and how many of them expire.
     fn sizes(&mut self, keys: u64, deadlines: u64) -> Result<(), Corrupt>;
-    /// A key and its value with whatever is behind it: gives how long it is there, or [`SHORT`], as
-    /// [`super::load_front`] does.
-    fn key(&mut self, head: &Head, key: &[u8], value: Value<'_>) -> Result<usize, Corrupt>;
+    /// A key at this place of the file and its value with whatever is behind it: gives how long it
+    /// is there, or [`SHORT`], as [`super::load_front`] does.
+    fn key(
+        &mut self,
+        offset: u64,
+        head: &Head,
+        key: &[u8],
+        value: Value<'_>,
+    ) -> Result<usize, Corrupt>;
+    /// Nothing may be put off any longer: called after every [`SETTLED_PARTS`] parts, and before
+    /// [`FileReader::read`] returns, whatever that comes to. An error here goes before one of a
+    /// later part.
+    fn settle(&mut self) -> Result<(), Broken> {
+        Ok(())
+    }
 }
+
+/// How many keys whoever receives them may put off at most.
+pub const SETTLED_PARTS: usize = 64;
 
 /// A file that cannot be read on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +62,13 @@ pub struct Broken {
     pub offset: u64,
     /// What is wrong.
     pub reason: String,
+}
+
+impl Broken {
+    /// What is wrong about the value of a key at this place.
+    pub fn of_key(offset: u64, key: &[u8], corrupt: Corrupt) -> Self {
+        Self { offset, reason: Wrong::of_key(corrupt, key).into_reason() }
+    }
 }
 
 /// How far a call of [`FileReader::read`] came.
@@ -109,7 +131,19 @@ impl FileReader {
         is_all: bool,
         receiver: &mut impl Receive,
     ) -> Result<Progress, Broken> {
-        let (mut taken, mut summed) = (0, 0);
+        let read = self.parts(bytes, taken_max, is_all, receiver);
+        receiver.settle()?;
+        read
+    }
+
+    fn parts(
+        &mut self,
+        bytes: &[u8],
+        taken_max: usize,
+        is_all: bool,
+        receiver: &mut impl Receive,
+    ) -> Result<Progress, Broken> {
+        let (mut taken, mut summed, mut unsettled) = (0, 0, 0);
         let mut wanted = WANTED_MIN;
         while !self.ended && taken < taken_max {
             let rest = &bytes[taken..];
@@ -129,6 +163,11 @@ impl FileReader {
                 Err(wrong) => {
                     return Err(Broken { offset: self.offset, reason: wrong.into_reason() });
                 }
+            }
+            unsettled += 1;
+            if unsettled == SETTLED_PARTS {
+                receiver.settle()?;
+                unsettled = 0;
             }
         }
         // Many short parts are summed faster together.
@@ -231,7 +270,7 @@ impl FileReader {
         }
         let before = bytes.len() - reader.left();
         let value = Value { type_byte, rest: &bytes[before..], dialect: self.dialect };
-        let len = receiver.key(&self.head, &key, value).map_err(wrong)?;
+        let len = receiver.key(self.offset, &self.head, &key, value).map_err(wrong)?;
         self.head = Head::default();
         Ok(before + len)
     }

@@ -10,6 +10,9 @@ use super::envelope::CHECKSUM;
 use super::header::header;
 use super::{Element, Head, Saver, Target, opcodes};
 
+/// Room that is made for what will be taken next.
+const ROOM_BYTES_MAX: usize = 128 << 10;
+
 /// A file in the making.
 pub struct FileWriter {
     saver: Saver,
@@ -85,6 +88,11 @@ impl FileWriter {
         &mut self.saver
     }
 
+    /// Goes on with the value that was begun last.
+    pub fn same_key(&mut self) -> &mut Saver {
+        &mut self.saver
+    }
+
     /// The version that the keys so far need.
     pub fn version_needed(&self) -> u16 {
         self.saver.version
@@ -107,7 +115,11 @@ impl FileWriter {
 
     /// What was written since the last time.
     pub fn take(&mut self) -> Vec<u8> {
-        let bytes = core::mem::take(&mut self.saver.writer.out);
+        let out = &mut self.saver.writer.out;
+        // The next piece will be about as long.
+        let room =
+            if out.len() > out.capacity() / 2 { out.capacity().min(ROOM_BYTES_MAX) } else { 0 };
+        let bytes = core::mem::replace(out, Vec::with_capacity(room));
         if let Some(checksum) = &mut self.checksum {
             checksum.update(&bytes);
         }
@@ -157,7 +169,13 @@ mod tests {
             self.add(format!("sizes {keys} {deadlines}"))
         }
 
-        fn key(&mut self, head: &Head, key: &[u8], value: Value<'_>) -> Result<usize, Corrupt> {
+        fn key(
+            &mut self,
+            _: u64,
+            head: &Head,
+            key: &[u8],
+            value: Value<'_>,
+        ) -> Result<usize, Corrupt> {
             let mut items = Vec::new();
             let len = load_front(value, &mut |item| {
                 if let Item::String(element) | Item::SetMember(element) = item {

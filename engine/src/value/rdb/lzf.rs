@@ -16,6 +16,9 @@ const MATCH_MAX: usize = 7 + 255 + 2;
 const HASH_BITS_MAX: u32 = 13;
 const HASH_BITS_MIN: u32 = 6;
 
+/// Room that is made for a compressed form before it is there.
+const ROOM_BYTES_MAX: usize = 64 << 10;
+
 /// How much longer than its compressed form a string can be: three bytes stand for 264.
 pub const GROWTH_MAX: usize = 88;
 
@@ -82,6 +85,31 @@ pub struct Compressor {
     base: u32,
 }
 
+/// A string that is being compressed, piece by piece.
+#[derive(Debug)]
+pub(super) struct Packing {
+    /// The compressed form so far; `None` when it is not worth it.
+    out: Option<Vec<u8>>,
+    len_max: usize,
+    at: usize,
+    literals_from: usize,
+}
+
+impl Packing {
+    /// Nothing of a string yet, whose compressed form may have so many bytes; `None`: such strings
+    /// are not compressed.
+    pub(super) fn of(input: &[u8], len_max: usize) -> Option<Self> {
+        u32::try_from(input.len()).ok().filter(|&len| len < u32::MAX / 2)?;
+        let out = Some(Vec::with_capacity(len_max.min(input.len()).min(ROOM_BYTES_MAX)));
+        Some(Self { out, len_max, at: 0, literals_from: 0 })
+    }
+
+    /// The compressed form, at the end, if it was worth it.
+    pub(super) fn packed(&self) -> Option<&[u8]> {
+        self.out.as_deref()
+    }
+}
+
 impl Default for Compressor {
     fn default() -> Self {
         Self::with_hash_bits(HASH_BITS_MAX)
@@ -101,14 +129,34 @@ impl Compressor {
 
     /// The compressed form, if it has at most `len_max` bytes.
     pub fn compress(&mut self, input: &[u8], len_max: usize) -> Option<Vec<u8>> {
-        let len = u32::try_from(input.len()).ok().filter(|&len| len < u32::MAX / 2)?;
-        if self.base > u32::MAX - len - 1 {
+        let mut packing = Packing::of(input, len_max)?;
+        self.compress_some(&mut packing, input, usize::MAX);
+        packing.out
+    }
+
+    /// Compresses about `count` more bytes of a string, none of another one before its end; true
+    /// there, or when it is not worth it.
+    pub(super) fn compress_some(
+        &mut self,
+        packing: &mut Packing,
+        input: &[u8],
+        count: usize,
+    ) -> bool {
+        let Some(mut out) = packing.out.take() else { return true };
+        let len = input.len() as u32;
+        if packing.at == 0 && self.base > u32::MAX - len - 1 {
             self.last_seen.fill(0);
             self.base = 0;
         }
-        let mut out = Vec::with_capacity(len_max.min(input.len()));
-        let (mut at, mut literals_from) = (0, 0);
-        while at + MATCH_MIN <= input.len() {
+        let Packing { len_max, mut at, mut literals_from, .. } = *packing;
+        let until = at.saturating_add(count);
+        while at + MATCH_MIN <= input.len() && out.len() <= len_max {
+            if at >= until {
+                // So that the end need not write everything at once.
+                push_literals(&mut out, &input[literals_from..at]);
+                *packing = Packing { out: Some(out), len_max, at, literals_from: at };
+                return false;
+            }
             let Some(start) = self.seen(input, at) else {
                 at += 1;
                 continue;
@@ -116,9 +164,6 @@ impl Compressor {
             let run = match_len(input, start, at);
             push_literals(&mut out, &input[literals_from..at]);
             push_reference(&mut out, at - start, run);
-            if out.len() > len_max {
-                break;
-            }
             // The places that are skipped are seen from their end only: enough for runs.
             let end = at + run;
             if end + MATCH_MIN <= input.len() {
@@ -127,8 +172,12 @@ impl Compressor {
             (at, literals_from) = (end, end);
         }
         self.base += len;
-        push_literals(&mut out, &input[literals_from..]);
-        (out.len() <= len_max).then_some(out)
+        let literals = &input[literals_from..];
+        if out.len() + literals.len() <= len_max {
+            push_literals(&mut out, literals);
+            packing.out = Some(out).filter(|out| out.len() <= len_max);
+        }
+        true
     }
 
     /// Where the three bytes at `at` were last seen near enough; notes that they are here.

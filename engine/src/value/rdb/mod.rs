@@ -30,13 +30,13 @@ mod zipmap;
 
 pub use element::Element;
 pub use envelope::{Dialect, is_readable, open, open_unchecked, seal};
-pub use file_read::{Broken, FileReader, Head, Progress, Receive};
+pub use file_read::{Broken, FileReader, Head, Progress, Receive, SETTLED_PARTS};
 pub use file_write::FileWriter;
 pub use functions::{load_libraries, save_libraries};
 pub use load::{EMPTY, empty_len, kind, load, load_front, packing, whole};
 pub use reader::SHORT;
 pub use save::{HashField, Saver, Target};
-pub use save_stream::StreamSaver;
+pub use save_stream::{BLOCK_ENTRIES_MAX, StreamSaver};
 pub use stream::{Consumer, Group, Id, Idempotence, Pending, Producer, Totals};
 
 /// Bytes that are no value, and what is wrong with them.

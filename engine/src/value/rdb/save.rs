@@ -3,7 +3,8 @@
 
 use super::envelope::{REDIS_VERSION_MAX, VALKEY_VERSION};
 use super::listpack::Builder;
-use super::writer::Writer;
+use super::lzf::Packing;
+use super::writer::{COMPRESSION_GAIN_MIN, Writer};
 use super::{Element, intset, seal, types};
 use crate::value::list::Part;
 use crate::value::number::format_double;
@@ -50,13 +51,24 @@ pub struct Saver {
     pub(super) version: u16,
     /// What stands between the type byte and the value, in files.
     key: Option<Vec<u8>>,
+    /// A long string that is being compressed, or was.
+    packing: Option<Packing>,
+    /// The type byte of the stream that was begun last.
+    pub(super) stream_type: u8,
 }
+
+/// What [`Saver::string_piece`] puts into a place: the string is being compressed; the rest of it
+/// is written as it is, or the rest of its compressed form, from here on.
+const COMPRESSING: u64 = 1;
+const AS_IT_IS: u64 = 1 << 61;
+const COMPRESSED: u64 = 1 << 62;
 
 impl Saver {
     /// A value for these readers; long strings are compressed or not.
     pub fn new(target: Target, compress: bool) -> Self {
         let writer = Writer::new(compress);
-        Self { writer, target, version: target.version(), key: None }
+        let version = target.version();
+        Self { writer, target, version, key: None, packing: None, stream_type: 0 }
     }
 
     /// Values are those of keys from now on, whose names come behind the type byte.
@@ -105,6 +117,56 @@ impl Saver {
     pub fn string(&mut self, string: Element<'_>) {
         self.begin(types::STRING);
         self.writer.text(string);
+    }
+
+    /// How many bytes were written and not taken.
+    pub fn len(&self) -> usize {
+        self.writer.out.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A piece of a long string; `place` is 0 at first, then what was returned. `None`: that was
+    /// the last.
+    pub fn string_piece(&mut self, string: &[u8], place: u64, piece_bytes: usize) -> Option<u64> {
+        if place == 0 && self.writer.compresses() {
+            self.packing = Packing::of(string, string.len() - COMPRESSION_GAIN_MIN);
+            if self.packing.is_some() {
+                return Some(COMPRESSING);
+            }
+        }
+        if place == COMPRESSING {
+            let packing = self.packing.as_mut()?;
+            if !self.writer.compress_some(packing, string, piece_bytes) {
+                return Some(COMPRESSING);
+            }
+            if let Some(packed) = self.packing.as_ref().and_then(Packing::packed) {
+                let len = packed.len();
+                self.begin(types::STRING);
+                self.writer.packed_head(len, string.len());
+                return Some(COMPRESSED);
+            }
+            self.packing = None;
+        }
+        if place <= COMPRESSING {
+            self.begin(types::STRING);
+            self.writer.count(string.len());
+            return Some(AS_IT_IS);
+        }
+        let of = place & COMPRESSED;
+        let packed = self.packing.as_ref().and_then(Packing::packed).filter(|_| of != 0);
+        let bytes = packed.unwrap_or(string);
+        let from = (place & (AS_IT_IS - 1)) as usize;
+        let end = bytes.len().min(from + piece_bytes);
+        self.writer.out.extend_from_slice(&bytes[from..end]);
+        if end < bytes.len() {
+            return Some(place + (end - from) as u64);
+        }
+        self.packing = None;
+        None
     }
 
     /// A list of so many parts, which are to follow from head to tail, none of them empty.
@@ -156,9 +218,19 @@ impl Saver {
 
     /// A set of `len` members.
     pub fn set<'a>(&mut self, len: usize, members: impl Iterator<Item = Element<'a>>) {
+        self.begin_set(len);
+        members.for_each(|member| self.member(member));
+    }
+
+    /// A set of so many members, which are to follow.
+    pub fn begin_set(&mut self, len: usize) {
         self.begin(types::SET);
         self.writer.count(len);
-        members.for_each(|member| self.writer.text(member));
+    }
+
+    /// The next member of the set.
+    pub fn member(&mut self, member: Element<'_>) {
+        self.writer.text(member);
     }
 
     /// A hash that is small and has no deadlines.
@@ -177,11 +249,40 @@ impl Saver {
         len: usize,
         fields: impl Iterator<Item = (Element<'a>, Element<'a>)>,
     ) {
-        self.begin(types::HASH);
+        self.begin_hash(len, None);
+        fields.for_each(|(field, value)| self.field(None, (field, value, None)));
+    }
+
+    /// A hash of so many fields, which are to follow; the first of those that expire does so at
+    /// `earliest_ms`.
+    pub fn begin_hash(&mut self, len: usize, earliest_ms: Option<u64>) {
+        match earliest_ms {
+            None => self.begin(types::HASH),
+            Some(_) if self.target == Target::Valkey9 => {
+                self.needs(80);
+                self.begin(types::HASH_2_VALKEY);
+            }
+            Some(earliest_ms) => {
+                self.needs(12);
+                self.begin(types::HASH_DEADLINES);
+                self.writer.millis(earliest_ms as i64);
+            }
+        }
         self.writer.count(len);
-        for (field, value) in fields {
-            self.writer.text(field);
-            self.writer.text(value);
+    }
+
+    /// The next field of the hash that was begun with this deadline.
+    pub fn field(&mut self, earliest_ms: Option<u64>, (field, value, deadline_ms): HashField<'_>) {
+        let by_valkey = self.target == Target::Valkey9;
+        if let Some(earliest_ms) = earliest_ms.filter(|_| !by_valkey) {
+            // Zero is none.
+            let distance = deadline_ms.map_or(0, |time| time.saturating_sub(earliest_ms) + 1);
+            self.writer.length(distance);
+        }
+        self.writer.text(field);
+        self.writer.text(value);
+        if earliest_ms.is_some() && by_valkey {
+            self.writer.millis(deadline_ms.map_or(-1, |time| time as i64));
         }
     }
 
@@ -192,31 +293,8 @@ impl Saver {
         earliest_ms: u64,
         fields: impl Iterator<Item = HashField<'a>>,
     ) {
-        if self.target == Target::Valkey9 {
-            return self.valkey_hash(len, fields);
-        }
-        self.needs(12);
-        self.begin(types::HASH_DEADLINES);
-        self.writer.millis(earliest_ms as i64);
-        self.writer.count(len);
-        for (field, value, deadline_ms) in fields {
-            // Zero is none.
-            let distance = deadline_ms.map_or(0, |time| time.saturating_sub(earliest_ms) + 1);
-            self.writer.length(distance);
-            self.writer.text(field);
-            self.writer.text(value);
-        }
-    }
-
-    fn valkey_hash<'a>(&mut self, len: usize, fields: impl Iterator<Item = HashField<'a>>) {
-        self.needs(80);
-        self.begin(types::HASH_2_VALKEY);
-        self.writer.count(len);
-        for (field, value, deadline_ms) in fields {
-            self.writer.text(field);
-            self.writer.text(value);
-            self.writer.millis(deadline_ms.map_or(-1, |time| time as i64));
-        }
+        self.begin_hash(len, Some(earliest_ms));
+        fields.for_each(|field| self.field(Some(earliest_ms), field));
     }
 
     /// A sorted set that is small, in its order: readers rely on it.
@@ -231,12 +309,20 @@ impl Saver {
 
     /// A sorted set of `len` members.
     pub fn zset<'a>(&mut self, len: usize, members: impl Iterator<Item = (Element<'a>, f64)>) {
+        self.begin_zset(len);
+        members.for_each(|(member, score)| self.scored(member, score));
+    }
+
+    /// A sorted set of so many members, which are to follow.
+    pub fn begin_zset(&mut self, len: usize) {
         self.begin(types::ZSET_2);
         self.writer.count(len);
-        for (member, score) in members {
-            self.writer.text(member);
-            self.writer.binary_double(score);
-        }
+    }
+
+    /// The next member of the sorted set.
+    pub fn scored(&mut self, member: Element<'_>, score: f64) {
+        self.writer.text(member);
+        self.writer.binary_double(score);
     }
 }
 

@@ -7,7 +7,7 @@ use super::{Element, Saver, Target, types};
 
 /// How many entries a block has at most, as in Redis by default. It must fit a listpack's number of
 /// one byte.
-const BLOCK_ENTRIES_MAX: u8 = 100;
+pub const BLOCK_ENTRIES_MAX: u8 = 100;
 /// No entry is added to a block of this size, as in Redis by default.
 const BLOCK_BYTES: usize = 4096;
 
@@ -126,20 +126,52 @@ impl StreamSaver {
         self.end_block();
         let Self { blocks, blocks_len, .. } = self;
         let given_back = groups.iter().any(|group| !group.given_back.is_empty());
-        let nothing_known = usual
-            && idempotence.producers.is_empty()
-            && (idempotence.added, idempotence.repeated) == (0, 0);
-        let (type_byte, version) = match saver.target {
+        saver.begin_stream(blocks_len, given_back, !(usual && idempotence.says_nothing()));
+        saver.writer.out.extend_from_slice(&blocks.out);
+        saver.end_stream(totals, groups, idempotence);
+    }
+}
+
+impl Saver {
+    /// A stream of so many blocks, which are to follow. `given_back`: there are entries that were
+    /// given back; `knows_producers`: there is something to say of them.
+    pub fn begin_stream(&mut self, blocks: usize, given_back: bool, knows_producers: bool) {
+        let (type_byte, version) = match self.target {
             _ if given_back => (types::STREAM_5, 14),
-            _ if !nothing_known => (types::STREAM_4, 13),
+            _ if knows_producers => (types::STREAM_4, 13),
             Target::Redis70 => (types::STREAM_2, 10),
             Target::Redis72 | Target::Valkey9 => (types::STREAM_3, 11),
         };
-        saver.needs(version);
-        saver.begin(type_byte);
-        let writer = &mut saver.writer;
-        writer.count(blocks_len);
-        writer.out.extend_from_slice(&blocks.out);
+        self.needs(version);
+        self.begin(type_byte);
+        self.stream_type = type_byte;
+        self.writer.count(blocks);
+    }
+
+    /// The next block of the stream: entries in order, no more than [`BLOCK_ENTRIES_MAX`] and at
+    /// least one, each with at least one field.
+    pub fn stream_block<'a, F>(&mut self, entries: impl IntoIterator<Item = (Id, F)>)
+    where
+        F: Iterator<Item = (Element<'a>, Element<'a>)> + Clone,
+    {
+        let mut block = None;
+        for (id, fields) in entries {
+            let new = || Block::new(id, fields.clone().map(|(name, _)| name));
+            block.get_or_insert_with(new).push(id, fields);
+        }
+        if let Some(block) = block {
+            block.finish(&mut self.writer);
+        }
+    }
+
+    /// What comes behind the blocks of the stream.
+    pub fn end_stream(
+        &mut self,
+        totals: &Totals,
+        groups: &[Group<'_>],
+        idempotence: &Idempotence<'_>,
+    ) {
+        let (type_byte, writer) = (self.stream_type, &mut self.writer);
         writer.length(totals.length);
         for id in [totals.last_id, totals.first_id, totals.max_deleted_id] {
             writer.id(id);
@@ -150,6 +182,13 @@ impl StreamSaver {
         if type_byte >= types::STREAM_4 {
             write_idempotence(writer, idempotence);
         }
+    }
+}
+
+impl Idempotence<'_> {
+    /// Whether there is nothing but settings.
+    pub fn says_nothing(&self) -> bool {
+        self.producers.is_empty() && (self.added, self.repeated) == (0, 0)
     }
 }
 

@@ -1,14 +1,14 @@
 //! Writing the primitives of an RDB value: lengths, strings, numbers.
 
 use super::Element;
-use super::lzf::Compressor;
+use super::lzf::{Compressor, Packing};
 use super::stream::Id;
 use crate::value::number::parse_integer;
 
 /// Shorter strings are not worth compressing.
 const COMPRESSED_LEN_MIN: usize = 21;
 /// A compressed string must be so much shorter.
-const COMPRESSION_GAIN_MIN: usize = 4;
+pub(super) const COMPRESSION_GAIN_MIN: usize = 4;
 /// Longer strings are no integers of 32 bits.
 const INTEGER_LEN_MAX: usize = 11;
 
@@ -91,11 +91,32 @@ impl Writer {
         let Some(packed) = compressor.compress(bytes, bytes.len() - COMPRESSION_GAIN_MIN) else {
             return false;
         };
-        self.out.push(0xc3);
-        self.count(packed.len());
-        self.count(bytes.len());
+        self.packed_head(packed.len(), bytes.len());
         self.out.extend_from_slice(&packed);
         true
+    }
+
+    /// What comes before the compressed form of a string.
+    pub(super) fn packed_head(&mut self, packed_len: usize, len: usize) {
+        self.out.push(0xc3);
+        self.count(packed_len);
+        self.count(len);
+    }
+
+    /// Whether long strings are compressed.
+    pub(super) fn compresses(&self) -> bool {
+        self.compressor.is_some()
+    }
+
+    /// Compresses some more bytes of a string; true at its end, or when it is not worth it.
+    pub(super) fn compress_some(
+        &mut self,
+        packing: &mut Packing,
+        string: &[u8],
+        count: usize,
+    ) -> bool {
+        let compressor = self.compressor.as_mut();
+        compressor.is_none_or(|compressor| compressor.compress_some(packing, string, count))
     }
 
     pub(super) fn millis(&mut self, millis: i64) {

@@ -16,6 +16,7 @@ pub mod integers;
 use crate::value::collection::Collection;
 use crate::value::number::parse_integer;
 use crate::value::packed::{self, Element, Encoded};
+use crate::value::shared::Meter;
 use crate::value::table::{Entries, HashKey, Table};
 use integers::Integers;
 
@@ -237,6 +238,13 @@ impl Collection for Set {
         match self {
             Self::Packed(bytes) => Some(bytes),
             Self::Table(_) => None,
+        }
+    }
+
+    fn share(&mut self, meter: &Meter) -> Self {
+        match self {
+            Self::Packed(bytes) => Self::Packed(bytes.clone()),
+            Self::Table(table) => Self::Table(Box::new(table.share(meter))),
         }
     }
 

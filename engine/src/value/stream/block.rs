@@ -25,6 +25,7 @@ use super::text::{
     Text, end_if_equal, listpack_integer_bytes, number_at, push_number, push_text, text_at,
     text_end,
 };
+use crate::value::shared::twin_bytes;
 
 const DELETED: u8 = 0x80;
 const OWN_FIELDS: u8 = 0x40;
@@ -50,6 +51,14 @@ pub(super) struct Block {
 impl Keyed for Block {
     fn key(&self) -> StreamId {
         self.first
+    }
+
+    fn twin(&self) -> Self {
+        Self { bytes: twin_bytes(&self.bytes), ..*self }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.bytes.capacity()
     }
 }
 

@@ -13,6 +13,7 @@ use super::id::{IdRequest, StreamId};
 use super::range::{Range, RangeBack};
 use super::sorted::{Position, Sorted};
 use super::text::listpack_integer_bytes;
+use crate::value::shared::Meter;
 
 /// A block never gets longer than this, whatever the limits say; nor is an entry.
 const NODE_BYTES_MAX: usize = 1 << 30;
@@ -74,6 +75,25 @@ impl Clone for Log {
 }
 
 impl Log {
+    /// The same entries, to be read.
+    pub(super) fn share(&mut self, meter: &Meter) -> Self {
+        Self { blocks: self.blocks.share(meter), ..*self }
+    }
+
+    /// How many entries each block has that are not deleted, in order, empty blocks included.
+    pub fn block_lens(&self) -> impl Iterator<Item = usize> {
+        self.blocks.iter().map(|block| block.live as usize)
+    }
+
+    /// Shows the entries of the block at a place, 0 at first; returns the next place, `None` at the
+    /// end. Places mean something until the log is next changed.
+    pub fn show_block<'a>(&'a self, place: u64, show: impl FnMut(Entry<'a>)) -> Option<u64> {
+        let position = Position::of_place(place);
+        let block = self.blocks.get(position)?;
+        block.entries().filter(|entry| !entry.is_deleted()).for_each(show);
+        self.blocks.after(position).map(Position::place)
+    }
+
     /// How many entries there are.
     pub fn len(&self) -> u64 {
         self.len

@@ -30,6 +30,7 @@ pub use trim::{Cut, References, Trim};
 use groups::Groups;
 
 use super::collection::Collection;
+use super::shared::Meter;
 
 /// A stream that owns more than this is freed in steps.
 const BIG_BYTES: usize = 256 << 10;
@@ -179,6 +180,15 @@ impl Collection for Stream {
 
     fn into_packed(self) -> Option<Vec<u8>> {
         None
+    }
+
+    /// Entries are shared, groups and names of producers are copied.
+    fn share(&mut self, meter: &Meter) -> Self {
+        let Body { log, groups, idempotency } = &mut *self.0;
+        let known = idempotency.as_ref().map_or(0, |it| it.memory_bytes());
+        meter.add(groups.heap_bytes() + known);
+        let (groups, idempotency) = (groups.clone(), idempotency.clone());
+        Self(Box::new(Body { log: log.share(meter), groups, idempotency }))
     }
 
     /// Never: a stream without entries stays.

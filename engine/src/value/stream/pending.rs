@@ -39,6 +39,10 @@ impl Keyed for Pending {
     fn key(&self) -> StreamId {
         self.id
     }
+
+    fn twin(&self) -> Self {
+        *self
+    }
 }
 
 /// See [`Pending::claim_order`].

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use super::id::StreamId;
+use crate::value::shared::{Meter, Part, Shared, twins};
 
 /// Things in one vector. What an operation moves is bounded by it.
 const CHUNK: usize = 128;
@@ -16,10 +17,32 @@ const SPARSE: usize = CHUNK / 4;
 pub(super) trait Keyed {
     /// Its id.
     fn key(&self) -> StreamId;
+
+    /// A copy with as much room.
+    fn twin(&self) -> Self;
+
+    /// Heap bytes of a copy.
+    fn heap_bytes(&self) -> usize {
+        0
+    }
+}
+
+impl<T: Keyed> Part for Vec<T> {
+    fn twin(&self) -> Self {
+        twins(self, T::twin)
+    }
+
+    fn part_bytes(&self) -> usize {
+        self.capacity() * size_of::<T>() + self.iter().map(T::heap_bytes).sum::<usize>()
+    }
 }
 
 impl Keyed for StreamId {
     fn key(&self) -> StreamId {
+        *self
+    }
+
+    fn twin(&self) -> Self {
         *self
     }
 }
@@ -31,10 +54,21 @@ pub(super) struct Position {
     index: usize,
 }
 
+impl Position {
+    /// As a number, 0 for the first.
+    pub(super) fn place(self) -> u64 {
+        (self.chunk as u64) << 32 | self.index as u64
+    }
+
+    pub(super) fn of_place(place: u64) -> Self {
+        Self { chunk: (place >> 32) as usize, index: place as u32 as usize }
+    }
+}
+
 /// Things sorted by id.
 #[derive(Debug)]
 pub(super) struct Sorted<T> {
-    chunks: VecDeque<Vec<T>>,
+    chunks: VecDeque<Shared<Vec<T>>>,
     len: usize,
     heap_bytes: usize,
 }
@@ -54,12 +88,19 @@ impl<T: Clone> Clone for Sorted<T> {
     }
 }
 
-fn allocated<T>(chunks: &VecDeque<Vec<T>>) -> usize {
+fn allocated<T>(chunks: &VecDeque<Shared<Vec<T>>>) -> usize {
     let inside: usize = chunks.iter().map(|chunk| chunk.capacity() * size_of::<T>()).sum();
-    inside + chunks.capacity() * size_of::<Vec<T>>()
+    inside + chunks.capacity() * size_of::<Shared<Vec<T>>>()
 }
 
 impl<T: Keyed> Sorted<T> {
+    /// The same things, to be read.
+    pub(super) fn share(&mut self, meter: &Meter) -> Self {
+        meter.add(self.chunks.len() * size_of::<Shared<Vec<T>>>());
+        let chunks = self.chunks.iter_mut().map(|chunk| chunk.share(meter)).collect();
+        Self { chunks, len: self.len, heap_bytes: self.heap_bytes }
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.len
@@ -104,6 +145,11 @@ impl<T: Keyed> Sorted<T> {
     /// The thing there.
     pub(super) fn at(&self, position: Position) -> &T {
         &self.chunks[position.chunk][position.index]
+    }
+
+    /// The thing there, if there is one.
+    pub(super) fn get(&self, position: Position) -> Option<&T> {
+        self.chunks.get(position.chunk)?.get(position.index)
     }
 
     /// The thing there. Its key must stay.
@@ -168,7 +214,7 @@ impl<T: Keyed> Sorted<T> {
 
     /// All things.
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.chunks.iter().flatten()
+        self.chunks.iter().flat_map(|chunk| chunk.iter())
     }
 
     /// Adds a thing. No other has its key.
@@ -243,8 +289,8 @@ impl<T: Keyed> Sorted<T> {
         if before == 0 {
             self.chunks.reserve_exact(1);
         }
-        self.chunks.insert(at, chunk);
-        self.heap_bytes += (self.chunks.capacity() - before) * size_of::<Vec<T>>();
+        self.chunks.insert(at, chunk.into());
+        self.heap_bytes += (self.chunks.capacity() - before) * size_of::<Shared<Vec<T>>>();
     }
 
     fn remove_chunk(&mut self, at: usize) {
@@ -253,7 +299,7 @@ impl<T: Keyed> Sorted<T> {
         let (len, before) = (self.chunks.len(), self.chunks.capacity());
         if len * 4 <= before {
             self.chunks.shrink_to(len * 2);
-            self.heap_bytes -= (before - self.chunks.capacity()) * size_of::<Vec<T>>();
+            self.heap_bytes -= (before - self.chunks.capacity()) * size_of::<Shared<Vec<T>>>();
         }
     }
 
@@ -266,7 +312,7 @@ impl<T: Keyed> Sorted<T> {
         let Some(left) = chunk.checked_sub(1).and_then(fits).or_else(|| fits(chunk)) else {
             return;
         };
-        let right = core::mem::take(&mut self.chunks[left + 1]);
+        let right = core::mem::take(&mut self.chunks[left + 1]).into_own();
         self.heap_bytes -= right.capacity() * size_of::<T>();
         self.remove_chunk(left + 1);
         let before = self.chunks[left].capacity();
@@ -284,12 +330,12 @@ impl<T: Keyed> Sorted<T> {
         let mut last = None;
         for chunk in &self.chunks {
             assert!(!chunk.is_empty() && chunk.len() <= CHUNK, "a chunk has {}", chunk.len());
-            for thing in chunk {
+            for thing in chunk.iter() {
                 assert!(last.is_none_or(|last| last < thing.key()), "keys rise");
                 last = Some(thing.key());
             }
         }
-        assert_eq!(self.len, self.chunks.iter().map(Vec::len).sum::<usize>(), "things");
+        assert_eq!(self.len, self.chunks.iter().map(|chunk| chunk.len()).sum::<usize>(), "things");
         assert_eq!(self.heap_bytes, allocated(&self.chunks), "bytes allocated");
     }
 }

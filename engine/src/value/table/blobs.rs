@@ -3,8 +3,11 @@
 //! Invariant: a number that was given out names its blob until that is removed; vacant numbers form
 //! a list through their places and are given out again.
 
-/// Places per chunk: growth never moves more than one chunk.
-const CHUNK: usize = 512;
+use crate::value::shared::{Meter, Part, Shared, twins};
+
+/// Places per chunk: growth never moves more than one chunk, and a chunk that is shared is copied
+/// with its blobs.
+const CHUNK: usize = 64;
 /// Places of the first chunk when it is made.
 const FIRST_CHUNK: usize = 4;
 /// No place: the end of the list of vacant ones.
@@ -13,12 +16,36 @@ const NONE: u32 = u32::MAX;
 /// All blobs of one table.
 #[derive(Debug)]
 pub(super) struct Blobs {
-    chunks: Vec<Vec<Place>>,
+    chunks: Vec<Shared<Chunk>>,
     /// The first vacant place.
     vacant: u32,
     len: usize,
     /// Heap bytes of the blobs themselves.
     bytes: usize,
+}
+
+/// Places, with the room that they will need.
+#[derive(Debug, Default)]
+struct Chunk(Vec<Place>);
+
+impl Clone for Chunk {
+    fn clone(&self) -> Self {
+        self.twin()
+    }
+}
+
+impl Part for Chunk {
+    fn twin(&self) -> Self {
+        Self(twins(&self.0, Place::clone))
+    }
+
+    fn part_bytes(&self) -> usize {
+        let blobs = self.0.iter().map(|place| match place {
+            Place::Blob(bytes) => allocated_bytes(bytes.len()),
+            Place::Vacant(_) => 0,
+        });
+        self.0.capacity() * size_of::<Place>() + blobs.sum::<usize>()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -36,17 +63,17 @@ impl Default for Blobs {
 
 impl Clone for Blobs {
     fn clone(&self) -> Self {
-        let chunks = self.chunks.iter().map(|chunk| {
-            // A clone of a vector would have no room left.
-            let mut copy = Vec::with_capacity(chunk.capacity());
-            copy.extend_from_slice(chunk);
-            copy
-        });
-        Self { chunks: chunks.collect(), ..*self }
+        Self { chunks: self.chunks.clone(), ..*self }
     }
 }
 
 impl Blobs {
+    /// The same blobs, to be read.
+    pub(super) fn share(&mut self, meter: &Meter) -> Self {
+        let chunks = self.chunks.iter_mut().map(|chunk| chunk.share(meter)).collect();
+        Self { chunks, ..*self }
+    }
+
     /// Stores bytes and gives their number.
     pub(super) fn insert(&mut self, bytes: &[u8]) -> u32 {
         self.len += 1;
@@ -60,12 +87,12 @@ impl Blobs {
             }
             return number;
         }
-        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+        if self.chunks.last().is_none_or(|chunk| chunk.0.len() == CHUNK) {
             let room = if self.chunks.is_empty() { FIRST_CHUNK } else { CHUNK };
-            self.chunks.push(Vec::with_capacity(room));
+            self.chunks.push(Chunk(Vec::with_capacity(room)).into());
         }
         let index = self.chunks.len() - 1;
-        let chunk = &mut self.chunks[index];
+        let chunk = &mut self.chunks[index].0;
         chunk.push(blob);
         u32::try_from(index * CHUNK + chunk.len() - 1).expect("blobs fill memory before numbers")
     }
@@ -73,7 +100,7 @@ impl Blobs {
     /// The bytes of a blob.
     #[inline]
     pub(super) fn at(&self, number: u32) -> &[u8] {
-        match &self.chunks[number as usize / CHUNK][number as usize % CHUNK] {
+        match &self.chunks[number as usize / CHUNK].0[number as usize % CHUNK] {
             Place::Blob(bytes) => bytes,
             Place::Vacant(_) => unreachable!("a blob that is named is there"),
         }
@@ -115,13 +142,19 @@ impl Blobs {
     #[inline]
     pub(super) fn memory_bytes(&self) -> usize {
         let Some(last) = self.chunks.last() else { return 0 };
-        let places = (self.chunks.len() - 1) * CHUNK + last.capacity();
-        self.bytes + places * size_of::<Place>() + self.chunks.capacity() * size_of::<Vec<Place>>()
+        let places = (self.chunks.len() - 1) * CHUNK + last.0.capacity();
+        let chunks = self.chunks.capacity() * size_of::<Shared<Chunk>>();
+        self.bytes + places * size_of::<Place>() + chunks
     }
 
     /// Frees up to `count` blobs of up to `bytes` bytes; true when nothing is left.
     pub(super) fn free_some(&mut self, mut count: usize, mut bytes: usize) -> bool {
         while let Some(chunk) = self.chunks.last_mut() {
+            let Some(Chunk(chunk)) = chunk.own_to_free() else {
+                // Their bytes are still another's.
+                self.chunks.pop();
+                continue;
+            };
             let Some(place) = chunk.pop() else {
                 self.chunks.pop();
                 continue;
@@ -145,7 +178,7 @@ impl Blobs {
     /// Checks the figures and the list of vacant places.
     pub(super) fn check_invariants(&self) {
         let (mut len, mut bytes, mut vacant) = (0, 0, 0);
-        for place in self.chunks.iter().flatten() {
+        for place in self.chunks.iter().flat_map(|chunk| &chunk.0) {
             match place {
                 Place::Blob(blob) => {
                     len += 1;
@@ -158,7 +191,7 @@ impl Blobs {
         let mut next = self.vacant;
         while next != NONE {
             vacant -= 1;
-            match &self.chunks[next as usize / CHUNK][next as usize % CHUNK] {
+            match &self.chunks[next as usize / CHUNK].0[next as usize % CHUNK] {
                 Place::Vacant(after) => next = *after,
                 Place::Blob(_) => panic!("a blob is in the list of vacant places"),
             }
@@ -167,7 +200,7 @@ impl Blobs {
     }
 
     fn place_mut(&mut self, number: u32) -> &mut Place {
-        &mut self.chunks[number as usize / CHUNK][number as usize % CHUNK]
+        &mut self.chunks[number as usize / CHUNK].0[number as usize % CHUNK]
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::cell::Entry;
-use super::segment::{LEAVES_MAX, Segment};
+use super::segment::LEAVES_MAX;
 use super::{Spot, Table};
 use crate::rng::Rng;
 
@@ -81,7 +81,7 @@ impl Table {
 
     /// Where the entry is before which there are so many.
     fn counted_spot(&self, mut slot: usize) -> Spot {
-        for (segment, leaves) in self.segments.iter().map(Segment::leaves).enumerate() {
+        for (segment, leaves) in self.segments.iter().map(|segment| segment.leaves()).enumerate() {
             for (leaf, found) in leaves.iter().enumerate() {
                 if slot < found.len() {
                     return Spot { segment, leaf, slot };

@@ -14,6 +14,7 @@
 //! whose hashes cannot be told apart would take the hash's secret key.
 
 use super::blobs::allocated_bytes;
+use crate::value::shared::twin_bytes;
 
 const HEADER_BYTES: usize = 4;
 const SLOT_BYTES: usize = 3;
@@ -41,6 +42,11 @@ impl Clone for Leaf {
 }
 
 impl Leaf {
+    /// A copy with as much room.
+    pub(super) fn twin(&self) -> Self {
+        Self { data: twin_bytes(&self.data) }
+    }
+
     /// An empty leaf with room for so many entries of so many bytes altogether.
     fn with_room(count: usize, entries_bytes: usize) -> Self {
         if count == 0 {

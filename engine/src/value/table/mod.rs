@@ -26,6 +26,7 @@ mod tests;
 use siphasher::sip::SipHasher13;
 
 use crate::value::packed::Encoded;
+use crate::value::shared::{Meter, Shared};
 use blobs::Blobs;
 use cell::{Cell, Value, cell_bytes, hashed, hashed_in, holds, value_bytes};
 pub use cell::{DEADLINE_MS_MAX, Entry};
@@ -51,7 +52,7 @@ pub struct Table {
     root: Vec<u32>,
     root_bits: u32,
     /// At least one.
-    segments: Vec<Segment>,
+    segments: Vec<Shared<Segment>>,
     len: usize,
     /// Heap bytes of all segments.
     segment_bytes: usize,
@@ -74,7 +75,7 @@ impl Clone for Table {
     fn clone(&self) -> Self {
         let segments = self.segments.clone();
         // A copy has less room to grow.
-        let segment_bytes = segments.iter().map(Segment::memory_bytes).sum();
+        let segment_bytes = segments.iter().map(|segment| segment.memory_bytes()).sum();
         let (root, blobs) = (self.root.clone(), self.blobs.clone());
         Self { root, segments, segment_bytes, blobs, ..*self }
     }
@@ -97,13 +98,21 @@ impl Table {
             root: vec![0],
             root_bits: 0,
             segment_bytes: segment.memory_bytes(),
-            segments: vec![segment],
+            segments: vec![Shared::from(segment)],
             len: 0,
             widest: 0,
             blobs: Blobs::default(),
             has_values,
             hasher: SipHasher13::new_with_keys(hash_key.0, hash_key.1),
         }
+    }
+
+    /// The same table, to be read: segments and blobs are shared.
+    pub(crate) fn share(&mut self, meter: &Meter) -> Self {
+        let segments = self.segments.iter_mut().map(|segment| segment.share(meter)).collect();
+        let (root, blobs) = (self.root.clone(), self.blobs.share(meter));
+        meter.add(root.capacity() * size_of::<u32>());
+        Self { root, segments, blobs, ..*self }
     }
 
     /// How many entries there are.
@@ -203,7 +212,7 @@ impl Table {
     #[inline]
     pub fn memory_bytes(&self) -> usize {
         self.segment_bytes
-            + self.segments.capacity() * size_of::<Segment>()
+            + self.segments.capacity() * size_of::<Shared<Segment>>()
             + self.root.capacity() * size_of::<u32>()
             + self.blobs.memory_bytes()
     }
@@ -223,7 +232,8 @@ impl Table {
         let mut leaves = FREE_ALLOCATIONS_PER_STEP;
         while let Some(mut segment) = self.segments.pop() {
             self.segment_bytes -= segment.memory_bytes();
-            if !segment.free_some(&mut leaves) {
+            let Some(own) = segment.own_to_free() else { continue };
+            if !own.free_some(&mut leaves) {
                 self.segment_bytes += segment.memory_bytes();
                 self.segments.push(segment);
                 return false;
@@ -260,7 +270,7 @@ impl Table {
         }
         assert_eq!(named, 1 << self.root_bits, "the root is as long as it says");
         assert_eq!(len, self.len, "entries are counted");
-        let bytes: usize = self.segments.iter().map(Segment::memory_bytes).sum();
+        let bytes: usize = self.segments.iter().map(|segment| segment.memory_bytes()).sum();
         assert_eq!(bytes, self.segment_bytes, "segments are accounted for");
         blobs.sort_unstable();
         blobs.dedup();
@@ -414,7 +424,7 @@ impl Table {
         let depth = segment.depth;
         self.segment_bytes =
             self.segment_bytes + segment.memory_bytes() + upper.memory_bytes() - before;
-        self.segments.push(upper);
+        self.segments.push(upper.into());
         if depth > self.root_bits {
             self.root = self.root.iter().flat_map(|&number| [number, number]).collect();
             self.root_bits += 1;
@@ -466,7 +476,7 @@ impl Table {
         }
         let into = &mut self.segments[if lower == moved { upper } else { lower }];
         let before = into.memory_bytes() + gone.memory_bytes();
-        into.absorb(gone);
+        into.absorb(gone.into_own());
         self.segment_bytes = self.segment_bytes + into.memory_bytes() - before;
         while self.segments.iter().all(|segment| segment.depth < self.root_bits) {
             self.root = self.root.iter().copied().step_by(2).collect();

@@ -9,6 +9,7 @@
 //! aligned run of cells.
 
 use super::leaf::Leaf;
+use crate::value::shared::{Part, twins};
 
 /// The directory never has more cells than two to this.
 const BITS_MAX: u32 = 10;
@@ -31,7 +32,7 @@ struct Cell {
 }
 
 /// Some leaves of a table.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Segment {
     /// How many leading bits of a hash lead to this segment.
     pub(super) depth: u32,
@@ -48,6 +49,17 @@ impl Clone for Segment {
         let leaves = self.leaves.clone();
         let leaf_bytes = leaves.iter().map(Leaf::memory_bytes).sum();
         Self { cells: self.cells.clone(), leaves, leaf_bytes, ..*self }
+    }
+}
+
+impl Part for Segment {
+    fn twin(&self) -> Self {
+        let (cells, leaves) = (twins(&self.cells, |&cell| cell), twins(&self.leaves, Leaf::twin));
+        Self { cells, leaves, ..*self }
+    }
+
+    fn part_bytes(&self) -> usize {
+        self.memory_bytes()
     }
 }
 

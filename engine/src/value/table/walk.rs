@@ -37,6 +37,18 @@ impl Table {
         if next == 1 << POSITION_BITS { 0 } else { next }
     }
 
+    /// Shows the entries of the leaf at a place, 0 at first; returns the next place, `None` at the
+    /// end. Places mean something until the table is next changed.
+    pub fn show_leaf<'a>(&'a self, place: u64, show: impl FnMut(Entry<'a>)) -> Option<u64> {
+        let (segment, leaf) = ((place >> 32) as usize, place as u32 as usize);
+        let leaves = self.segments[segment].leaves();
+        self.entries_in(&leaves[leaf]).for_each(show);
+        if leaf + 1 < leaves.len() {
+            return Some(place + 1);
+        }
+        (segment + 1 < self.segments.len()).then_some(((segment + 1) as u64) << 32)
+    }
+
     /// The entries of one leaf.
     fn entries_in<'a>(&'a self, leaf: &'a Leaf) -> Entries<'a> {
         // There is no segment behind the last.

@@ -30,6 +30,7 @@ pub use tree::Tree;
 use crate::rng::Rng;
 use crate::value::collection::Collection;
 use crate::value::packed::Element;
+use crate::value::shared::Meter;
 
 /// When a set becomes a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -353,6 +354,13 @@ impl Collection for Zset {
         match self {
             Self::Packed(bytes) => Some(bytes),
             Self::Tree(_) => None,
+        }
+    }
+
+    fn share(&mut self, meter: &Meter) -> Self {
+        match self {
+            Self::Packed(bytes) => Self::Packed(bytes.clone()),
+            Self::Tree(tree) => Self::Tree(Box::new(tree.share(meter))),
         }
     }
 

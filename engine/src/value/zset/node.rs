@@ -5,6 +5,8 @@
 //! need not be one of the set's.
 
 use super::run::{Payload, Run};
+use super::slab::Twin;
+use crate::value::shared::twins;
 
 /// No leaf.
 pub(super) const NONE: u32 = u32::MAX;
@@ -49,6 +51,30 @@ pub(super) struct Inner {
     pub(super) children: Vec<u32>,
     /// Members below each child.
     pub(super) counts: Vec<u64>,
+}
+
+impl Twin for Leaf {
+    fn twin(&self) -> Self {
+        Self { run: self.run.twin(), ..*self }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.run.capacity_bytes()
+    }
+}
+
+impl Twin for Inner {
+    fn twin(&self) -> Self {
+        Self {
+            separators: self.separators.twin(),
+            children: twins(&self.children, |&child| child),
+            counts: twins(&self.counts, |&count| count),
+        }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.capacity_bytes()
+    }
 }
 
 impl Inner {

@@ -3,7 +3,8 @@
 //! Invariant: each belongs to exactly one key of one run.
 
 use super::run::Payload;
-use super::slab::Slab;
+use super::slab::{Slab, Twin};
+use crate::value::shared::Meter;
 
 /// How much of a long member is given back in one step.
 const FREE_BYTES_PER_STEP: usize = 1 << 20;
@@ -16,7 +17,22 @@ pub(super) struct Outside {
     bytes: usize,
 }
 
+impl Twin for Box<[u8]> {
+    fn twin(&self) -> Self {
+        self.clone()
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.len()
+    }
+}
+
 impl Outside {
+    /// The same members, to be read.
+    pub(super) fn share(&mut self, meter: &Meter) -> Self {
+        Self { members: self.members.share(meter), bytes: self.bytes }
+    }
+
     /// What stands for a member in a run: itself, or a number if it has more than `inline_max`
     /// bytes.
     pub(super) fn admit<'a>(&mut self, member: &'a [u8], inline_max: usize) -> Payload<'a> {

@@ -16,6 +16,7 @@
 use core::cmp::Ordering;
 
 use super::outside::Outside;
+use crate::value::shared::twin_bytes;
 
 /// Bytes of a key besides those of its member.
 pub(super) const KEY_BYTES: usize = 11;
@@ -90,6 +91,11 @@ pub(super) struct Run {
 }
 
 impl Run {
+    /// A copy with as much room.
+    pub(super) fn twin(&self) -> Self {
+        Self { bytes: twin_bytes(&self.bytes), len: self.len }
+    }
+
     /// How many keys there are.
     #[inline]
     pub(super) fn len(&self) -> usize {

@@ -3,17 +3,54 @@
 //! Invariant: growth never moves more than one chunk, and a number stays valid until its thing is
 //! removed.
 
+use crate::value::shared::{Meter, Part, Shared, twins};
+
 /// Things in one allocation.
 const CHUNK: usize = 128;
 
 /// A growing table with reuse of vacant places.
 #[derive(Debug)]
 pub(super) struct Slab<T> {
-    chunks: Vec<Vec<Option<T>>>,
+    chunks: Vec<Shared<Chunk<T>>>,
     vacant: Vec<u32>,
     len: usize,
     /// Places in all chunks.
     places: usize,
+}
+
+/// Something in a table that can be shared.
+pub(super) trait Twin {
+    /// A copy with as much room.
+    fn twin(&self) -> Self;
+
+    /// Heap bytes of a copy.
+    fn heap_bytes(&self) -> usize;
+}
+
+#[derive(Debug)]
+struct Chunk<T>(Vec<Option<T>>);
+
+impl<T> Default for Chunk<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Clone> Clone for Chunk<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T: Twin> Part for Chunk<T> {
+    fn twin(&self) -> Self {
+        Self(twins(&self.0, |place| place.as_ref().map(T::twin)))
+    }
+
+    fn part_bytes(&self) -> usize {
+        let things: usize = self.0.iter().flatten().map(T::heap_bytes).sum();
+        self.0.capacity() * size_of::<Option<T>>() + things
+    }
 }
 
 impl<T> Default for Slab<T> {
@@ -26,27 +63,33 @@ impl<T: Clone> Clone for Slab<T> {
     fn clone(&self) -> Self {
         let (chunks, vacant) = (self.chunks.clone(), self.vacant.clone());
         // Copies of vectors have no room.
-        let places = chunks.iter().map(Vec::capacity).sum();
+        let places = chunks.iter().map(|chunk| chunk.0.capacity()).sum();
         Self { chunks, vacant, len: self.len, places }
     }
 }
 
-impl<T> Slab<T> {
+impl<T: Twin> Slab<T> {
+    /// The same things, to be read.
+    pub(super) fn share(&mut self, meter: &Meter) -> Self {
+        let chunks = self.chunks.iter_mut().map(|chunk| chunk.share(meter)).collect();
+        Self { chunks, vacant: Vec::new(), len: self.len, places: self.places }
+    }
+
     /// Adds a thing and returns its number.
     pub(super) fn insert(&mut self, thing: T) -> u32 {
         self.len += 1;
         if let Some(number) = self.vacant.pop() {
-            self.chunks[number as usize / CHUNK][number as usize % CHUNK] = Some(thing);
+            self.chunks[number as usize / CHUNK].0[number as usize % CHUNK] = Some(thing);
             return number;
         }
-        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+        if self.chunks.last().is_none_or(|chunk| chunk.0.len() == CHUNK) {
             // The first chunk grows with its content: most trees are small.
             let capacity = if self.chunks.is_empty() { 4 } else { CHUNK };
-            self.chunks.push(Vec::with_capacity(capacity));
+            self.chunks.push(Chunk(Vec::with_capacity(capacity)).into());
             self.places += capacity;
         }
         let first = (self.chunks.len() - 1) * CHUNK;
-        let last = self.chunks.last_mut().expect("there is a chunk");
+        let last = &mut self.chunks.last_mut().expect("there is a chunk").0;
         let before = last.capacity();
         last.push(Some(thing));
         self.places += last.capacity() - before;
@@ -55,7 +98,7 @@ impl<T> Slab<T> {
 
     /// Takes a thing out.
     pub(super) fn remove(&mut self, number: u32) -> T {
-        let place = &mut self.chunks[number as usize / CHUNK][number as usize % CHUNK];
+        let place = &mut self.chunks[number as usize / CHUNK].0[number as usize % CHUNK];
         let thing = place.take().expect("the number is in use");
         self.len -= 1;
         self.vacant.push(number);
@@ -66,14 +109,14 @@ impl<T> Slab<T> {
     #[inline]
     pub(super) fn at(&self, number: u32) -> &T {
         let chunk = &self.chunks[number as usize / CHUNK];
-        chunk[number as usize % CHUNK].as_ref().expect("the number is in use")
+        chunk.0[number as usize % CHUNK].as_ref().expect("the number is in use")
     }
 
     /// The thing with this number, to change it.
     #[inline]
     pub(super) fn at_mut(&mut self, number: u32) -> &mut T {
         let chunk = &mut self.chunks[number as usize / CHUNK];
-        chunk[number as usize % CHUNK].as_mut().expect("the number is in use")
+        chunk.0[number as usize % CHUNK].as_mut().expect("the number is in use")
     }
 
     /// How many things there are.
@@ -83,13 +126,13 @@ impl<T> Slab<T> {
 
     /// The things in the order of their numbers.
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> + '_ {
-        self.chunks.iter().flatten().flatten()
+        self.chunks.iter().flat_map(|chunk| chunk.0.iter().flatten())
     }
 
     /// Bytes of the table itself.
     pub(super) fn memory_bytes(&self) -> usize {
         self.places * size_of::<Option<T>>()
-            + self.chunks.capacity() * size_of::<Vec<Option<T>>>()
+            + self.chunks.capacity() * size_of::<Shared<Chunk<T>>>()
             + self.vacant.capacity() * size_of::<u32>()
     }
 
@@ -97,7 +140,8 @@ impl<T> Slab<T> {
     pub(super) fn take_any(&mut self) -> Option<T> {
         self.vacant = Vec::new();
         loop {
-            match self.chunks.last_mut()?.pop() {
+            // What another has, too, is not taken out.
+            match self.chunks.last_mut()?.own_to_free().and_then(|chunk| chunk.0.pop()) {
                 Some(Some(thing)) => return Some(thing),
                 Some(None) => {}
                 None => {
@@ -111,6 +155,16 @@ impl<T> Slab<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Twin for u32 {
+        fn twin(&self) -> Self {
+            *self
+        }
+
+        fn heap_bytes(&self) -> usize {
+            0
+        }
+    }
 
     #[test]
     fn numbers_are_used_again_and_stay_valid() {

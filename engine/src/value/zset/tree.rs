@@ -24,6 +24,7 @@ use super::node::{Inner, Leaf, NONE, Path, Shape};
 use super::outside::Outside;
 use super::run::{Key, Run};
 use super::slab::Slab;
+use crate::value::shared::Meter;
 
 /// Allocations that are freed in one step.
 const FREE_PER_STEP: usize = 256;
@@ -92,6 +93,17 @@ impl Tree {
             len: 0,
             node_bytes: 0,
             shape,
+        }
+    }
+
+    /// The same members in order, to be read: the index is not there.
+    pub(super) fn share(&mut self, meter: &Meter) -> Self {
+        Self {
+            leaves: self.leaves.share(meter),
+            inners: self.inners.share(meter),
+            outside: self.outside.share(meter),
+            index: Index::default(),
+            ..*self
         }
     }
 

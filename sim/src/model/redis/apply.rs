@@ -104,8 +104,9 @@ impl Redis {
     }
 
     /// A copy is what the server has, or would have if it did not look at the time: that a key has
-    /// expired is told when somebody finds it so. Who keeps that there is nothing has asked, so that
-    /// the key's end is found by then; asking here as well lets the search drop reads of nothing.
+    /// expired is told when somebody finds it so. Who keeps that there is nothing has asked, so
+    /// that the key's end is found by then; asking here as well lets the search drop reads of
+    /// nothing.
     fn apply_to_copy(&self, part: &Part, branch: Branch, after: &mut Vec<Branch>) {
         let index = part.key as usize;
         let state = branch.keys[index];
