@@ -719,8 +719,8 @@ impl Tail {
 /// Says what is wrong, where, and what can be done.
 fn explain(path: &str, offset: u64, reason: &str) -> String {
     format!(
-        "{path} is broken at byte {offset}: integrity check failed: {reason}. The file was left as \
-         it is; see what can be read of it with: orrery-server --check-rdb {path}"
+        "{path} is broken at byte {offset}: {reason}. The integrity check failed, and the file was \
+         left as it is; see what can be read of it with: orrery-server --check-rdb {path}"
     )
 }
 
