@@ -480,3 +480,18 @@ fn a_save_that_begins_before_the_walk_of_a_rewrite_is_waited_for() {
     let again = restart(&mut server, ALWAYS);
     assert_eq!(server.engine().digest(), again.engine().digest());
 }
+
+#[test]
+fn a_log_that_is_turned_off_behind_a_write_that_fails_is_whole() {
+    let mut server = server(&[]);
+    let conn = server.connect();
+    write_some(&mut server, conn);
+    server.stall_disk();
+    server.send(conn, b"SET one 1\r\n");
+    server.send(conn, b"SET two 2\r\n");
+    server.send(conn, b"CONFIG SET appendonly no\r\n");
+    server.disk().failing_appends = 1;
+    server.release_disk();
+    let again = restart(&mut server, &[]);
+    assert_eq!(server.engine().digest(), again.engine().digest());
+}

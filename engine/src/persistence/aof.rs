@@ -329,15 +329,12 @@ impl Aof {
     }
 
     /// What ends the file: everything that waits is written and synced.
-    pub(crate) fn last_ops(self) -> Vec<DiskOp> {
-        let mut ops = Vec::new();
-        // What is on its way is written before, and is still in what waits.
-        let (mut on_its_way, file) = (self.in_flight.map_or(0, |(_, _, len)| len), self.file);
-        for (file, _, mut bytes) in self.pending {
-            let len = on_its_way.min(bytes.len());
-            bytes.drain(..len);
-            on_its_way -= len;
-            ops.push(DiskOp::Append { file, bytes });
+    pub(crate) fn last_ops(mut self, records: &mut Log) -> Vec<DiskOp> {
+        self.take(records);
+        let (mut ops, file) = (Vec::new(), self.file);
+        for (file, len, bytes) in self.pending {
+            // What is on its way is in what waits, too, and may have been written, or half of it.
+            ops.extend([DiskOp::Truncate { file, len }, DiskOp::Append { file, bytes }]);
         }
         ops.extend([DiskOp::Sync { file }, DiskOp::Close { file }]);
         ops

@@ -231,13 +231,14 @@ impl State {
             log(fx, LogLevel::Notice, text);
             self.cancel_save(fx);
         }
-        self.log.stop();
         let Some(aof) = self.persistence.aof.take() else { return };
         if aof.stage != Stage::On {
+            self.log.stop();
             return self.drop_beginning(*aof, fx);
         }
         self.persistence.last_manifest = aof.manifest.clone();
-        let ops = aof.last_ops();
+        let ops = aof.last_ops(&mut self.log);
+        self.log.stop();
         self.persistence.orders.give(Lane::Log, ops, fx);
     }
 
