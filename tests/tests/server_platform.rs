@@ -56,7 +56,12 @@ impl Pipes {
         }
         let launch = Launch { config, config_file: None };
         let server = Server::start(self.clone(), launch).await.expect("pipes are always to be had");
-        spawn_local(server.run())
+        let server = spawn_local(server.run());
+        // It looks for files first.
+        while !self.log.borrow().iter().any(|line| line.starts_with("Ready to accept")) {
+            tokio::task::yield_now().await;
+        }
+        server
     }
 
     fn elapsed(&self) -> Duration {

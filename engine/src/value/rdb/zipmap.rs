@@ -88,7 +88,7 @@ impl<'a> Iterator for Zipmap<'a> {
 mod tests {
     use super::*;
 
-    const SAMPLE: &[u8] = b"\x02\x03foo\x03\x00bar\xfe\x05\x00\x00\x00hello\x05\x02world..\xff";
+    const SAMPLE: &[u8] = b"\x02\x03foo\x03\x00bar\x05hello\x05\x02world..\xff";
 
     type Pairs<'a> = Vec<(&'a [u8], &'a [u8])>;
 
@@ -106,11 +106,20 @@ mod tests {
     }
 
     #[test]
+    fn a_length_is_long_only_if_it_must_be() {
+        let name = [b'n'; 254];
+        let long = [b"\x01\xfe\xfe\x00\x00\x00", &name[..], b"\x01\x00v\xff"].concat();
+        assert_eq!(read(&long).unwrap(), [(&name[..], &b"v"[..])]);
+        let short = b"\x01\xfe\x01\x00\x00\x00n\x01\x00v\xff";
+        assert!(read(short).is_err());
+    }
+
+    #[test]
     fn every_damage_of_the_structure_is_noticed() {
         for len in 0..SAMPLE.len() {
             assert!(read(&SAMPLE[..len]).is_err(), "cut to {len}");
         }
-        for (at, other) in [(0, 1), (0, 3), (1, 200), (1, 255), (6, 9), (20, 3), (20, 1)] {
+        for (at, other) in [(0, 1), (0, 3), (1, 200), (1, 255), (6, 9), (16, 3), (16, 1)] {
             let mut damaged = SAMPLE.to_vec();
             damaged[at] = other;
             assert!(read(&damaged).is_err(), "{other} at {at}");
