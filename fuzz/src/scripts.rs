@@ -9,7 +9,9 @@ if not ok then return value end
 local ok, text = pcall(cjson.encode, value)
 if not ok then return text end
 return {text, cjson.encode(cjson.decode(text))}";
-/// The same. A table that is a key may be cut off for its depth, which the second time refuses.
+/// The same, but that the first time does not count: what is too deep is written as nil, which an
+/// array does not hold when it is read. A table that is a key may be cut off for its depth, which
+/// the next time refuses.
 const CMSGPACK: &str = "
 local function again(...)
   if select('#', ...) == 0 then return '' end
@@ -17,6 +19,8 @@ local function again(...)
 end
 local function both(text) return again(cmsgpack.unpack(text)) end
 local ok, packed = pcall(both, ARGV[1])
+if not ok then return packed end
+ok, packed = pcall(both, packed)
 if not ok then return packed end
 local ok, repacked = pcall(both, packed)
 if not ok then return repacked end
