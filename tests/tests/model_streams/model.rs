@@ -363,7 +363,10 @@ impl Model {
             }
             NewId::Some(id) => self.id(key, id),
             NewId::After(..) => self.id_after(last, id),
-            NewId::AutoSeq(0) => after(last).filter(|id| id.0 == last.0).unwrap_or((0, 0)),
+            // There is nothing after the last millisecond.
+            NewId::AutoSeq(ms) if ms == 0 || last.0 == u64::MAX => {
+                after(last).filter(|id| id.0 == last.0).unwrap_or((0, 0))
+            }
             NewId::AutoSeq(ms) => (last.0.saturating_add(ms.into()), 0),
             NewId::Auto if self.now > last.0 => (self.now, 0),
             NewId::Auto => after(last).expect("it is not the last"),
