@@ -7,6 +7,10 @@ mod aof_file;
 mod config;
 mod driver;
 mod hyperloglog;
+/// The disk of the workspace's tests, which this crate is not a part of.
+#[allow(dead_code, reason = "tests use more of it")]
+#[path = "../../tests/src/memory_disk.rs"]
+mod memory_disk;
 mod packed;
 mod rdb_file;
 mod restore;

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use orrery_engine::{
-    Config, Digest, DiskAnswer, DiskError, DiskErrorKind, DiskOp, DiskOrder, DiskResult, Effect,
-    FileId, Input,
-};
+use orrery_engine::{Config, Digest, Effect, Input};
 
 use crate::contains_in_any_case;
 use crate::driver::{Driver, split};
+use crate::memory_disk::MemoryDisk;
 
 const MANIFEST: &str = "appendonlydir/appendonly.aof.manifest";
 const BASE: &str = "appendonlydir/appendonly.aof.1.base.rdb";
@@ -61,7 +59,7 @@ fn snapshot(records: &[u8]) -> Vec<u8> {
 /// An engine and the files that it sees.
 struct Server {
     driver: Driver,
-    disk: Disk,
+    disk: MemoryDisk,
 }
 
 impl Server {
@@ -71,7 +69,8 @@ impl Server {
         let mut set = |name, word| config.set(name, &[word]).expect("there is this parameter");
         set("appendonly", if with_log { "yes" } else { "no" });
         set("proto-max-bulk-len", "1048576");
-        let disk = Disk { files, open: BTreeMap::new() };
+        let mut disk = MemoryDisk::default();
+        disk.files = files;
         let mut server = Self { driver: Driver::of(config), disk };
         server.driver.step(Input::Start);
         for _ in 0..steps_max {
@@ -95,9 +94,9 @@ impl Server {
     fn carry_out(&mut self, effects: Vec<Effect>) {
         let mut is_idle = true;
         for effect in effects {
-            if let Effect::Disk(DiskOrder { ticket, ops, .. }) = effect {
-                let result = self.disk.carry_out(&ops);
-                self.driver.step(Input::Disk { ticket, result });
+            if let Effect::Disk(order) = effect {
+                let result = self.disk.carry_out(&order);
+                self.driver.step(Input::Disk { ticket: order.ticket, result });
                 is_idle = false;
             }
         }
@@ -117,59 +116,5 @@ impl Server {
         }
         assert_eq!(said, b"+OK\r\n", "{}", said.escape_ascii());
         digest
-    }
-}
-
-/// A disk that never fails.
-struct Disk {
-    files: BTreeMap<String, Vec<u8>>,
-    open: BTreeMap<FileId, String>,
-}
-
-impl Disk {
-    fn carry_out(&mut self, ops: &[DiskOp]) -> DiskResult {
-        let mut answer = DiskAnswer::default();
-        for (at, op) in ops.iter().enumerate() {
-            self.carry_out_one(op, &mut answer).ok_or(DiskError {
-                at,
-                kind: DiskErrorKind::NotFound,
-                text: "No such file or directory".to_owned(),
-            })?;
-        }
-        Ok(answer)
-    }
-
-    fn carry_out_one(&mut self, op: &DiskOp, answer: &mut DiskAnswer) -> Option<()> {
-        match op {
-            DiskOp::Create { file, path } => {
-                self.files.insert(path.clone(), Vec::new());
-                self.open.insert(*file, path.clone());
-            }
-            DiskOp::Open { file, path } => {
-                self.files.get(path)?;
-                self.open.insert(*file, path.clone());
-            }
-            DiskOp::Append { file, bytes } => self.file(*file)?.extend_from_slice(bytes),
-            DiskOp::Truncate { file, len } => self.file(*file)?.truncate(*len as usize),
-            DiskOp::Rename { from, to } => {
-                let bytes = self.files.remove(from)?;
-                self.files.insert(to.clone(), bytes);
-            }
-            DiskOp::Remove { path } => drop(self.files.remove(path)),
-            DiskOp::Close { file } => drop(self.open.remove(file)),
-            DiskOp::Settle { path } => drop(self.files.get(path)?),
-            DiskOp::Sync { .. } | DiskOp::MakeFolder { .. } | DiskOp::SyncFolder { .. } => {}
-            DiskOp::Read { path, offset, len } => {
-                let bytes = self.files.get(path)?;
-                answer.file_len = bytes.len() as u64;
-                let rest = bytes.get(*offset as usize..).unwrap_or_default();
-                answer.bytes = rest[..rest.len().min(*len)].to_vec();
-            }
-        }
-        Some(())
-    }
-
-    fn file(&mut self, file: FileId) -> Option<&mut Vec<u8>> {
-        self.files.get_mut(self.open.get(&file)?)
     }
 }

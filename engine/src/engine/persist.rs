@@ -171,8 +171,7 @@ impl Engine {
             Turn::Going => {}
             Turn::RewriteFailed => self.state.rewrite_failed(self.now, fx),
             // A script may have changed half of what it changes, and logged nothing of it; and
-            // there
-            // is one walk at a time.
+            // there is one walk at a time.
             Turn::Changed(change)
                 if self.state.running_script.is_some()
                     || self.state.persistence.saving.is_some() =>

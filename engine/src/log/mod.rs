@@ -9,7 +9,7 @@
 //! end is still to come; records are in the order in which the data was changed; a record of
 //! another database than the one before it follows a SELECT; nothing is written while nobody reads.
 
-mod encode;
+pub(crate) mod encode;
 mod own;
 mod readers;
 mod stream;

@@ -9,6 +9,7 @@
 use crate::config::Encodings;
 use crate::evict::Usage;
 use crate::keyspace::{Gave, Given, Value};
+use crate::log::encode;
 use crate::script::Libraries;
 use crate::snapshot::{file, save};
 use crate::value::number::format_double;
@@ -210,8 +211,7 @@ impl Commands {
     }
 
     fn command(&mut self, words: &[&[u8]]) {
-        count(&mut self.out, b'*', words.len());
-        words.iter().for_each(|word| bulk(&mut self.out, word));
+        encode::command(&mut self.out, words.iter().copied());
     }
 }
 
@@ -241,7 +241,7 @@ impl<'k> Batch<'k> {
 
     fn add(&mut self, out: &mut Vec<u8>, name: &'static [u8], element: &[&[u8]]) {
         self.name = name;
-        element.iter().for_each(|word| bulk(&mut self.words, word));
+        element.iter().for_each(|word| encode::bulk(&mut self.words, word));
         self.counts.0 += element.len();
         self.counts.1 += 1;
         if self.counts.1 == ELEMENTS_PER_COMMAND {
@@ -253,22 +253,10 @@ impl<'k> Batch<'k> {
         if self.counts.1 == 0 {
             return;
         }
-        count(out, b'*', 2 + self.counts.0);
-        bulk(out, self.name);
-        bulk(out, self.key);
+        encode::array(out, 2 + self.counts.0);
+        encode::bulk(out, self.name);
+        encode::bulk(out, self.key);
         out.append(&mut self.words);
         self.counts = (0, 0);
     }
-}
-
-fn count(into: &mut Vec<u8>, kind: u8, number: usize) {
-    into.push(kind);
-    into.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-    into.extend_from_slice(b"\r\n");
-}
-
-fn bulk(into: &mut Vec<u8>, word: &[u8]) {
-    count(into, b'$', word.len());
-    into.extend_from_slice(word);
-    into.extend_from_slice(b"\r\n");
 }
