@@ -309,6 +309,48 @@ pub(crate) const EDITS: &[Edit] = &[
         "  do {\n    lim -= singlestep(L);\n",
         "  do {\n    l_mem cost = singlestep(L);\n    lim -= cost;\n    work_(L, cost / 32);\n",
     ),
+    edit(
+        "lgc.c",
+        "  int deadmask = otherwhite(g);\n  while (",
+        "  int deadmask = otherwhite(g);\n  lu_mem before = count;\n  while (",
+    ),
+    edit("lgc.c", "  return p;\n}", "  work_(L, (before - count) * 8);\n  return p;\n}"),
+    // A table is looked at as a whole: what it refers to is fetched ahead, or each is waited for.
+    edit(
+        "lgc.c",
+        "static int traversetable (",
+        "#if defined(__GNUC__)\n\
+         #define fetch_(o) { if (iscollectable(o)) __builtin_prefetch(gcvalue(o), 1); }\n\
+         #else\n\
+         #define fetch_(o) {}\n\
+         #endif\n\
+         #define AHEAD 16\n\n\n\
+         static int traversetable (",
+    ),
+    edit(
+        "lgc.c",
+        "      markvalue(g, &h->array[i]);",
+        "    {\n\
+         \x20     if (i >= AHEAD) fetch_(&h->array[i-AHEAD]);\n\
+         \x20     markvalue(g, &h->array[i]);\n\
+         \x20   }",
+    ),
+    edit(
+        "lgc.c",
+        "    lua_assert(ttype(gkey(n)) != LUA_TDEADKEY || ttisnil(gval(n)));\n    if (ttisnil",
+        "    if (i >= AHEAD) {\n\
+         \x20     fetch_(gkey(n - AHEAD));\n\
+         \x20     fetch_(gval(n - AHEAD));\n\
+         \x20   }\n\
+         \x20   lua_assert(ttype(gkey(n)) != LUA_TDEADKEY || ttisnil(gval(n)));\n\
+         \x20   if (ttisnil",
+    ),
+    // A step that is asked for pays no debts of the steps before it: that could be all at once.
+    edit(
+        "lapi.c",
+        "      while (g->GCthreshold <= g->totalbytes) {",
+        "      g->gcdept = 0;\n      while (g->GCthreshold <= g->totalbytes) {",
+    ),
     // The compiler.
     edit(
         "llex.c",

@@ -332,6 +332,10 @@ pub(crate) fn go_on(cx: &mut Cx<'_>, running: &mut Running) -> Option<Result<(),
             Ask::Call(_) | Ask::Permits(_) | Ask::Log(..) | Ask::Clock if is_over => {
                 return leave(running, ask, true);
             }
+            // It may not come to a pause for long: what is counted there is not what commands take.
+            Ask::Call(_) | Ask::Permits(_) | Ask::Clock if running.ending.is_some() => {
+                running.ending.take().map_or(Tell::GoOn, Tell::End)
+            }
             Ask::Call(mut asked) => {
                 let may_get = cx.state.log.restrict(asked.readers);
                 call(cx, running, asked.words.args(), &mut asked.reply);

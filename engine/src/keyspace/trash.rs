@@ -1,6 +1,7 @@
 //! What was deleted and is freed little by little: big values and whole databases.
 //!
-//! Invariant: `free_some` does a bounded amount of work, whatever lies in the trash.
+//! Invariants: `free_some` does a bounded amount of work, whatever lies in the trash; whoever
+//! throws away values while many bytes of them wait frees as many as it adds.
 
 use std::collections::VecDeque;
 
@@ -11,11 +12,24 @@ use super::undo::Change;
 
 /// Objects of a dropped database freed per step.
 const OBJECTS_PER_STEP: usize = 256;
+/// Bytes of values that may wait; those who throw away more take part in freeing them.
+const WAITING_BYTES_MAX: usize = 256 << 20;
+/// What one step of freeing takes of a value, or less where pieces are small.
+const BYTES_PER_STEP: usize = 1 << 20;
+
+/// A value that waits, or what is left of it.
+struct Thrown {
+    object: Object,
+    /// About what it takes.
+    bytes: usize,
+}
 
 /// Things to free.
 #[derive(Default)]
 pub(crate) struct Trash {
-    objects: VecDeque<Object>,
+    objects: VecDeque<Thrown>,
+    /// About what the objects take.
+    object_bytes: usize,
     chunks: Vec<Chunk>,
     databases: VecDeque<Db>,
     /// What scripts had changed, which stands.
@@ -26,7 +40,28 @@ pub(crate) struct Trash {
 
 impl Trash {
     pub(crate) fn push_object(&mut self, object: Object) {
-        self.objects.push_back(object);
+        let bytes = object.memory_bytes();
+        let mut steps = 2 + 2 * (bytes / BYTES_PER_STEP);
+        while self.object_bytes > WAITING_BYTES_MAX && steps > 0 {
+            self.free_some_of_object();
+            steps -= 1;
+        }
+        self.objects.push_back(Thrown { object, bytes });
+        self.object_bytes += bytes;
+    }
+
+    /// Frees a part of the first object; whether there was one.
+    fn free_some_of_object(&mut self) -> bool {
+        let Some(thrown) = self.objects.front_mut() else { return false };
+        let is_gone = thrown.object.free_some();
+        let freed = if is_gone { thrown.bytes } else { thrown.bytes.min(BYTES_PER_STEP) };
+        thrown.bytes -= freed;
+        self.object_bytes -= freed;
+        if is_gone {
+            self.objects.pop_front();
+            self.freed += 1;
+        }
+        true
     }
 
     pub(crate) fn push_chunk(&mut self, chunk: Chunk) {
@@ -55,11 +90,7 @@ impl Trash {
 
     /// Frees a bounded amount.
     pub(crate) fn free_some(&mut self) {
-        if let Some(object) = self.objects.front_mut() {
-            if object.free_some() {
-                self.objects.pop_front();
-                self.freed += 1;
-            }
+        if self.free_some_of_object() {
             return;
         }
         if let Some(chunk) = self.chunks.last_mut() {
@@ -80,7 +111,7 @@ impl Trash {
         for _ in 0..OBJECTS_PER_STEP {
             match db.objects.take_any() {
                 Some(object) if object.is_big() => {
-                    self.objects.push_back(object);
+                    self.push_object(object);
                     return;
                 }
                 Some(_) => self.freed += 1,
@@ -93,5 +124,45 @@ impl Trash {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn string(bytes: usize) -> Object {
+        Object::Raw(Vec::with_capacity(bytes))
+    }
+
+    #[test]
+    fn what_waits_is_bounded_however_fast_it_is_thrown_away() {
+        let mut trash = Trash::default();
+        for _ in 0..1000 {
+            trash.push_object(string(5 << 20));
+            assert!(trash.object_bytes <= WAITING_BYTES_MAX + (5 << 20));
+        }
+        assert!(trash.freed > 900);
+        while !trash.is_empty() {
+            trash.free_some();
+        }
+        assert_eq!((trash.object_bytes, trash.freed), (0, 1000));
+    }
+
+    #[test]
+    fn one_large_value_is_freed_later_and_in_steps() {
+        let mut trash = Trash::default();
+        trash.push_object(string(WAITING_BYTES_MAX * 2));
+        assert_eq!((trash.pending(), trash.freed), (1, 0));
+        // A small one behind it pays for no more than about what it is itself.
+        trash.push_object(string(2 << 20));
+        assert!(trash.object_bytes > WAITING_BYTES_MAX * 2 - (8 << 20));
+        let steps = (0..)
+            .take_while(|_| {
+                trash.free_some();
+                !trash.is_empty()
+            })
+            .count();
+        assert!(steps > 500, "{steps}");
     }
 }

@@ -51,6 +51,8 @@ const CONSTANTS: [(&str, i64); 9] = [
 const HASHED_BYTES: usize = 1 << 16;
 /// Units of work that a line for the log counts for, besides its bytes.
 const LOG_UNITS: usize = 1000;
+/// More than an allocator gives out of its lists of small pieces.
+const LARGE_BYTES: usize = 4096;
 /// Says in the table of an error that it was counted, in Redis's word.
 pub(super) const COUNTED: &str = "ignore_error_stats_update";
 const WRONG_NUMBER: &str = "ERR wrong number of arguments";
@@ -202,7 +204,8 @@ fn functions<'scope, 'env>(
         "set_repl",
         scope.create_function(|_, args: MultiValue| set_repl(&mut state.borrow_mut(), &args))?,
     )?;
-    raw.set("acl_check_cmd", scope.create_function(|_, args: MultiValue| permits(line, &args))?)?;
+    let function = move |_: &Lua, args: MultiValue| api.permits(&args);
+    raw.set("acl_check_cmd", scope.create_function(function)?)?;
     let function = |lua: &Lua, args: MultiValue| register(lua, registrations, &args);
     raw.set("register_function", scope.create_function(function)?)?;
     raw.set("place", scope.create_function(|lua, ()| Ok(place(lua)))?)?;
@@ -489,6 +492,7 @@ impl Api<'_> {
 
     /// Pauses, and notes what is answered.
     fn ask_to_go_on(&self) {
+        tidy_allocator();
         match self.line.suspend(Ask::Pause) {
             Tell::End(text) => self.state.borrow_mut().ending = Some(text),
             Tell::GoOnFor(interval) => self.interval.set(interval),
@@ -528,6 +532,27 @@ impl Api<'_> {
         })
     }
 
+    /// `redis.acl_check_cmd`: whether the caller may run a command.
+    fn permits(&self, args: &MultiValue) -> mlua::Result<bool> {
+        let mut words = Words::default();
+        match words_of(args, &mut words) {
+            Ok(()) => {}
+            Err(_) if args.is_empty() => {
+                return raise("ERR Please specify at least one argument for this call");
+            }
+            Err(_) => return raise("ERR redis.acl_check_cmd() require strings or integers"),
+        }
+        match self.line.suspend(Ask::Permits(words)) {
+            Tell::Permitted(may) => Ok(may),
+            Tell::Refused(text) => raise(text),
+            Tell::End(text) => {
+                self.state.borrow_mut().ending = Some(text.clone());
+                raise(text)
+            }
+            told => unreachable!("no answer to a question: {told:?}"),
+        }
+    }
+
     /// Has a command run; its reply, or the error.
     fn ask(&self, args: &MultiValue) -> Result<mlua::Result<Value>, Raised> {
         let mut state = self.state.borrow_mut();
@@ -561,6 +586,12 @@ impl Api<'_> {
         }
         result
     }
+}
+
+/// Has the allocator put together small pieces that were freed since it was last asked for a larger
+/// one: glibc's does that only then, for all of them at once, which takes 100 ms after a million.
+fn tidy_allocator() {
+    drop(core::hint::black_box(Vec::<u8>::with_capacity(LARGE_BYTES)));
 }
 
 /// `math.random`: as in C, but for the numbers.
@@ -666,21 +697,5 @@ fn set_repl(state: &mut State, args: &MultiValue) -> mlua::Result<()> {
         _ => raise(
             "ERR Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.",
         ),
-    }
-}
-
-fn permits(line: &Line, args: &MultiValue) -> mlua::Result<bool> {
-    let mut words = Words::default();
-    match words_of(args, &mut words) {
-        Ok(()) => {}
-        Err(_) if args.is_empty() => {
-            return raise("ERR Please specify at least one argument for this call");
-        }
-        Err(_) => return raise("ERR redis.acl_check_cmd() require strings or integers"),
-    }
-    match line.suspend(Ask::Permits(words)) {
-        Tell::Permitted(may) => Ok(may),
-        Tell::Refused(text) => raise(text),
-        told => unreachable!("no answer to a question: {told:?}"),
     }
 }

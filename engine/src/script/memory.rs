@@ -7,8 +7,9 @@
 
 use mlua::Lua;
 
-/// Steps of the collector, each of some kilobytes, between two pauses.
-const STEPS_AT_ONCE: usize = 200;
+/// Steps of the collector, each of some kilobytes, between two pauses: about as much work as the
+/// instructions that a pause counts for.
+const STEPS_AT_ONCE: usize = 5;
 
 /// A limit that is put in force and suspended.
 #[derive(Debug)]

@@ -153,6 +153,25 @@ fn a_script_that_ends_by_itself_keeps_what_it_wrote() {
     server.check(conn, "DBSIZE", "(integer) 0");
 }
 
+/// What commands take is not counted where a script pauses: it would write for long before that.
+#[test]
+fn a_script_that_writes_long_values_is_killed_at_its_next_command() {
+    let mut server = Server::default();
+    let (caller, killer) = (server.connect(), server.connect());
+    server.line(killer, "SET k old");
+    let script = "local s = ('x'):rep(4e6) while true do redis.pcall('SET', 'k', s) end";
+    assert_eq!(server.send(caller, &encode(&["EVAL", script, "0"])), b"");
+    for _ in 0..5 {
+        server.tick();
+    }
+    assert_eq!(server.send(killer, b"SCRIPT KILL\r\n"), b"+OK\r\n");
+    for _ in 0..5 {
+        server.tick();
+    }
+    assert!(server.output(caller).starts_with(b"-ERR Script killed"));
+    server.check(killer, "GET k", "\"old\"");
+}
+
 #[test]
 fn watchers_of_a_key_that_was_restored_are_told() {
     let mut server = Server::default();
