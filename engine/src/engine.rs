@@ -15,6 +15,7 @@ mod users;
 use std::collections::VecDeque;
 
 use bytes::{Buf, BytesMut};
+use gate::Gated;
 
 use crate::args::{Args, Span};
 use crate::commands::Cx;
@@ -88,9 +89,12 @@ pub struct Engine {
     next_idle_check: Instant,
     /// When to look at clients whose output is over the soft limit, if there are any.
     output_check: Option<Instant>,
-    /// What tells clients something that the log does not hold safely, with the position of the log
-    /// that it waits for.
-    gated: VecDeque<(u64, Effect)>,
+    /// What tells clients something that is not safe on the disk.
+    gated: VecDeque<Gated>,
+    /// How far the log was when it was last asked whether it goes to the disk.
+    log_seen: u64,
+    /// How many steps had output that had to wait.
+    held_steps: u64,
     now: Now,
 }
 
@@ -107,6 +111,8 @@ impl Engine {
             next_idle_check: now.mono + IDLE_CHECK_INTERVAL,
             output_check: None,
             gated: VecDeque::new(),
+            log_seen: 0,
+            held_steps: 0,
             now,
         }
     }
@@ -130,7 +136,8 @@ impl Engine {
         let tracks = self.state.config.observation.latency_tracking;
         self.state.observer.begin_step(now.mono, &mut self.state.stats, tracks);
         (self.looks, self.served_bytes) = (0, 0);
-        self.state.sessions.is_gated = self.state.persistence.aof.is_some();
+        let persistence = &self.state.persistence;
+        self.state.sessions.is_gated = persistence.aof.is_some() || persistence.grace.is_some();
         if self.state.harm.is_some() {
             self.mend(fx);
         }
@@ -147,7 +154,10 @@ impl Engine {
             Input::Closed { conn } => self.closed(conn),
             Input::Done { conn, outcome } => self.done(conn, &outcome, fx),
             Input::Disk { ticket, result } => self.disk_answered(ticket, result, fx),
-            Input::Start => self.state.begin_loading(What::AtStart, now, fx),
+            Input::Start => {
+                self.state.begin_grace(fx);
+                self.state.begin_loading(What::AtStart, now, fx);
+            }
             Input::Terminate { by_interrupt } => self.terminate(by_interrupt, fx),
             Input::Vitals(vitals) => {
                 self.state.vitals = vitals;
@@ -560,6 +570,7 @@ impl Engine {
     fn tick(&mut self, fx: &mut Effects) {
         if self.state.running_script.is_some() {
             self.run_script(fx);
+            self.state.keyspace.free_some();
             return;
         }
         if self.state.pause.is_some_and(|pause| pause.until <= self.now.mono) {

@@ -71,6 +71,11 @@ impl RealRedis {
             assert!(start.elapsed() < START_TIMEOUT, "redis-server does not answer");
             std::thread::sleep(Duration::from_millis(10));
         }
+        // It listens before it has loaded what it finds.
+        while server.connect().call(&["DBSIZE"]).to_string().starts_with("(error) LOADING") {
+            assert!(start.elapsed() < START_TIMEOUT, "redis-server loads for ever");
+            std::thread::sleep(Duration::from_millis(10));
+        }
         Some(server)
     }
 

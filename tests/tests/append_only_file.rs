@@ -495,3 +495,36 @@ fn a_log_that_is_turned_off_behind_a_write_that_fails_is_whole() {
     let again = restart(&mut server, &[]);
     assert_eq!(server.engine().digest(), again.engine().digest());
 }
+
+/// Else a loss of power could take the end of one file and leave what is in the next.
+#[test]
+fn the_file_before_is_synced_before_anything_is_written_to_the_next() {
+    for policy in ["everysec", "no"] {
+        let mut server = server(&[("appendfsync", policy)]);
+        let conn = server.connect();
+        server.check(conn, "SET a b", "OK");
+        server.disk().orders.clear();
+        server.line(conn, "BGREWRITEAOF");
+        server.advance_ms(1);
+        server.check(conn, "SET a c", "OK");
+        let ops: Vec<DiskOp> =
+            server.disk().orders.iter().flat_map(|order| order.ops.clone()).collect();
+        let next = ops.iter().find_map(|op| match op {
+            DiskOp::Create { file, path } if path.ends_with(".2.incr.aof") => Some(*file),
+            _ => None,
+        });
+        let next = next.expect("there is a new increment");
+        let written = ops.iter().position(
+            |op| matches!(op, DiskOp::Append { file, bytes } if *file == next && !bytes.is_empty()),
+        );
+        let before = &ops[..written.expect("it is written")];
+        let is_other_sync = |op: &DiskOp| {
+            let DiskOp::Sync { file } = op else { return false };
+            *file != next
+                && !before
+                    .iter()
+                    .any(|op| matches!(op, DiskOp::Create { file: made, .. } if made == file))
+        };
+        assert!(before.iter().any(is_other_sync), "{policy}: {before:?}");
+    }
+}

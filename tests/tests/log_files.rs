@@ -417,3 +417,32 @@ fn what_stands_behind_a_long_script_of_a_log_finds_what_it_does() {
     server.check(conn, "SELECT 9", "OK");
     server.check(conn, "GET n", "\"200001\"");
 }
+
+/// Nothing is written to an increment before the one that it follows is synced: if that is torn,
+/// the other is empty.
+#[test]
+fn an_increment_that_is_torn_is_cut_if_nothing_is_behind_it() {
+    let text = "file appendonly.aof.1.incr.aof seq 1 type i\n\
+                file appendonly.aof.2.incr.aof seq 2 type i\n";
+    let path = |name: &str| format!("appendonlydir/appendonly.aof.{name}.incr.aof");
+    let files = |second: &[u8]| {
+        Files::from([
+            (MANIFEST.to_owned(), text.as_bytes().to_vec()),
+            (path("1"), [OLD, &OLD[..20]].concat()),
+            (path("2"), second.to_vec()),
+        ])
+    };
+    let mut server = start(&[ON], files(b""));
+    let conn = server.connect();
+    server.check(conn, "GET a", "\"b\"");
+    assert_eq!(server.disk().files[&path("1")], OLD);
+    server.check(conn, "SET a c", "OK");
+    let mut again = restart(&mut server, &[ON]);
+    let conn = again.connect();
+    again.check(conn, "GET a", "\"c\"");
+
+    let mut server = start(&[ON], files(OLD));
+    let effects = server.take_effects();
+    assert!(effects.contains(&Effect::Shutdown { exit_code: 1 }), "{effects:?}");
+    assert_eq!(server.disk().files, files(OLD), "they are left as they are");
+}

@@ -16,6 +16,7 @@ use crate::args::{Args, Words};
 use crate::config::Access;
 use crate::effects::{Effect, LogLevel};
 use crate::error::Error;
+use crate::persistence::LOADER;
 use crate::session::{Blocked, ReplyMode};
 use crate::time::Micros;
 
@@ -126,7 +127,10 @@ pub(crate) fn run(cx: &mut Cx<'_>, args: Args<'_>, start: usize) {
     cx.session.commands += u64::from(is_new);
     let begun = measure::begin(cx, args);
     let effects = cx.logs().then(|| cx.begin_effects());
-    let result = (row.command.run)(cx, args);
+    let result = match refuse_lock(cx, args) {
+        Some(refusal) => Err(refusal),
+        None => (row.command.run)(cx, args),
+    };
     // None sees itself in INFO.
     if is_new {
         cx.state.stats.commands += 1;
@@ -156,6 +160,34 @@ pub(crate) fn run(cx: &mut Cx<'_>, args: Args<'_>, start: usize) {
     if cfg!(debug_assertions) {
         check_reply(cx, args, start);
     }
+}
+
+/// Why a command must not make a key: it is a lock that a server before this one may have granted.
+#[inline]
+fn refuse_lock(cx: &mut Cx<'_>, args: Args<'_>) -> Option<Error> {
+    let grace = cx.state.persistence.grace.as_ref()?;
+    grace.left(cx.now.mono)?;
+    find_refused_lock(cx, args)
+}
+
+#[cold]
+fn find_refused_lock(cx: &mut Cx<'_>, args: Args<'_>) -> Option<Error> {
+    if cx.session.id == LOADER {
+        return None;
+    }
+    let may_grow = cx.flags_with(args).has(Flags::DENYOOM);
+    for key in cx.row.keys(args).ok()? {
+        let has = |flag| key.flags.contains(&flag);
+        let may_make = has("OW") || has("INSERT") || has("UPDATE") && may_grow;
+        let word = args.at(key.index);
+        if may_make
+            && cx.state.keyspace.is_lock(word)
+            && cx.state.keyspace.find(cx.session.db, word).is_none()
+        {
+            return cx.state.grace_refusal(cx.now.mono);
+        }
+    }
+    None
 }
 
 /// Replies with the error that the command of row `row` has ended with.

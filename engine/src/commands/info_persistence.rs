@@ -79,6 +79,11 @@ fn append_only_file(cx: &Cx<'_>, lines: &mut Lines) {
     let is_refused = persistence.log_refusal().is_some();
     lines.field("aof_last_write_status", if is_refused { "err" } else { "ok" });
     lines.field("aof_last_cow_size", 0);
+    if let Some(grace) = &persistence.grace {
+        let left_ms = grace.left(cx.now.mono).map_or(0, |left| left.0.div_ceil(1000));
+        lines.field("orrery_lock_grace_left_ms", left_ms);
+        lines.field("orrery_lock_ttl_max_ms", cx.state.lock_bound_ms());
+    }
     let Some(aof) = aof else { return };
     lines.field("aof_current_size", aof.base_bytes + aof.bytes);
     lines.field("aof_base_size", aof.base_bytes);

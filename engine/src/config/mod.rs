@@ -8,6 +8,7 @@ mod encodings;
 mod events;
 mod eviction;
 mod grammar;
+mod lock_grace;
 pub mod memory;
 mod observation;
 pub mod parameter;
@@ -26,6 +27,7 @@ pub use change::Refusal;
 pub use encodings::{EncodingNames, Encodings};
 pub use events::EventClasses;
 pub use eviction::{ClientsLimit, Eviction, Order, Policy};
+pub use lock_grace::LockGrace;
 pub use observation::{LogLimits, Observation};
 use parameter::{Actor, Flags, Parameter, Source};
 pub use rewrite::{Extent, spelled};
@@ -65,6 +67,8 @@ pub struct Config {
     pub protected_mode: bool,
     /// Limits on memory.
     pub eviction: Eviction,
+    /// Which keys are locks that must not be granted twice.
+    pub lock_grace: LockGrace,
     /// How much output may wait for a client.
     pub output_limits: OutputLimits,
     /// Who may use DEBUG.
@@ -145,6 +149,7 @@ impl Default for Config {
             acl_log_len_max: 128,
             protected_mode: true,
             eviction: Eviction::default(),
+            lock_grace: LockGrace::default(),
             output_limits: OutputLimits::default(),
             debug_command: Access::No,
             defaults: Defaults::Orrery,

@@ -207,6 +207,14 @@ pub static PARAMETERS: &[Parameter] = &[
     Parameter::integer("loading-process-events-interval-bytes", 1024, INT_MAX, "2097152")
         .with(Flags::HIDDEN),
     Parameter::words("loadmodule", &REPEATED, "").with(Flags::DIRECTIVE),
+    Parameter::words("lock-grace", &PATTERNS, "").fixed().field(
+        |c| Value::Words(c.lock_grace.patterns.clone()),
+        |c, v| c.lock_grace.patterns = v.words().to_vec(),
+    ),
+    Parameter::integer("lock-grace-max-ttl", 1000, 31_536_000_000, "3600000").fixed().field(
+        |c| Value::Integer(c.lock_grace.ttl_ms_max.into()),
+        |c, v| c.lock_grace.ttl_ms_max = v.unsigned(),
+    ),
     Parameter::choice("log-format", &["text", "json"], "text").driver(),
     Parameter::text("logfile", "").immutable().driver(),
     Parameter::choice("loglevel", &["debug", "verbose", "notice", "warning"], "notice").driver(),

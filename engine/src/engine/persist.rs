@@ -34,8 +34,9 @@ impl Engine {
         let persistence = &self.state.persistence;
         let position = self.state.log.position();
         let log = persistence.aof.as_ref().and_then(|aof| aof.due(position));
+        let grace = persistence.grace.as_ref().and_then(|grace| grace.due(self.now.mono));
         let turn = self.state.has_log_turn().then_some(self.now.mono);
-        let log = log.into_iter().chain(turn);
+        let log = log.into_iter().chain(turn).chain(grace);
         if let Some(loading) = &persistence.loading {
             // A snapshot waits until what DEBUG LOADAOF asks for is loaded.
             return log.chain(loading.due()).min();
@@ -97,6 +98,7 @@ impl Engine {
 
     /// Does a bounded part of what is to be done.
     pub(super) fn go_on_with_files(&mut self, fx: &mut Effects) {
+        self.state.go_on_with_grace(self.now.mono, fx);
         if let Some(loaded) = self.go_on_loading(fx) {
             self.end_loading(loaded, fx);
         }
@@ -149,7 +151,9 @@ impl Engine {
 
     /// The disk has carried an order out, or not.
     pub(super) fn disk_answered(&mut self, ticket: Ticket, result: DiskResult, fx: &mut Effects) {
-        if self.state.cleaned_up(ticket, fx) {
+        if self.state.cleaned_up(ticket, fx)
+            || self.state.grace_answered(ticket, &result, self.now.mono, fx)
+        {
             return;
         }
         if let Some(turn) = self.state.log_answered(ticket, &result, self.now, fx) {
@@ -343,6 +347,7 @@ impl Engine {
     ) {
         if result.is_ok() {
             log(fx, LogLevel::Notice, "DB saved on disk");
+            self.state.persistence.is_saved_for_end = true;
         } else if forces {
             log(fx, LogLevel::Warning, "Ignoring errors trying to save the DB. Exiting anyway.");
         } else {
@@ -372,6 +377,7 @@ impl Engine {
             (What::AtStart, Ok(found)) => {
                 self.state.dirty = 0;
                 self.state.persistence.has_started = true;
+                self.state.watch_locks();
                 self.state.keyspace.set_now(self.state.clock.now());
                 if self.state.persistence.settings.log.is_on {
                     self.state.open_log(found, self.now, fx);

@@ -12,6 +12,7 @@ mod entry;
 mod fields;
 mod hashes;
 mod lend;
+mod lock_keys;
 mod object;
 mod planted;
 mod protected;
@@ -35,6 +36,7 @@ use crate::rng::Rng;
 use crate::time::UnixMillis;
 use capture::Capture;
 use db::DbTurn;
+use lock_keys::LockKeys;
 use planted::Planted;
 use protected::Patterns;
 use trash::Trash;
@@ -68,6 +70,8 @@ pub struct Keyspace {
     undo: Option<Box<Undo>>,
     /// The walk over a moment's keys that goes on.
     capture: Option<Box<Capture>>,
+    /// Keys whose deadlines are noted.
+    locks: Option<Box<LockKeys>>,
 }
 
 /// What expiry has done so far.
@@ -100,6 +104,7 @@ impl Keyspace {
             planted: None,
             undo: None,
             capture: None,
+            locks: None,
         };
         keyspace.sum_up();
         keyspace
@@ -218,6 +223,7 @@ impl Keyspace {
         deadline: Option<UnixMillis>,
         access: u32,
     ) {
+        self.note_lock(key, deadline);
         if self.is_noting() {
             return self.store_noted(index, key, value, deadline, access);
         }
@@ -255,6 +261,7 @@ impl Keyspace {
         deadline: Option<UnixMillis>,
         access: u32,
     ) {
+        self.note_lock(key, deadline);
         if self.is_noting() {
             self.note_new(index, key);
         }
@@ -300,6 +307,7 @@ impl Keyspace {
             deadline = self.planted_deadline(deadline);
             self.planted_overwrite(index, found);
         }
+        self.note_found_lock(index, found, deadline);
         if self.is_noting() {
             return self.replace_noted(index, found, value, deadline, access);
         }
@@ -388,6 +396,7 @@ impl Keyspace {
         if self.planted.is_some() {
             deadline = self.planted_deadline(deadline);
         }
+        self.note_found_lock(index, found, deadline);
         if self.is_noting() {
             self.note_change(index, found);
         }

@@ -43,6 +43,8 @@ pub(crate) enum Stage {
 enum Group {
     /// Records up to this position of the log.
     Records(u64),
+    /// A sync of the file before, in which nothing more is written.
+    FileBefore(FileId),
     /// A manifest, and what goes with it.
     Manifest(Change),
 }
@@ -95,6 +97,8 @@ pub(crate) struct Aof {
     file: FileId,
     /// The same file on the lane of syncs.
     sync_file: Option<FileId>,
+    /// The file before, as long as it is not synced.
+    unsynced_before: Option<FileId>,
     /// Files that were replaced and are still open, with their lanes.
     replaced: Vec<(Lane, FileId)>,
     /// Its length as far as it is good, and where in the log it began.
@@ -182,6 +186,7 @@ impl Aof {
             bytes: 0,
             failure: None,
             sync_failure: None,
+            unsynced_before: None,
             delayed_syncs: 0,
         }
     }
@@ -233,9 +238,17 @@ impl Aof {
 
     /// Whether everything that was logged is safe and nothing goes on.
     pub(crate) fn is_settled(&self, position: u64) -> bool {
-        let has_all = self.synced >= position && self.in_flight.is_none() && self.next.is_none();
+        let has_all = self.synced >= position
+            && self.in_flight.is_none()
+            && self.next.is_none()
+            && self.unsynced_before.is_none();
         // What cannot be written does not keep the server from ending.
         self.is_dead || has_all
+    }
+
+    /// Whether nothing was lost: what is settled is safe.
+    pub(crate) fn has_kept_all(&self) -> bool {
+        self.stage == Stage::On && !self.is_dead && self.failure.is_none()
     }
 
     /// Whether everything up to this position is in the files, as far as others can read them.
@@ -246,6 +259,7 @@ impl Aof {
     /// Whether there is something for the disk, and it has nothing to do.
     pub(crate) fn has_turn(&self, position: u64) -> bool {
         let has_work = position > self.taken
+            || self.unsynced_before.is_some()
             || !self.pending.is_empty()
             || self.next.is_some()
             || self.is_ending && self.synced < self.written;
@@ -270,6 +284,7 @@ impl Aof {
         let wants_sync = self.settings.policy == Policy::EverySecond
             && self.synced < position
             && self.sync_failure.is_none()
+            && self.unsynced_before.is_none()
             && self.stage == Stage::On;
         wants_sync.then_some(self.last_sync + SYNC_INTERVAL)
     }
@@ -308,6 +323,10 @@ impl Aof {
                 ops.extend(manifest_ops(&self.settings, manifest));
                 let ticket = orders.give(Lane::Log, ops, fx);
                 self.in_flight = Some((ticket, Group::Manifest(change), 0));
+            } else if let Some(file) = self.unsynced_before.filter(|file| !self.is_pending(*file)) {
+                // A loss of power must not take the end of one file and leave the next.
+                let ticket = orders.give(Lane::Log, vec![DiskOp::Sync { file }], fx);
+                self.in_flight = Some((ticket, Group::FileBefore(file), 0));
             } else if !self.pending.is_empty() {
                 let may_begin = self.flush_delay == Micros(0)
                     || *self.flush_at.get_or_insert(now + self.flush_delay) <= now;
@@ -324,6 +343,11 @@ impl Aof {
         self.sync(orders, now, fx);
     }
 
+    /// Whether something waits that belongs into this file.
+    fn is_pending(&self, file: FileId) -> bool {
+        self.pending.front().is_some_and(|(first, ..)| *first == file)
+    }
+
     fn syncs_each_group(&self) -> bool {
         self.settings.policy == Policy::Always || self.is_ending
     }
@@ -336,6 +360,7 @@ impl Aof {
             // What is on its way is in what waits, too, and may have been written, or half of it.
             ops.extend([DiskOp::Truncate { file, len }, DiskOp::Append { file, bytes }]);
         }
+        ops.extend(self.unsynced_before.map(|file| DiskOp::Sync { file }));
         ops.extend([DiskOp::Sync { file }, DiskOp::Close { file }]);
         ops
     }
@@ -373,7 +398,8 @@ impl Aof {
             return;
         }
         let has_failed = self.sync_failure.as_ref().is_some_and(|(_, file)| *file == self.file);
-        if self.sync_in_flight.is_some() || has_failed || self.stage != Stage::On {
+        let must_wait = self.sync_in_flight.is_some() || self.unsynced_before.is_some();
+        if must_wait || has_failed || self.stage != Stage::On {
             return;
         }
         let mut ops = Vec::new();
@@ -407,12 +433,7 @@ impl Aof {
             match result {
                 Ok(_) if self.sync_failure.is_none() => self.synced = self.synced.max(position),
                 Ok(_) => {}
-                Err(error) => {
-                    let text = format!("Error syncing the append-only file: {}", error.text);
-                    log(fx, LogLevel::Warning, text);
-                    self.sync_failure = Some((error.text.clone(), self.file));
-                    self.is_needed = true;
-                }
+                Err(error) => self.sync_failed(error, self.file, fx),
             }
             return Some(Turn::Going);
         }
@@ -426,6 +447,16 @@ impl Aof {
                 Turn::Going
             }
             (Group::Records(_), Err(error)) => self.records_failed(error, now, fx),
+            (Group::FileBefore(file), result) => {
+                self.unsynced_before = None;
+                if let Err(error) = result {
+                    self.sync_failed(error, file, fx);
+                    if self.settings.policy == Policy::Always {
+                        return Some(self.records_failed(error, now, fx));
+                    }
+                }
+                Turn::Going
+            }
             (Group::Manifest(change), Ok(_)) => {
                 if let Some((manifest, ..)) = self.next.take() {
                     self.manifest = manifest;
@@ -445,6 +476,14 @@ impl Aof {
                 }
             }
         })
+    }
+
+    /// Of what is in a file it is not known any more whether the disk has it: a rewrite must come.
+    fn sync_failed(&mut self, error: &DiskError, file: FileId, fx: &mut Effects) {
+        let text = format!("Error syncing the append-only file: {}", error.text);
+        log(fx, LogLevel::Warning, text);
+        self.sync_failure = Some((error.text.clone(), file));
+        self.is_needed = true;
     }
 
     /// Files that were replaced are gone, or some are not: then the next start deletes them.
@@ -526,7 +565,10 @@ impl Aof {
 
     /// Closes files that were replaced and have all that belongs into them.
     pub(crate) fn close_replaced(&mut self, orders: &mut Orders, fx: &mut Effects) {
-        let is_waited_for = |file| self.pending.iter().any(|(other, ..)| *other == file);
+        let is_waited_for = |file| {
+            self.unsynced_before == Some(file)
+                || self.pending.iter().any(|(other, ..)| *other == file)
+        };
         for (lane, file) in self.replaced.extract_if(.., |(_, file)| !is_waited_for(*file)) {
             orders.give(lane, vec![DiskOp::Close { file }], fx);
         }
@@ -569,6 +611,11 @@ impl Aof {
         if self.file != FileId(0) {
             // What was logged before belongs to the file before: a snapshot of this moment has it.
             self.take(records);
+            let is_synced = self.settings.policy != Policy::Never && self.synced >= self.taken;
+            // One of which a sync has failed is not trusted whatever another says.
+            if !is_synced && self.sync_failure.is_none() {
+                self.unsynced_before = Some(self.file);
+            }
         }
         let before = core::mem::replace(&mut self.file, file);
         if before != FileId(0) {
@@ -582,6 +629,7 @@ impl Aof {
     /// A rewrite has ended: what was written before it needs no sync any more.
     pub(crate) fn base_is_safe(&mut self, bytes: u64) {
         self.cannot_remove = false;
+        self.unsynced_before = None;
         self.base_bytes = bytes;
         self.bytes = self.good_len;
         self.sync_failure = None;

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use super::batch::{Batch, Place};
 use super::find_log::OldPlace;
-use super::log_files::Found;
+use super::log_files::{Found, Torn};
 use super::settings::LogSettings;
 use super::{Orders, log};
 use crate::args::{Args, Words};
@@ -207,6 +207,14 @@ impl Loading {
         self.bytes.clear();
         self.ahead.clear();
         (self.parsed, self.wanted, self.offset, self.file_len, self.db) = (0, 1, 0, 0, 0);
+    }
+
+    /// Nothing is behind an increment that ends in the middle of a record.
+    fn check_torn(&self) -> Result<(), String> {
+        match &self.found.torn {
+            Some(torn) if torn.path != self.path && self.file_len > 0 => Err(torn.why.clone()),
+            _ => Ok(()),
+        }
     }
 
     /// The file of the log that has just been loaded ends: what is known of it.
@@ -541,6 +549,7 @@ impl State {
         apply: Apply<'_>,
         fx: &mut Effects,
     ) -> Result<Part, String> {
+        loading.check_torn()?;
         let delay_us = self.persistence.settings.load_delay_us;
         let budget = if delay_us == 0 { STEP_BYTES } else { 1 };
         let (encodings, hash_key) = (self.config.encodings, self.hash_key);
@@ -684,8 +693,10 @@ impl Loading {
         };
         let (path, good_up_to) = (&self.path, broken.good_up_to);
         let name = path.rsplit_once('/').map_or(&**path, |(_, name)| name);
-        if !may_cut || number + 1 != count {
-            return Err(explain_log(path, name, &broken, number + 1 == count));
+        let is_last = number + 1 == count;
+        let was_replaced = broken.damage == Damage::Cut && self.found.may_grow(number);
+        if !may_cut || !is_last && !was_replaced {
+            return Err(explain_log(path, name, &broken, is_last));
         }
         let reason = &broken.reason;
         let texts = [
@@ -694,8 +705,13 @@ impl Loading {
         ];
         texts.into_iter().for_each(|text| log(fx, LogLevel::Warning, text));
         self.queued = None;
+        if is_last {
+            self.found.must_cut = true;
+        } else {
+            let why = explain_log(path, name, &broken, false);
+            self.found.torn = Some(Torn { path: path.clone(), len: good_up_to, why });
+        }
         self.end_file(number, good_up_to);
-        self.found.must_cut = true;
         Ok(Part::FileEnded(number))
     }
 }

@@ -26,9 +26,22 @@ pub(crate) struct Found {
     /// How long the last increment is, and whether it must be cut to that.
     pub(crate) last_len: u64,
     pub(crate) must_cut: bool,
+    /// An increment before that which ends in the middle of a record.
+    pub(super) torn: Option<Torn>,
     /// Bytes of the base and of the increments.
     pub(crate) base_bytes: u64,
     pub(crate) bytes: u64,
+}
+
+/// An increment that ends in the middle of a record, though a rewrite had begun another: power was
+/// lost before it was synced. Before that nothing is written to the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Torn {
+    pub(super) path: String,
+    /// How much of it is good.
+    pub(super) len: u64,
+    /// What is said if the next one holds something all the same.
+    pub(super) why: String,
 }
 
 impl Found {
@@ -101,6 +114,15 @@ impl State {
         (aof.base_bytes, aof.bytes) = (found.base_bytes, found.bytes);
         let file = self.persistence.orders.file();
         let (mut ops, mut len) = (Vec::new(), found.last_len);
+        if let Some(Torn { path, len, .. }) = found.torn {
+            let file = FileId(u64::MAX - 1);
+            ops.extend([
+                DiskOp::Open { file, path },
+                DiskOp::Truncate { file, len },
+                DiskOp::Sync { file },
+                DiskOp::Close { file },
+            ]);
+        }
         if let Some(last) = aof.manifest.increments().last() {
             ops.push(DiskOp::Open { file, path: aof.path(&last.name) });
             if found.must_cut {

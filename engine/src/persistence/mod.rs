@@ -12,6 +12,7 @@ mod base;
 mod batch;
 mod feed;
 mod find_log;
+mod grace;
 mod load;
 mod log_files;
 mod lone_base;
@@ -30,6 +31,7 @@ use crate::time::{Instant, Micros, Now};
 use crate::value::aof::Manifest;
 pub(crate) use aof::{Aof, Change, Stage, Turn};
 use feed::Feeds;
+pub(crate) use grace::Grace;
 pub(crate) use load::{LOADER, Loaded, Loading, Reload, What};
 use log_files::Rewrites;
 pub(crate) use lone_base::LoneBase;
@@ -94,6 +96,10 @@ pub struct Persistence {
     pub(crate) feeds: Feeds,
     /// Clients in WAITAOF.
     pub(crate) sync_waits: BTreeMap<ConnId, SyncWait>,
+    /// Locks that the server before this one may have granted, if there are patterns of them.
+    pub(crate) grace: Option<Box<Grace>>,
+    /// All data are in a snapshot that was made to end the server.
+    pub(crate) is_saved_for_end: bool,
     /// The version of the format that the last snapshot turned out to need.
     version_min: u16,
 }
@@ -152,6 +158,29 @@ impl Orders {
     }
 }
 
+impl Orders {
+    /// Puts a small file in the place of what was there; the disk's answer says that it is safe.
+    fn write_file(
+        &mut self,
+        temporary: &str,
+        path: &str,
+        bytes: Vec<u8>,
+        fx: &mut Effects,
+    ) -> Ticket {
+        let file = self.file();
+        let (from, to) = (temporary.to_owned(), path.to_owned());
+        let ops = vec![
+            DiskOp::Create { file, path: from.clone() },
+            DiskOp::Append { file, bytes },
+            DiskOp::Sync { file },
+            DiskOp::Close { file },
+            DiskOp::Rename { from, to },
+            DiskOp::SyncFolder { path: String::new() },
+        ];
+        self.give(Lane::Log, ops, fx)
+    }
+}
+
 fn log(fx: &mut Effects, level: LogLevel, text: impl Into<String>) {
     fx.push(Effect::Log(level, text.into()));
 }
@@ -192,6 +221,8 @@ impl Persistence {
             held: BTreeSet::new(),
             feeds: Feeds::default(),
             sync_waits: BTreeMap::new(),
+            grace: Grace::of(config),
+            is_saved_for_end: false,
             version_min: 0,
         }
     }
@@ -207,7 +238,8 @@ impl Persistence {
     #[inline]
     pub(crate) fn is_starting(&self) -> bool {
         let begins = |aof: &Aof| aof.stage == Stage::Beginning { holds: true };
-        self.is_loading() || self.aof.as_deref().is_some_and(begins)
+        let has_question = self.grace.as_ref().is_some_and(|grace| grace.is_reading());
+        self.is_loading() || has_question || self.aof.as_deref().is_some_and(begins)
     }
 
     /// Whether a snapshot is being written or is to be, or a file is being loaded.

@@ -1,18 +1,18 @@
 //! Output that may not leave yet.
 //!
-//! Invariant: marks are in the order of the output and of the positions; what lies before the
-//! first mark that is not passed is free.
+//! Invariant: marks are in the order of the output and of the steps; what lies before the first
+//! mark that is not passed is free.
 
 use std::collections::VecDeque;
 
 use super::Session;
 
-/// Where output ends that waits for a position of the log.
+/// Where the output of a step ends that waits for the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Mark {
     /// Counted in bytes from the front of the outbox.
     end: usize,
-    position: u64,
+    step: u64,
 }
 
 /// The marks of a session's outbox.
@@ -24,20 +24,20 @@ pub(crate) struct Gate {
 }
 
 impl Session {
-    /// What is in the outbox and not free waits for this position of the log.
-    pub(crate) fn hold_output(&mut self, position: u64) {
+    /// What is in the outbox and not free waits until this step's output may leave.
+    pub(crate) fn hold_output(&mut self, step: u64) {
         let end = self.outbox.len();
         let gate = self.gate.get_or_insert_default();
         match gate.marks.back_mut() {
-            Some(last) if last.position == position => last.end = end,
-            _ => gate.marks.push_back(Mark { end, position }),
+            Some(last) if last.step == step => last.end = end,
+            _ => gate.marks.push_back(Mark { end, step }),
         }
     }
 
-    /// The log is safe up to this position.
-    pub(crate) fn free_output(&mut self, position: u64) {
+    /// The output of the steps up to this one may leave.
+    pub(crate) fn free_output(&mut self, step: u64) {
         let Some(gate) = &mut self.gate else { return };
-        while let Some(mark) = gate.marks.pop_front_if(|mark| mark.position <= position) {
+        while let Some(mark) = gate.marks.pop_front_if(|mark| mark.step <= step) {
             gate.free = mark.end;
         }
         if gate.marks.is_empty() {

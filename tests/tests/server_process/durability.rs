@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use orrery_tests::real_redis::RealRedis;
 use orrery_tests::resp_value::{Value, encode, words};
@@ -93,6 +93,35 @@ fn sigkill_loses_nothing_that_was_acknowledged_under_everysec() {
 #[test]
 fn sigkill_loses_nothing_in_the_middle_of_a_rewrite() {
     check_kills("always", true);
+}
+
+#[test]
+fn a_lock_that_a_killed_server_has_forgotten_is_not_granted_before_its_end() {
+    let folder = Folder::new();
+    let directory = folder.file("");
+    let arguments = ["--dir", &directory, "--save", "", "--lock-grace", "lock:*"];
+    let mut server = Server::start(&arguments);
+    let acquire = "SET lock:a mine NX PX 1500";
+    assert_eq!(line(&mut server.connect(), acquire).to_string(), "OK");
+    server.signal(Signal::KILL);
+    server.wait_for_end();
+    let mut server = Server::start(&arguments);
+    let began = Instant::now();
+    let mut stream = server.connect();
+    let mut refusals = 0;
+    while line(&mut stream, acquire).to_string().starts_with("(error) LOCKGRACE ") {
+        refusals += 1;
+        assert!(began.elapsed() < Duration::from_secs(60), "it never ends");
+        thread::sleep(Duration::from_millis(20));
+    }
+    // It began to wait before it listened.
+    assert!(refusals > 1, "the first server's lock may be held still");
+    assert_eq!(line(&mut stream, "GET lock:a").to_string(), "\"mine\"");
+    // An end that saves what there is leaves nothing to wait for.
+    drop(call(&mut stream, &["SHUTDOWN", "SAVE"]));
+    server.wait_for_end();
+    let again = Server::start(&arguments);
+    assert_eq!(line(&mut again.connect(), "SET lock:b mine NX PX 1500").to_string(), "OK");
 }
 
 const KEYS: &[&str] = &[
