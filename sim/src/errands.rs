@@ -15,7 +15,8 @@ use crate::check::messages::Event;
 use crate::journal::{Heard, Journal, NEVER_NS, Op, Seen};
 use crate::setup::{Knobs, Setup};
 use crate::workload::{
-    Ask, Id, KeyName, Known, Plan, Said, Step, Values, Workload, first_key, parse_reply,
+    Ask, Id, KeyName, Known, LOCK_TTL_MOST_MS, Leases, Plan, Said, Step, Values, Workload,
+    first_key, parse_reply,
 };
 use copies::{Copies, Rules};
 
@@ -89,6 +90,13 @@ impl Menu {
             _ => self.keys(workload),
         };
         KeyName { workload, index: draw.below(u64::from(keys)) as u16 }
+    }
+
+    /// The longest time to live that clients ask for.
+    pub(crate) fn longest_ttl_ms(&self) -> u64 {
+        let has_locks = self.workloads.contains(&Workload::Locks);
+        let of_locks_ms = if has_locks { LOCK_TTL_MOST_MS } else { 0 };
+        self.knobs.ttl_most_ms.max(of_locks_ms)
     }
 
     /// The menu of clients that have one connection and cannot have another.
@@ -169,6 +177,8 @@ pub(crate) struct Errands {
     seen: Vec<(KeyName, u64)>,
     /// Entries of streams that were handed to it there, the oldest first.
     held: VecDeque<(KeyName, Id)>,
+    /// What it believes that it holds there.
+    leases: Leases,
     /// A stream there that has no group yet.
     wants_group: Option<KeyName>,
     /// The other half of a watched transaction, or the next attempt at one.
@@ -209,6 +219,7 @@ impl Errands {
             rounds: 0,
             seen: Vec::new(),
             held: VecDeque::new(),
+            leases: Leases::default(),
             wants_group: None,
             wants_half: None,
             retries: 0,
@@ -231,6 +242,10 @@ impl Errands {
         }
         let strays = !self.bulk && !closing && draw.chance(1, 4);
         let server = if strays { draw.below(u64::from(menu.servers)) as u16 } else { self.home };
+        // Whoever has lost its connection may have ended with it, and be another now.
+        if server != self.server || draw.chance(1, 2) {
+            self.leases.clear();
+        }
         if server != self.server {
             self.server = server;
             self.seen.clear();
@@ -459,6 +474,7 @@ impl Errands {
                 self.wants_half = Some((key, Ask::Watch(plan)));
             }
             (Ask::Commit(_), _) => self.retries = 0,
+            (Ask::Acquire { .. }, Seen::Done) => self.leases.done(key.index, ask),
             (Ask::SaveInBackground, Seen::Done) => {
                 self.wants_half = Some((key, Ask::HasSaved { since_ns: call_ns }));
             }
@@ -527,8 +543,10 @@ impl Errands {
         let key = menu.draw_key(workload, draw);
         let seen = if menu.has_ifeq { self.last_seen(key) } else { 0 };
         let held = self.held.iter().position(|(name, _)| *name == key);
-        let known = Known { value: seen, id: held.map(|at| self.held[at].1) };
+        let lease = self.leases.of(key.index).filter(|_| workload == Workload::Locks);
+        let known = Known { value: seen, id: held.map(|at| self.held[at].1), lease };
         let mut ask = Ask::draw(draw, workload, value, known, knobs);
+        self.leases.ask(key.index, ask);
         if let (Ask::Ack { .. }, Some(at)) = (ask, held) {
             self.held.remove(at);
         }

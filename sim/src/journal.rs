@@ -30,8 +30,9 @@ pub enum Seen {
     List(u32),
     /// An error; its text is in [`Journal::texts`].
     Error(u32),
-    /// It was refused, because a script ran, memory was full or the server not ready, and nothing
-    /// happened; the text is in [`Journal::texts`].
+    /// It was refused, because a script ran, memory was full, the server was not ready, or somebody
+    /// whom it has forgotten may hold a lock, and nothing happened; the text is in
+    /// [`Journal::texts`].
     Refused(u32),
     /// Anything else; its text is in [`Journal::texts`].
     Odd(u32),
@@ -389,9 +390,9 @@ impl Journal {
     }
 }
 
-/// Whether nothing happened because a script ran, because memory was full, or because the server
-/// was loading or cannot save: of a transaction the reply of EXEC tells only that there was
-/// something.
+/// Whether nothing happened because a script ran, because memory was full, because the server was
+/// loading or cannot save, or because somebody whom it has forgotten may hold a lock: of a
+/// transaction the reply of EXEC tells only that there was something.
 fn is_refusal(ask: Ask, said: Said<'_>) -> bool {
     let Said::Error(text) = said else { return false };
     let may_be_told_later = match ask {
@@ -403,6 +404,7 @@ fn is_refusal(ask: Ask, said: Said<'_>) -> bool {
         || text.starts_with(b"LOADING ")
         || text.starts_with(b"MISCONF ")
         || text.starts_with(b"BUSY ")
+        || (matches!(ask, Ask::Acquire { .. }) && text.starts_with(b"LOCKGRACE "))
         || (may_be_told_later && text.starts_with(b"EXECABORT "))
 }
 

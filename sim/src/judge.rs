@@ -5,13 +5,14 @@
 //! must be linearizable. Without them it is judged a second time: if it is not linearizable then,
 //! clients have seen the loss.
 //!
-//! Queues, streams with consumer groups, transactions and messages are judged apart, by the rules
-//! of their own checkers; a field of a hash is a key like any other.
+//! Queues, streams with consumer groups, transactions, messages and locks are judged apart, by the
+//! rules of their own checkers; a field of a hash is a key like any other.
 //!
 //! Invariant: what is judged is what clients knew; the world adds only the deaths, and how wrong
 //! the servers' clocks can have been.
 
 mod caching;
+mod locks;
 mod messages;
 mod saves;
 mod transactions;
@@ -117,11 +118,7 @@ fn judge_server(setup: &Setup, run: &Run, server: u16, ops: &[usize], explain: b
         !setup.keeping.loses_nothing() || run.files.emptied.contains(&(server, death.at_ns))
     };
     let deaths: Vec<&Death> = deaths.into_iter().filter(takes).collect();
-    let not_kept = not_kept
-        .and_then(|()| collections(&run.journal, ops, &deaths))
-        .and_then(|()| transactions::judge(&run.journal, ops, &deaths))
-        .and_then(|()| messages::judge(&run.journal, server, ops))
-        .and_then(|()| saves::judge(setup, run, server, ops));
+    let not_kept = not_kept.and_then(|()| by_rules(setup, run, (server, ops), &deaths));
     let (not_kept, recovered) = match not_kept {
         Ok(recovered) => (Ok(()), recovered),
         Err(why) => (Err(why), 0),
@@ -129,7 +126,8 @@ fn judge_server(setup: &Setup, run: &Run, server: u16, ops: &[usize], explain: b
     let blind = Options { explain: false, ..options.clone() };
     let seen_loss = !deaths.is_empty()
         && (matches!(check(&history, &blind).verdict, Verdict::NotLinearizable(_))
-            || transactions::judge(&run.journal, ops, &[]).is_err());
+            || transactions::judge(&run.journal, ops, &[]).is_err()
+            || locks::judge(setup, run, (server, ops), false).is_err());
     let loses = !deaths.is_empty() && setup.keeping == Keeping::Nothing;
     let loss = match (!loses, seen_loss) {
         (true, _) => Loss::None,
@@ -157,6 +155,21 @@ fn judge_server(setup: &Setup, run: &Run, server: u16, ops: &[usize], explain: b
         judged.wrong = Some(Wrong::NotKept(why));
     }
     judged
+}
+
+/// Judges what has a checker of its own among the operations on one server: after how many deaths
+/// something was there again.
+fn by_rules(
+    setup: &Setup,
+    run: &Run,
+    (server, ops): (u16, &[usize]),
+    deaths: &[&Death],
+) -> Result<usize, String> {
+    collections(&run.journal, ops, deaths)?;
+    transactions::judge(&run.journal, ops, deaths)?;
+    messages::judge(&run.journal, server, ops)?;
+    locks::judge(setup, run, (server, ops), true)?;
+    saves::judge(setup, run, server, ops)
 }
 
 /// Judges the queues and streams among the operations on one server.
@@ -199,6 +212,7 @@ pub fn has_own_checker(key: KeyName) -> bool {
             | Workload::Groups
             | Workload::Transactions
             | Workload::Messages
+            | Workload::Locks
             | Workload::Saves
     )
 }

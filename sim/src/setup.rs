@@ -59,6 +59,8 @@ pub enum Keeping {
     Nothing,
     /// What a client has asked to be saved.
     Snapshots,
+    /// A log that is never synced.
+    Unsynced,
     /// A log that is synced once a second.
     EverySecond,
     /// A log that is synced before anybody is told.
@@ -67,7 +69,8 @@ pub enum Keeping {
 
 impl Keeping {
     /// All there are.
-    pub const ALL: [Self; 4] = [Self::Nothing, Self::Snapshots, Self::EverySecond, Self::Always];
+    pub const ALL: [Self; 5] =
+        [Self::Nothing, Self::Snapshots, Self::Unsynced, Self::EverySecond, Self::Always];
 
     /// The word on the command line.
     #[must_use]
@@ -75,27 +78,45 @@ impl Keeping {
         match self {
             Self::Nothing => "nothing",
             Self::Snapshots => "snapshots",
+            Self::Unsynced => "unsynced",
             Self::EverySecond => "everysec",
             Self::Always => "always",
         }
     }
 
     /// Whether drawn worlds that keep things this way have this fault of disks. A log has no
-    /// checksums, so what rots in it is taken for what was written; and under `everysec`, as in
-    /// Redis, the writes that find the disk full are answered before those that follow are refused,
-    /// and what a failed sync throws away was answered.
+    /// checksums, so what rots in it is taken for what was written; and unless every write is
+    /// synced, as in Redis, the writes that find the disk full are answered before those that
+    /// follow are refused, and what a failed sync throws away was answered.
     fn is_drawn_with(self, kind: FaultKind) -> bool {
         let is_rot = matches!(kind, FaultKind::BitRot | FaultKind::MisdirectedWrite);
         let is_failure =
             matches!(kind, FaultKind::DiskError | FaultKind::DiskFull | FaultKind::SyncFailure);
-        let is_kept_late = self == Self::EverySecond;
+        let is_kept_late = matches!(self, Self::Unsynced | Self::EverySecond);
         !(is_rot || is_failure && is_kept_late)
+    }
+
+    /// What `appendfsync` is, if there is a log.
+    #[must_use]
+    pub fn log_sync(self) -> Option<&'static str> {
+        match self {
+            Self::Nothing | Self::Snapshots => None,
+            Self::Unsynced => Some("no"),
+            Self::EverySecond => Some("everysec"),
+            Self::Always => Some("always"),
+        }
     }
 
     /// Whether a death takes nothing that anybody was told of.
     #[must_use]
     pub fn loses_nothing(self) -> bool {
         self == Self::Always
+    }
+
+    /// Whether there is a disk, and a death may take what somebody was told of.
+    #[must_use]
+    pub fn may_lose(self) -> bool {
+        matches!(self, Self::Snapshots | Self::Unsynced | Self::EverySecond)
     }
 
     /// What a word means.
@@ -126,6 +147,8 @@ pub struct Setup {
     pub memory: Option<Memory>,
     /// What the servers keep.
     pub keeping: Keeping,
+    /// Whether servers with disks are told which keys are locks.
+    pub lock_grace: bool,
     /// A bug that the servers are to have.
     pub planted: Option<PlantedBug>,
     /// The faults to carry out, if they are not to be drawn.
@@ -146,6 +169,7 @@ impl Default for Setup {
             ttl_clock: TtlClock::Monotonic,
             memory: None,
             keeping: Keeping::Nothing,
+            lock_grace: true,
             planted: None,
             plan: None,
             without: Vec::new(),
@@ -154,6 +178,9 @@ impl Default for Setup {
 }
 
 impl Setup {
+    /// Faults by which a server's next process finds another time than the one before knew.
+    const SETS_CLOCKS: [FaultKind; 2] = [FaultKind::ClockStep, FaultKind::ClockStrobe];
+
     /// Why this run cannot be, if so.
     #[must_use]
     pub fn problem(&self) -> Option<String> {
@@ -192,13 +219,22 @@ impl Setup {
             Keeping::Nothing if self.faults.iter().any(|kind| kind.is_of_disk()) => {
                 "faults of disks: the servers must keep something"
             }
-            // A history that goes back has a judge of its own.
-            Keeping::Snapshots | Keeping::EverySecond if self.workloads != [Workload::Saves] => {
-                "where something may be lost, the only workload is saves"
+            // A history that goes back has judges of its own.
+            Keeping::Snapshots | Keeping::Unsynced | Keeping::EverySecond
+                if !self.workloads.iter().all(|it| Workload::LOSABLE.contains(it)) =>
+            {
+                "where something may be lost, the only workloads are locks and saves"
             }
             // A server that was dead has lost count of the time.
             Keeping::Always if self.workloads.iter().any(|it| Workload::TIMED.contains(it)) => {
                 "times to live are not judged over deaths: no ttl, fields, caches"
+            }
+            // Leases that are kept end by the wall clock of the next process.
+            Keeping::Always
+                if self.workloads.contains(&Workload::Locks)
+                    && self.faults.iter().any(|kind| Self::SETS_CLOCKS.contains(kind)) =>
+            {
+                "leases that outlive a process need its wall clock: no clock-step, clock-strobe"
             }
             _ => return None,
         };
@@ -254,6 +290,9 @@ impl Setup {
         if self.keeping != Keeping::Nothing {
             line.push_str(&format!(" --keep {}", self.keeping.name()));
         }
+        if !self.lock_grace {
+            line.push_str(" --without-lock-grace");
+        }
         if let Some(bug) = self.planted {
             line.push_str(&format!(" --planted {}", bug.name()));
         }
@@ -273,7 +312,7 @@ impl Setup {
             workloads.push(draw.pick(&all));
         }
         // In the order in which workloads have numbers: the command line gives them so.
-        let lots = [3, 3, 3, 8];
+        let lots = [3, 3, 3, 8, 4];
         for ((place, added), one_in) in (1..).zip(Workload::ADDED).zip(lots) {
             if Chance::new(seed).key(Stream::Swarm, place).at(0).chance(1, one_in) {
                 workloads.push(added);
@@ -311,10 +350,10 @@ impl Setup {
         self.keeping = draw.pick(&[Keeping::Snapshots, Keeping::EverySecond, Keeping::Always]);
         if self.keeping.loses_nothing() {
             self.workloads.retain(|workload| !Workload::TIMED.contains(workload));
-            self.workloads.push(Workload::Saves);
         } else {
-            self.workloads = vec![Workload::Saves];
+            self.workloads.clear();
         }
+        self.add_locks();
         self.memory = None;
         let share = draw.pick(&[0, 2, 4, 8]);
         let keeping = self.keeping;
@@ -325,7 +364,27 @@ impl Setup {
         self.faults.extend(deaths.into_iter().filter(|_| draw.chance(3, 4)));
         self.faults.sort_unstable();
         self.faults.dedup();
+        if self.keeping.loses_nothing() && self.workloads.contains(&Workload::Locks) {
+            self.faults.retain(|kind| !Self::SETS_CLOCKS.contains(kind));
+        }
         self
+    }
+
+    /// What the swarm has clients save, where there are disks: half of those worlds have locks, and
+    /// half of those where something may be lost have nothing else, and some of them a log that is
+    /// never synced.
+    fn add_locks(&mut self) {
+        let mut draw = self.chance().key(Stream::Swarm, 1 << 18).at(0);
+        let (locks, alone) = (draw.chance(1, 2), draw.chance(1, 2));
+        self.workloads.retain(|workload| *workload != Workload::Locks);
+        if locks {
+            self.workloads.push(Workload::Locks);
+        }
+        if !locks || !alone || self.keeping.loses_nothing() {
+            self.workloads.push(Workload::Saves);
+        } else if self.keeping == Keeping::EverySecond && draw.chance(1, 2) {
+            self.keeping = Keeping::Unsynced;
+        }
     }
 }
 

@@ -30,7 +30,7 @@ Examples:
   orrery-sim run --seed 7 --keep snapshots --workload saves --faults all,disks
 
 Workloads: plain, registers, counters, ttl, queues, groups, fields, bulk, transactions,
-messages, caches, scripts, saves (with --keep).
+messages, caches, scripts, locks, saves (with --keep).
 Faults: kill, power-loss, pause, client-pause, vm-freeze, clock-step, clock-drift, clock-slew,
 clock-strobe, partition-one-way, partition-halves, partition-ring, partition-bridge, isolate,
 isolate-primary, half-open, reset, latency, loss, slow; of disks: disk-stall, disk-error,
@@ -74,6 +74,9 @@ pub(super) struct Arguments {
     /// What the servers keep on their disks.
     #[arg(long, value_name = "WHAT", value_parser = keeping, default_value = "nothing")]
     keep: Keeping,
+    /// Do not tell servers with disks which keys are locks (lock-grace).
+    #[arg(long)]
+    without_lock_grace: bool,
     /// Give the servers a bug: ttl, split, stale, change, torn, reply, message, late, missed,
     /// victim, watch, mixed.
     #[arg(long, value_name = "BUG", value_parser = planted)]
@@ -193,6 +196,7 @@ fn prepare(arguments: &Arguments) -> Result<Setup, String> {
         },
         memory: arguments.memory,
         keeping: arguments.keep,
+        lock_grace: !arguments.without_lock_grace,
         planted: arguments.planted,
         plan: plan.transpose()?,
         without: arguments.without.clone(),

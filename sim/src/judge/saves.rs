@@ -40,7 +40,12 @@ pub(super) fn judge(
                     let stood_ns = run.files.stood_ns[usize::from(server)];
                     Promise::Log { loses_ns: SECOND_NS + SYNC_NS + stood_ns }
                 }
-                Keeping::EverySecond | Keeping::Always => Promise::Log { loses_ns: 0 },
+                Keeping::Unsynced if run.files.power_losses.contains(&place) => {
+                    Promise::Log { loses_ns: u64::MAX }
+                }
+                Keeping::Unsynced | Keeping::EverySecond | Keeping::Always => {
+                    Promise::Log { loses_ns: 0 }
+                }
             };
             Death { at_ns: death.at_ns, promise }
         })

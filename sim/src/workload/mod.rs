@@ -4,6 +4,7 @@
 //! tells exactly which write it saw.
 
 mod caching;
+mod locks;
 mod replies;
 mod transaction;
 mod values;
@@ -11,6 +12,8 @@ mod words;
 
 pub(crate) use caching::CHANNEL;
 pub use caching::{Manner, Mode, Scope, Step, Via};
+pub use locks::Lease;
+pub(crate) use locks::{Leases, TTL_MOST_MS as LOCK_TTL_MOST_MS};
 pub(crate) use replies::{Said, number, parse_reply};
 pub use transaction::{Plan, Style};
 pub(crate) use transaction::{READ, first_key};
@@ -58,6 +61,8 @@ pub enum Workload {
     Caches,
     /// Strings written by scripts that take long or never end, until somebody kills them.
     Scripts,
+    /// Locks: strings with a time to live that nobody else may set meanwhile.
+    Locks,
     /// Strings that are saved and read all at once.
     Saves,
 }
@@ -74,11 +79,14 @@ impl Workload {
         Self::Bulk,
     ];
     /// What the swarm adds to some runs. It is drawn by itself, so that a seed means what it meant.
-    pub const ADDED: [Self; 4] = [Self::Transactions, Self::Messages, Self::Caches, Self::Scripts];
-    /// Those that have times to live.
+    pub const ADDED: [Self; 5] =
+        [Self::Transactions, Self::Messages, Self::Caches, Self::Scripts, Self::Locks];
+    /// Those that have times to live, locks excepted: those have a judge who knows of deaths.
     pub const TIMED: [Self; 3] = [Self::Ttl, Self::Fields, Self::Caches];
+    /// Those that may lose something at a death, for what they lose is judged.
+    pub const LOSABLE: [Self; 2] = [Self::Locks, Self::Saves];
     /// All there are.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Plain,
         Self::Registers,
         Self::Counters,
@@ -91,6 +99,7 @@ impl Workload {
         Self::Messages,
         Self::Caches,
         Self::Scripts,
+        Self::Locks,
         Self::Saves,
     ];
 
@@ -110,6 +119,7 @@ impl Workload {
             Self::Messages => "messages",
             Self::Caches => "caches",
             Self::Scripts => "scripts",
+            Self::Locks => "locks",
             Self::Saves => "saves",
         }
     }
@@ -152,6 +162,7 @@ impl Workload {
                 "PING",
             ],
             Self::Scripts => &["GET", "SET", "EVAL", "SCRIPT"],
+            Self::Locks => &["GET", "SET", "EVAL"],
             Self::Saves => &["SET", "MGET", "SAVE", "BGSAVE", "INFO"],
             Self::Fields => &["HGET", "HSET", "HSETEX", "HPTTL", "HPEXPIRE"],
         }
@@ -176,6 +187,7 @@ impl Workload {
             Self::Messages => b'm',
             Self::Caches => b'k',
             Self::Scripts => b's',
+            Self::Locks => b'l',
             Self::Saves => b'd',
         }
     }
@@ -265,6 +277,12 @@ pub enum Ask {
     SlowSet { value: u64, turns: u64 },
     /// SCRIPT KILL.
     Kill,
+    /// SET NX PX of a lock.
+    Acquire { value: u64, ttl_ms: u64 },
+    /// DEL of a lock if it has this value.
+    Release { value: u64 },
+    /// PEXPIRE of a lock if it has this value.
+    Extend { value: u64, ttl_ms: u64 },
     /// MGET of the first keys.
     GetAll { keys: u16 },
     /// SAVE.
@@ -282,6 +300,8 @@ pub struct Known {
     pub value: u64,
     /// An entry that was handed to it.
     pub id: Option<Id>,
+    /// What it believes that it holds, if the key is a lock.
+    pub lease: Option<Lease>,
 }
 
 impl Ask {
@@ -347,6 +367,7 @@ impl Ask {
                 _ => Self::SlowSet { value, turns: 0 },
             },
             Workload::Caches => Self::on_cached(die, value, draw, knobs),
+            Workload::Locks => locks::drawn(draw, die, value, known.lease),
             Workload::Ttl | Workload::Fields => match die {
                 0..35 => Self::Get,
                 35..68 => Self::SetPx { value, ttl_ms: ttl_ms(draw) },
@@ -429,7 +450,8 @@ mod tests {
         for workload in Workload::ALL {
             for index in 0..500 {
                 let id = (index % 2 == 0).then_some((index, 1));
-                let known = Known { value: index % 3, id };
+                let lease = (index % 3 > 0).then_some(Lease { token: index, ttl_ms: 500 });
+                let known = Known { value: index % 3, id, lease };
                 let ask = Ask::draw(&mut key.at(index), workload, index + 1, known, &knobs);
                 let mut out = Vec::new();
                 ask.write(KeyName { workload, index: 0 }, 0, &values, &mut out);

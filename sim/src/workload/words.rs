@@ -2,6 +2,7 @@
 //!
 //! Invariant: what is written is a whole RESP command; the client sends nothing else.
 
+use super::locks::{EXTEND_SCRIPT, RELEASE_SCRIPT};
 use super::{Ask, KeyName, Values, Workload};
 
 /// Fields of one hash; the workload's keys are fields.
@@ -102,6 +103,9 @@ impl Ask {
                 send(&[&head[..], &[Value(value), Number(turns)]].concat());
             }
             Self::Kill => send(&[Text("SCRIPT"), Text("KILL")]),
+            Self::Acquire { .. } | Self::Release { .. } | Self::Extend { .. } => {
+                self.write_of_lock(key, values, out);
+            }
             Self::GetAll { keys } => {
                 let names = (0..keys).map(Word::Numbered);
                 send(&[Text("MGET")].into_iter().chain(names).collect::<Vec<_>>());
@@ -110,6 +114,26 @@ impl Ask {
             Self::SaveInBackground => send(&[Text("BGSAVE")]),
             Self::HasSaved { .. } => send(&[Text("INFO"), Text("persistence")]),
             other => unreachable!("{other:?} is a command on strings"),
+        }
+    }
+
+    /// Commands on locks.
+    fn write_of_lock(self, key: KeyName, values: &Values, out: &mut Vec<u8>) {
+        use Word::{Key, Number, Text, Value};
+        let mut send = |words: &[Word]| write_words(words, key, 0, values, out);
+        let script = |text| [Text("EVAL"), Text(text), Text("1"), Key];
+        match self {
+            Self::Acquire { value, ttl_ms } => {
+                let head = [Text("SET"), Key, Value(value)];
+                send(&[&head[..], &[Text("NX"), Text("PX"), Number(ttl_ms)]].concat());
+            }
+            Self::Release { value } => {
+                send(&[&script(RELEASE_SCRIPT)[..], &[Value(value)]].concat());
+            }
+            Self::Extend { value, ttl_ms } => {
+                send(&[&script(EXTEND_SCRIPT)[..], &[Value(value), Number(ttl_ms)]].concat());
+            }
+            other => unreachable!("{other:?} is no command on locks"),
         }
     }
 
@@ -281,6 +305,16 @@ mod tests {
         check(Ask::Pexpire { ttl_ms: 5 }, Workload::Fields, "HPEXPIRE f1 5 FIELDS 1 4");
         let read = Ask::ReadGroup { count: 2, block_ms: 0 };
         check(read, Workload::Groups, "XREADGROUP GROUP g c3 COUNT 2 STREAMS g12 >");
+        let values = Values::new(Chance::new(1));
+        let mut token = Vec::new();
+        values.write(7, &mut token);
+        let token = String::from_utf8(token).expect("ASCII");
+        let acquire = Ask::Acquire { value: 7, ttl_ms: 900 };
+        check(acquire, Workload::Locks, &format!("SET l12 {token} NX PX 900"));
+        let release = Ask::Release { value: 7 };
+        check(release, Workload::Locks, &format!("EVAL {RELEASE_SCRIPT} 1 l12 {token}"));
+        let extend = Ask::Extend { value: 7, ttl_ms: 950 };
+        check(extend, Workload::Locks, &format!("EVAL {EXTEND_SCRIPT} 1 l12 {token} 950"));
     }
 
     #[test]

@@ -60,8 +60,8 @@ pub struct Death {
 /// What became of servers' files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Files {
-    /// Servers whose disk somebody had to empty, since it had changed what was safe, and the time
-    /// of the death before.
+    /// Servers whose disk somebody had to empty, since it had changed what was safe or they could
+    /// not begin with what was on it, and the time of the death before.
     pub emptied: Vec<(u16, u64)>,
     /// Servers that did not begin with what nobody had harmed, or ended themselves, and why.
     pub refused: Vec<(u16, String)>,
@@ -69,6 +69,8 @@ pub struct Files {
     pub power_losses: Vec<(u16, u64)>,
     /// How long each server's process or machine stood still, or its disk, at most.
     pub stood_ns: Vec<u64>,
+    /// When each process began to look at them, in the order of time for each server.
+    pub starts: Vec<(u16, u64)>,
     /// What the disks did.
     pub figures: Figures,
 }
@@ -357,6 +359,7 @@ impl World {
         for server in &mut self.servers {
             files.emptied.append(&mut server.emptied);
             files.refused.append(&mut server.refused);
+            files.starts.extend(server.starts.drain(..).map(|at_ns| (server.host, at_ns)));
             let own = server.own_deaths.drain(..);
             self.deaths.extend(own.map(|at_ns| Death { server: server.host, at_ns, keys: 0 }));
         }
@@ -372,7 +375,7 @@ impl World {
         }
         let files = self.files();
         let now_ns = self.net.now_ns;
-        let longest_ms = self.shared.menu.knobs.ttl_most_ms;
+        let longest_ms = self.shared.menu.longest_ttl_ms();
         let clock_error_ms = self.servers.iter().map(|server| {
             let bound = server.clock.bound(now_ns);
             // Drift, the engine's own slewing, rounding at both ends, and time that never was.
@@ -431,13 +434,17 @@ fn config(setup: &Setup, knobs: &Knobs) -> Config {
         for (name, delay_us) in names.into_iter().zip(knobs.key_delays_us) {
             config.set(name, &[&delay_us.to_string()]).expect("the engine has this parameter");
         }
-        if matches!(setup.keeping, Keeping::EverySecond | Keeping::Always) {
+        if setup.lock_grace && setup.workloads.contains(&Workload::Locks) {
+            let pattern = format!("{}*", Workload::Locks.prefix());
+            config.set("lock-grace", &[&pattern]).expect("the engine has this parameter");
+        }
+        if let Some(log_sync) = setup.keeping.log_sync() {
             // SAVE and a rewrite that begins get in each other's way: each world has one of them.
             let saves = setup.workloads.contains(&Workload::Saves);
             let rewrite = if saves { 1 << 30 } else { knobs.rewrite_bytes }.to_string();
             let settings = [
                 ("appendonly", "yes"),
-                ("appendfsync", setup.keeping.name()),
+                ("appendfsync", log_sync),
                 ("auto-aof-rewrite-min-size", &rewrite),
             ];
             for (name, word) in settings {

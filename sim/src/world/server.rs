@@ -85,6 +85,8 @@ pub(crate) struct Server {
     pub(crate) emptied: Vec<(u16, u64)>,
     /// When it ended itself after it had served.
     pub(crate) own_deaths: Vec<u64>,
+    /// When its processes began.
+    pub(crate) starts: Vec<u64>,
     /// Why it ended itself without need.
     pub(crate) refused: Vec<(u16, String)>,
 }
@@ -125,6 +127,7 @@ impl Server {
             warning: String::new(),
             emptied: Vec::new(),
             own_deaths: Vec::new(),
+            starts: Vec::new(),
             refused: Vec::new(),
         }
     }
@@ -133,6 +136,7 @@ impl Server {
     pub(crate) fn start(&mut self, net: &mut Network) {
         let seed = Seed(self.seeds.at(self.incarnation).bits());
         self.incarnation += 1;
+        self.starts.push(net.now_ns);
         self.busy_until_ns = 0;
         self.timer.cancel();
         let now = self.clock.now(net.now_ns);
@@ -204,6 +208,8 @@ impl Server {
         } else if !has_failed {
             let when = if is_loading { "while it loaded: " } else { "" };
             self.refused.push((self.host, format!("{when}{}", self.warning)));
+            // What is not there any more is not a second thing that is wrong.
+            self.emptied.push((self.host, self.died_ns));
             storage.disk.wipe();
         }
     }
