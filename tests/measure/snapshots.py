@@ -30,6 +30,8 @@ import time
 from pair import ROOT, frame, free_port
 
 PATIENCE_SECS = 600
+# Between two looks at a server that saves. A look takes some time of a processor.
+LOOK_SECS = 0.1
 
 
 class Server:
@@ -70,9 +72,9 @@ class Server:
         return match.group(1) if match else None
 
     def processes(self):
-        children = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True,
-                                  text=True, check=False).stdout.split()
-        return [str(self.process.pid), *children]
+        own = str(self.process.pid)
+        path = pathlib.Path(f"/proc/{own}/task/{own}/children")
+        return [own, *path.read_text(encoding="ascii").split()]
 
     def memory_kib(self):
         """What the server and its child have for themselves together: shared pages count once."""
@@ -101,7 +103,7 @@ def background_save(server):
     assert b"started" in server.call("BGSAVE")
     while server.info("persistence", "rdb_bgsave_in_progress") != "0":
         most = max(most, server.memory_kib())
-        time.sleep(0.02)
+        time.sleep(LOOK_SECS)
     assert server.info("persistence", "rdb_last_bgsave_status") == "ok"
     return time.monotonic() - began, most
 
@@ -176,6 +178,8 @@ def main():
     parser.add_argument("--no-peer", action="store_true", help="no redis-server beside it")
     parser.add_argument("--json")
     arguments = parser.parse_args()
+    # What looks at the servers must not take their processors from them.
+    os.sched_setaffinity(0, {int(cpu) for cpu in arguments.load_cpus.split(",")})
     common = ["--port", "{port}", "--enable-debug-command", "yes"]
     server = str(pathlib.Path(arguments.server).resolve())
     rows = [measure("orrery", [server, *common], arguments)]
