@@ -192,6 +192,23 @@ fn under_always_a_write_that_fails_ends_the_server_and_nobody_is_told() {
     assert_eq!(server.output(conn), b"");
 }
 
+/// The world's seed 640005009: of a value that nobody was told of one sector was zeros.
+#[test]
+fn under_always_what_a_failed_sync_may_have_torn_is_cut_off_before_the_end() {
+    let mut server = server(ALWAYS);
+    let conn = server.connect();
+    server.check(conn, "SET a b", "OK");
+    let good = text(&mut server, FIRST);
+    server.disk().sync_failure = true;
+    assert_eq!(server.send(conn, b"SET a torn\r\n"), b"");
+    assert!(server.take_effects().contains(&Effect::Shutdown { exit_code: 1 }));
+    assert_eq!(text(&mut server, FIRST), good);
+    server.disk().sync_failure = false;
+    let mut server = restart(&mut server, ALWAYS);
+    let conn = server.connect();
+    server.check(conn, "GET a", "\"b\"");
+}
+
 #[test]
 fn a_sync_that_failed_is_never_believed_again_before_a_rewrite() {
     let mut server = server(&[("auto-aof-rewrite-percentage", "0")]);

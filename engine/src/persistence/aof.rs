@@ -39,7 +39,7 @@ pub(crate) enum Stage {
 }
 
 /// What the order that is on its way is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Group {
     /// Records up to this position of the log.
     Records(u64),
@@ -47,6 +47,8 @@ enum Group {
     FileBefore(FileId),
     /// A manifest, and what goes with it.
     Manifest(Change),
+    /// What nobody was told of is cut off; then the server ends, for this reason.
+    Cut(String),
 }
 
 /// Why the manifest is written.
@@ -425,6 +427,7 @@ impl Aof {
         ticket: Ticket,
         result: &DiskResult,
         now: Instant,
+        orders: &mut Orders,
         fx: &mut Effects,
     ) -> Option<Turn> {
         if let Some((_, position, since)) = self.sync_in_flight.take_if(|(own, ..)| *own == ticket)
@@ -446,17 +449,18 @@ impl Aof {
                 self.records_written(position, len, fx);
                 Turn::Going
             }
-            (Group::Records(_), Err(error)) => self.records_failed(error, now, fx),
+            (Group::Records(_), Err(error)) => self.records_failed(error, now, orders, fx),
             (Group::FileBefore(file), result) => {
                 self.unsynced_before = None;
                 if let Err(error) = result {
                     self.sync_failed(error, file, fx);
                     if self.settings.policy == Policy::Always {
-                        return Some(self.records_failed(error, now, fx));
+                        return Some(self.records_failed(error, now, orders, fx));
                     }
                 }
                 Turn::Going
             }
+            (Group::Cut(why), _) => Turn::Fatal(why),
             (Group::Manifest(change), Ok(_)) => {
                 if let Some((manifest, ..)) = self.next.take() {
                     self.manifest = manifest;
@@ -543,17 +547,37 @@ impl Aof {
 
     /// Under `always` there is nothing to do but to end: clients were promised what the disk does
     /// not keep, and a sync that has failed cannot be made again.
-    fn records_failed(&mut self, error: &DiskError, now: Instant, fx: &mut Effects) -> Turn {
+    fn records_failed(
+        &mut self,
+        error: &DiskError,
+        now: Instant,
+        orders: &mut Orders,
+        fx: &mut Effects,
+    ) -> Turn {
         let text = format!("Error writing to the append-only file: {}", error.text);
         log(fx, LogLevel::Warning, text.clone());
         if self.settings.policy == Policy::Always {
             self.is_dead = true;
-            return Turn::Fatal(format!(
-                "{text}. It cannot be recovered from when the AOF fsync policy is 'always'"
-            ));
+            let why = "It cannot be recovered from when the AOF fsync policy is 'always'";
+            return self.cut(format!("{text}. {why}"), orders, fx);
         }
         self.is_dead = self.is_ending;
         self.failure = Some((error.clone(), now + RETRY_INTERVAL));
+        Turn::Going
+    }
+
+    /// Cuts off what was to be written, and ends: of what a sync that failed has left of it the next
+    /// process would read a value with a hole. The disk may refuse this as well.
+    fn cut(&mut self, why: String, orders: &mut Orders, fx: &mut Effects) -> Turn {
+        if self.pending.is_empty() {
+            return Turn::Fatal(why);
+        }
+        let ops = self
+            .pending
+            .iter()
+            .flat_map(|&(file, len, _)| [DiskOp::Truncate { file, len }, DiskOp::Sync { file }]);
+        let ticket = orders.give(Lane::Log, ops.collect(), fx);
+        self.in_flight = Some((ticket, Group::Cut(why), 0));
         Turn::Going
     }
 

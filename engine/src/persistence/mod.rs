@@ -370,7 +370,8 @@ impl State {
         now: Now,
         fx: &mut Effects,
     ) -> Option<Turn> {
-        self.persistence.aof.as_mut()?.answered(ticket, result, now.mono, fx)
+        let Persistence { aof, orders, .. } = &mut self.persistence;
+        aof.as_mut()?.answered(ticket, result, now.mono, orders, fx)
     }
 
     /// The server ends as soon as nothing is left of a snapshot that was given up; true: now.
