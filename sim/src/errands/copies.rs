@@ -8,7 +8,9 @@
 //!
 //! Each look at a copy is written down with the moment since when the copy is certainly good: when
 //! the last question that has been answered over the connection of the news was asked. Everything
-//! that the server did before is known here.
+//! that the server did before is known here, if it still knew whom to tell: of that only an answer
+//! over the connection that reads is proof. When that one has ended at the server, the other
+//! goes on without news, in Redis as here.
 //!
 //! Invariant: only keys of the caches' own database are kept, and only those that are tracked.
 
@@ -57,8 +59,9 @@ pub(crate) struct Copies {
     kept: Vec<Option<Kept>>,
     /// The key of a read under way whose answer it means to keep.
     awaited: Option<u16>,
-    /// Everything that the server did before this is known here.
-    known_ns: u64,
+    /// When the last question was asked that has been answered over the connection that reads, and
+    /// over that of the news.
+    answered_ns: [u64; 2],
 }
 
 impl Rules {
@@ -86,7 +89,7 @@ impl Copies {
             second: None,
             kept: vec![None; usize::from(keys)],
             awaited: None,
-            known_ns: 0,
+            answered_ns: [0; 2],
         }
     }
 
@@ -193,9 +196,15 @@ impl Copies {
         at_ns: u64,
     ) -> bool {
         let Some(kept) = self.kept[usize::from(key)] else { return false };
-        let since_ns = self.known_ns.max(kept.asked_ns);
+        let since_ns = self.known_ns().max(kept.asked_ns);
         journal.recalls.push(Recall { client, server, key, value: kept.value, since_ns, at_ns });
         true
+    }
+
+    /// Everything that the server did before this is known here.
+    fn known_ns(&self) -> u64 {
+        let [reads, news] = self.answered_ns;
+        if self.has_second() { reads.min(news) } else { reads }
     }
 
     fn fetch(&mut self, draw: &mut Draw, key: u16) -> Ask {
@@ -228,9 +237,8 @@ impl Copies {
 
     /// An answer has come: whether it makes sense.
     pub(crate) fn answered(&mut self, ask: Ask, key: u16, seen: Seen, call_ns: u64) -> bool {
-        if ask.is_aside() || !self.has_second() {
-            self.known_ns = self.known_ns.max(call_ns);
-        }
+        let answered_ns = &mut self.answered_ns[usize::from(ask.is_aside())];
+        *answered_ns = call_ns.max(*answered_ns);
         let awaited = self.awaited.take();
         match (ask, seen) {
             // Who cannot hear of changes keeps nothing.
@@ -357,10 +365,13 @@ mod tests {
         copies.awaited = Some(0);
         hear(&mut copies, &format!("{MESSAGE}*1\r\n$2\r\nk1\r\n"));
         assert!(copies.answered(FETCH, 0, Seen::Value(7), 30));
-        // Answers over the connection that works say nothing about news.
+        // Answers over the connection that reads say nothing about news.
         assert!(copies.answered(Ask::Get, 1, Seen::Nil, 40));
         assert_eq!(recalled(&copies), Some((Some(7), 30)));
+        // Those over the other say nothing about whether there is still somebody to be told.
         assert!(copies.answered(Ask::Cached(Step::Probe), 0, Seen::Done, 50));
+        assert_eq!(recalled(&copies), Some((Some(7), 40)));
+        assert!(copies.answered(Ask::Get, 1, Seen::Nil, 60));
         assert_eq!(recalled(&copies), Some((Some(7), 50)));
         hear(&mut copies, &format!("{MESSAGE}*-1\r\n"));
         assert_eq!(recalled(&copies), None);

@@ -36,6 +36,8 @@ pub(super) enum Stage {
 
 /// A fault of one connection that finds none tries again after this.
 const RETRY_NS: u64 = 10_000_000;
+/// After this it strikes a connection of another client.
+const STRIKE_PATIENCE_NS: u64 = 1_000_000_000;
 /// A death waits at most so long for the server's disk to have something to do.
 pub(super) const AMBUSH_NS: u64 = 2_000_000_000;
 
@@ -297,12 +299,19 @@ impl World {
         true
     }
 
+    /// Breaks a connection of the client that was meant, or of another one.
     fn strike_connection(&mut self, place: usize) -> bool {
         let Planned { at_ns, fault, .. } = self.plan.faults[place];
-        let client = &self.clients[usize::from(fault.host) - self.servers.len()];
-        // Of two connections, either may be struck.
-        let second = client.second_connection(&self.net).filter(|_| at_ns.is_multiple_of(2));
-        let Some(index) = second.or_else(|| client.connection(&self.net)) else { return false };
+        let meant = usize::from(fault.host) - self.servers.len();
+        // One that finds no server for a while is none that a connection could be taken from.
+        let others =
+            if self.net.now_ns < at_ns + STRIKE_PATIENCE_NS { 1 } else { self.clients.len() };
+        let found = self.clients.iter().cycle().skip(meant).take(others).find_map(|client| {
+            // Of two connections, either may be struck.
+            let second = client.second_connection(&self.net).filter(|_| at_ns.is_multiple_of(2));
+            second.or_else(|| client.connection(&self.net))
+        });
+        let Some(index) = found else { return false };
         if fault.kind == FaultKind::HalfOpen {
             for pipe in &mut self.net.conns[index as usize].pipes {
                 pipe.swallowed = true;
