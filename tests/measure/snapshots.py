@@ -6,9 +6,9 @@
 
 Each server gets so many keys (DEBUG POPULATE, values of 16 bytes). Then: how long BGSAVE takes
 alone, how long 50 clients that SET random keys of these have to wait (p99.9) with and without a
-BGSAVE beside them, the longest step (ours), how much more memory there was, and how long loading
-the file takes. Servers run one after the other, pinned with their children and threads to the
-processors of `--server-cpus`; the clients to those of `--load-cpus`.
+BGSAVE beside them, the longest step with and without one (ours), how much more memory there was,
+and how long loading the file takes. Servers run one after the other, pinned with their children and
+threads to the processors of `--server-cpus`; the clients to those of `--load-cpus`.
 
 With more `--rounds` the waits with and without a save are measured so often, in turn, and of each
 figure the least is given beside all of them: what other programs on the machine do only adds. Also
@@ -35,10 +35,10 @@ LOOK_SECS = 0.1
 
 
 class Server:
-    def __init__(self, command, folder, cpus):
+    def __init__(self, command, folder, arguments):
         self.port = free_port()
         words = [word.replace("{port}", str(self.port)) for word in command]
-        self.process = subprocess.Popen(["taskset", "-c", cpus, *words], cwd=folder,
+        self.process = subprocess.Popen(["taskset", "-c", arguments.server_cpus, *words], cwd=folder,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.stream = None
         self.loading_secs = self.wait()
@@ -97,29 +97,50 @@ class Server:
         self.process.wait()
 
 
-def background_save(server):
-    """Seconds that a save takes, and the most memory meanwhile."""
-    began, most = time.monotonic(), 0
+def begin_save(server):
+    """Begins a save in the background."""
     assert b"started" in server.call("BGSAVE")
+
+
+def background_save(server, weighs=False):
+    """Seconds that a save takes, and with `weighs` the most memory meanwhile."""
+    began, most = time.monotonic(), 0
+    begin_save(server)
     while server.info("persistence", "rdb_bgsave_in_progress") != "0":
-        most = max(most, server.memory_kib())
+        most = max(most, server.memory_kib() if weighs else 0)
         time.sleep(LOOK_SECS)
     assert server.info("persistence", "rdb_last_bgsave_status") == "ok"
     return time.monotonic() - began, most
 
 
-def waits_ms(server, keys, seconds, cpus, between=None):
-    """p99.9 and the longest wait of 50 clients that write for so long; `between` runs meanwhile."""
+def save_under_load(server, arguments):
+    """Waits while a save goes on. Nothing looks at the server meanwhile: who reads how much memory
+    a process has holds a lock that it may wait for, and a clients' processor is there for them."""
+    row, _ = waits_ms(server, arguments, lambda: begin_save(server))
+    row["save_lasted"] = server.info("persistence", "rdb_bgsave_in_progress") != "0"
+    while server.info("persistence", "rdb_bgsave_in_progress") != "0":
+        time.sleep(LOOK_SECS)
+    assert server.info("persistence", "rdb_last_bgsave_status") == "ok"
+    return row
+
+
+def waits_ms(server, arguments, between=None):
+    """p99.9 and the longest wait of 50 clients that write for so long, and the longest step of ours;
+    `between` runs meanwhile."""
+    keys, seconds = arguments.keys, arguments.seconds
+    server.call("CONFIG", "RESETSTAT")
     script = pathlib.Path(__file__).with_name("waits.py")
     delay, began = server.delay_ns(), time.monotonic()
-    client = subprocess.Popen(["taskset", "-c", cpus, "python3", str(script), str(server.port),
-                               str(keys), str(seconds)], stdout=subprocess.PIPE, text=True)
+    words = ["taskset", "-c", arguments.load_cpus, "python3", str(script), str(server.port),
+             str(keys), str(seconds)]
+    client = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     time.sleep(min(1.0, seconds / 10))
     result = between() if between else None
     out, _ = client.communicate()
     row = json.loads(out)
     delay_ms = (server.delay_ns() - delay) / 1e6
     row["delay_ms_per_sec"] = round(delay_ms / (time.monotonic() - began), 3)
+    row["longest_step_us"] = int(server.info("stats", "orrery_longest_step_usec") or 0)
     return row, result
 
 
@@ -129,35 +150,33 @@ def least(rows):
 
 
 def measure(name, command, arguments):
-    keys, seconds, load_cpus = arguments.keys, arguments.seconds, arguments.load_cpus
+    keys = arguments.keys
     folder = tempfile.mkdtemp(prefix="orrery-snapshots-")
     try:
-        server = Server(command, folder, arguments.server_cpus)
+        server = Server(command, folder, arguments)
         server.call("DEBUG", "POPULATE", str(keys), "key", "16")
         server.call("CONFIG", "RESETSTAT")
         rows = {"name": name, "memory_mib": server.memory_kib() / 1024}
-        rows["save_secs"], most = background_save(server)
+        rows["save_secs"], _ = background_save(server)
         rows["file_mb"] = os.path.getsize(f"{folder}/dump.rdb") / 1e6
-        rows["extra_alone_percent"] = 100 * (most / 1024 / rows["memory_mib"] - 1)
         rows["longest_step_alone_us"] = server.info("stats", "orrery_longest_step_usec")
-        without, during, steps = [], [], []
+        before = server.memory_kib()
+        _, most = background_save(server, weighs=True)
+        rows["extra_alone_percent"] = 100 * (most / before - 1)
+        without, during = [], []
         for _ in range(arguments.rounds):
-            without.append(waits_ms(server, keys, seconds, load_cpus)[0])
-            server.call("CONFIG", "RESETSTAT")
-            before = server.memory_kib()
-            row, (took, most) = waits_ms(server, keys, seconds, load_cpus,
-                                         lambda: background_save(server))
-            row["save_secs"] = took
-            row["extra_percent"] = 100 * (most / before - 1)
-            during.append(row)
-            steps.append(int(server.info("stats", "orrery_longest_step_usec") or 0))
+            without.append(waits_ms(server, arguments)[0])
+            during.append(save_under_load(server, arguments))
+        before = server.memory_kib()
+        _, (rows["save_loaded_secs"], most) = waits_ms(
+            server, arguments, lambda: background_save(server, weighs=True))
+        rows["extra_percent"] = 100 * (most / before - 1)
         rows["without"], rows["with"] = least(without), least(during)
-        rows["longest_step_us"] = min(steps)
-        rows["rounds"] = {"without": without, "with": during, "longest_step_us": steps}
+        rows["rounds"] = {"without": without, "with": during}
         server.call("SAVE")
         server.process.kill()
         server.process.wait()
-        again = Server(command, folder, arguments.server_cpus)
+        again = Server(command, folder, arguments)
         rows["load_secs"] = again.loading_secs
         assert again.call("DBSIZE") == f":{keys}".encode()
         again.end()
@@ -188,8 +207,10 @@ def main():
     for row in rows:
         print(f"{row['name']}: {json.dumps(row)}")
         print(f"{row['name']}: p99.9 with {row['with']['p99.9']:.2f} ms, without "
-              f"{row['without']['p99.9']:.2f}; longest step {row['longest_step_us'] / 1000:.2f} ms; "
-              f"memory {row['with']['extra_percent']:.2f} % more")
+              f"{row['without']['p99.9']:.2f}; longest step "
+              f"{row['with']['longest_step_us'] / 1000:.2f} and "
+              f"{row['without']['longest_step_us'] / 1000:.2f} ms; "
+              f"memory {row['extra_percent']:.2f} % more")
     if len(rows) == 2:
         ours, theirs = rows
         print(f"save, MB/s: {ours['file_mb'] / ours['save_secs']:.0f} and "
