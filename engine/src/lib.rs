@@ -35,6 +35,7 @@ pub mod error;
 mod evict;
 pub mod input;
 pub mod keyspace;
+pub mod lock;
 pub mod log;
 pub mod names;
 mod notify;

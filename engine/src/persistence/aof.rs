@@ -566,8 +566,8 @@ impl Aof {
         Turn::Going
     }
 
-    /// Cuts off what was to be written, and ends: of what a sync that failed has left of it the next
-    /// process would read a value with a hole. The disk may refuse this as well.
+    /// Cuts off what was to be written, and ends: of what a sync that failed has left of it the
+    /// next process would read a value with a hole. The disk may refuse this as well.
     fn cut(&mut self, why: String, orders: &mut Orders, fx: &mut Effects) -> Turn {
         if self.pending.is_empty() {
             return Turn::Fatal(why);

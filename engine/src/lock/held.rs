@@ -1,0 +1,217 @@
+//! A lock that is held: its deadline, its extensions, its loss.
+//!
+//! Invariant: a deadline moves only forward, and only by a round of which enough servers said yes
+//! before it had passed, unless the settings want it otherwise; what passed is not brought back.
+
+use super::client::{Action, Client, Ended};
+use super::message::{Node, Reply, Request, RequestId, Token};
+use super::settings::{Extension, FailedExtension, LossSignal};
+use super::votes::Votes;
+use crate::time::{Instant, Micros, Now};
+
+/// What a holder has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The value of the key on the servers.
+    pub token: Token,
+    /// The number that what the holder changes is to check, if grants have numbers.
+    pub fence: Option<u64>,
+    /// From here on the servers may give the lock to the next, on the monotonic clock.
+    pub until: Instant,
+    /// The same on the clock that the client goes by, in microseconds.
+    until_local: u64,
+}
+
+impl Grant {
+    pub(super) fn new(
+        token: Token,
+        fence: Option<u64>,
+        now: Now,
+        local: u64,
+        until_local: u64,
+    ) -> Self {
+        let left = Micros(until_local.saturating_sub(local));
+        Self { token, fence, until: now.mono + left, until_local }
+    }
+}
+
+/// A lock that is held.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) grant: Grant,
+    /// The servers that have the key, as far as is known, as bits.
+    granted: u64,
+    /// Answers to the acquisition that may still come.
+    late: Votes,
+    since: Instant,
+    next_extension: Option<Instant>,
+    round: Option<Round>,
+}
+
+/// An extension under way.
+#[derive(Clone, Debug)]
+struct Round {
+    votes: Votes,
+    /// When it began, and when by the client's clock.
+    began: Instant,
+    began_local: u64,
+    /// Enough servers have said yes.
+    is_decided: bool,
+}
+
+impl Held {
+    pub(super) fn new(
+        grant: Grant,
+        granted: u64,
+        late: Votes,
+        since: Instant,
+        extension: Option<Extension>,
+    ) -> Self {
+        let next_extension = extension.map(|it| since + Micros::from_millis(it.every_ms));
+        Self { grant, granted, late, since, next_extension, round: None }
+    }
+
+    pub(super) fn believes(&self, local: u64, loss: LossSignal) -> bool {
+        loss != LossSignal::AtDeadline || local < self.grant.until_local
+    }
+
+    pub(super) fn due(&self, loss: LossSignal) -> Option<Instant> {
+        let deadline = (loss == LossSignal::AtDeadline).then_some(self.grant.until);
+        let round = self.round.as_ref().and_then(|round| round.votes.due());
+        let next = self.next_extension.filter(|_| self.round.is_none());
+        [deadline, round, next].into_iter().flatten().min()
+    }
+}
+
+impl Client {
+    /// Takes an answer while the lock is held.
+    pub(super) fn answer_held(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        reply: Reply,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(held) = &mut self.held else { return };
+        if let Some(node) = held.late.close(id) {
+            // Somebody who was not needed has granted as well.
+            if matches!(reply, Reply::Done { .. }) {
+                held.granted |= 1 << node.0;
+            }
+            return;
+        }
+        let Some(round) = &mut held.round else { return };
+        let Some(node) = round.votes.close(id) else { return };
+        match reply {
+            Reply::Done { counter } => {
+                round.votes.grant(node, counter);
+                held.granted |= 1 << node.0;
+            }
+            Reply::Refused => held.granted &= !(1 << node.0),
+            Reply::Failed => round.votes.fail(),
+        }
+        self.decide_extension(now, out);
+    }
+
+    /// Whether the deadline has passed and the holder goes by it: then it is one no more.
+    pub(super) fn is_over(&mut self, now: Now, out: &mut Vec<Action>) -> bool {
+        let (loss, local) = (self.settings.loss, self.local(now));
+        let Some(Held { grant, granted, .. }) = self.held else { return false };
+        let has_passed = grant.until <= now.mono || grant.until_local <= local;
+        if loss == LossSignal::AtDeadline && has_passed {
+            self.give_back(now, granted, out);
+            self.end(Ended::DeadlinePassed, out);
+        }
+        loss == LossSignal::AtDeadline && has_passed
+    }
+
+    /// The deadline has passed, an extension is due, or a server has not answered one in time.
+    pub(super) fn tick_held(&mut self, now: Now, out: &mut Vec<Action>) {
+        if self.is_over(now, out) {
+            return;
+        }
+        let Some(held) = &mut self.held else { return };
+        if let Some(round) = &mut held.round {
+            if round.votes.give_up(now.mono) > 0 {
+                self.decide_extension(now, out);
+            }
+        } else if held.next_extension.is_some_and(|at| at <= now.mono) {
+            self.extend(now, out);
+        }
+    }
+
+    fn extend(&mut self, now: Now, out: &mut Vec<Action>) {
+        let (Some(held), Some(rule)) = (&mut self.held, self.settings.extension) else { return };
+        held.next_extension = None;
+        if held.since + Micros::from_millis(rule.held_ms_max) <= now.mono {
+            return;
+        }
+        let (granted, ttl_ms) = (held.granted, self.settings.ttl_ms);
+        let mut votes = Votes::default();
+        let extension = Request::Extend { token: self.token, ttl_ms, recreates: rule.recreates };
+        for node in 0..self.settings.nodes {
+            let request = if granted >> node & 1 == 1 || rule.recreates {
+                extension
+            } else if rule.repairs {
+                self.acquisition()
+            } else {
+                continue;
+            };
+            votes.asked(self.send(now, Node(node), request, out));
+        }
+        let (began, began_local) = (now.mono, self.local(now));
+        if let Some(held) = &mut self.held {
+            held.round = Some(Round { votes, began, began_local, is_decided: false });
+        }
+        // Nobody may be left to be asked.
+        self.decide_extension(now, out);
+    }
+
+    fn decide_extension(&mut self, now: Now, out: &mut Vec<Action>) {
+        let (quorum, local) = (self.settings.quorum, self.local(now));
+        let Some(rule) = self.settings.extension else { return };
+        let Some(Held { round: Some(round), .. }) = &self.held else { return };
+        let (yes, waiting) = (round.votes.grants(), round.votes.waiting());
+        let (is_decided, is_over) = (round.is_decided, waiting == 0);
+        let next = round.began + Micros::from_millis(rule.every_ms);
+        if !is_decided && yes >= quorum {
+            self.extended(now, self.deadline(round.began_local, local), out);
+        } else if !is_decided && yes + waiting < quorum {
+            return self.not_extended(now, rule, out);
+        }
+        if is_over && let Some(held) = &mut self.held {
+            held.round = None;
+            held.next_extension = Some(next);
+        }
+    }
+
+    fn extended(&mut self, now: Now, until_local: u64, out: &mut Vec<Action>) {
+        let (checks, local) = (self.settings.checks_elapsed, self.local(now));
+        let Some(held) = &mut self.held else { return };
+        if let Some(round) = &mut held.round {
+            round.is_decided = true;
+        }
+        if checks && until_local <= local {
+            return;
+        }
+        let Grant { token, fence, .. } = held.grant;
+        held.grant = Grant::new(token, fence, now, local, until_local);
+        out.push(Action::Extended(held.grant));
+    }
+
+    fn not_extended(&mut self, now: Now, rule: Extension, out: &mut Vec<Action>) {
+        let everywhere = u64::MAX >> (64 - self.settings.nodes);
+        let Some(held) = &mut self.held else { return };
+        held.round = None;
+        match rule.failed {
+            FailedExtension::Keep => {
+                held.next_extension = Some(now.mono + Micros::from_millis(rule.every_ms));
+            }
+            FailedExtension::Release => {
+                self.give_back(now, everywhere, out);
+                self.end(Ended::ExtensionFailed, out);
+            }
+            FailedExtension::ReleaseSilently => self.give_back(now, everywhere, out),
+        }
+    }
+}
