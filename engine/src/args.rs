@@ -64,7 +64,7 @@ impl<'a> Args<'a> {
         spans.iter().map(move |span| &bytes[span.start..span.start + span.len])
     }
 
-    /// The command that starts at word `index` (COMMAND GETKEYS, and later EVAL and FENCE).
+    /// The command that starts at word `index` (COMMAND GETKEYS, FENCE).
     pub fn skip(&self, index: usize) -> Self {
         Self { bytes: self.bytes, spans: &self.spans[index.min(self.spans.len())..] }
     }

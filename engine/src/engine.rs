@@ -419,8 +419,7 @@ impl Engine {
         bytes: &mut BytesMut,
         fx: &mut Effects,
     ) -> usize {
-        let mut taken = 0;
-        let row = &table().rows()[0];
+        let (mut taken, row) = (0, &table().rows()[0]);
         let posted = self.state.sessions.posted_bytes();
         loop {
             let limits = Limits {
@@ -454,6 +453,7 @@ impl Engine {
                         row,
                         retry: false,
                         may_block: true,
+                        is_carried: false,
                     };
                     let ran = dispatch(&mut cx, args);
                     self.ran += 1;

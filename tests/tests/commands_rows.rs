@@ -173,7 +173,9 @@ fn run_one(row: &Row, words: &[Vec<u8>]) -> bool {
     assert!(replies.len() == 1 || confirmed || silent || !goes_on, "{}: {replies:?}", case());
     let failed = replies.first().is_some_and(Value::is_error);
     let unchanged = server.engine().digest() == before;
-    assert!(unchanged || !failed, "{} failed and changed data", case());
+    // What it carries may fail when the token is registered.
+    let may_fail_late = row.command.carries.is_some();
+    assert!(unchanged || !failed || may_fail_late, "{} failed and changed data", case());
     // PFCOUNT keeps its result inside the string, and is no write in Redis either.
     let flags = row.command.flags;
     let may_change = flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE);

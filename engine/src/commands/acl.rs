@@ -6,6 +6,7 @@ use super::Cx;
 use super::acl_gate::{Wanted, terms};
 use super::help::help;
 use super::spec::{Command, Flags, Group};
+use super::table::Row;
 use crate::acl::{DEFAULT_USER, Denied, Permissions, Reason, is_user_name};
 use crate::args::Args;
 use crate::error::Error;
@@ -189,13 +190,23 @@ fn dry_run(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
     if !row.command.takes(command.len()) {
         return Err(Error::WrongArity(row.full_name));
     }
-    let (db, databases) = (Some(cx.session.db), cx.state.config.databases);
-    let wanted = Wanted { row, args: command, db, databases };
-    let text = match cx.state.acl.user(user).check(&wanted) {
-        Ok(()) => {
-            cx.reply.ok();
+    let carried = cx.state.carried(row, command)?;
+    for (row, command) in [(row, command)].into_iter().chain(carried) {
+        if let Some(text) = refusal(cx, user, row, command) {
+            cx.reply.bulk(&text);
             return Ok(());
         }
+    }
+    cx.reply.ok();
+    Ok(())
+}
+
+/// What would be said to a user who may not run a command.
+fn refusal(cx: &Cx<'_>, user: UserId, row: &Row, command: Args<'_>) -> Option<Vec<u8>> {
+    let (db, databases) = (Some(cx.session.db), cx.state.config.databases);
+    let wanted = Wanted { row, args: command, db, databases };
+    Some(match cx.state.acl.user(user).check(&wanted) {
+        Ok(()) => return None,
         Err(Denied { reason: Reason::Command | Reason::Login, .. }) => {
             let name = row.full_name;
             format!("This user has no permissions to run the '{name}' command").into_bytes()
@@ -205,9 +216,7 @@ fn dry_run(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Error> {
         Err(Denied { reason: Reason::Database, .. }) => {
             b"This user has no permissions to access database".to_vec()
         }
-    };
-    cx.reply.bulk(&text);
-    Ok(())
+    })
 }
 
 fn no_access(word: &[u8], kind: &str) -> Vec<u8> {

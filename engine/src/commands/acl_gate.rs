@@ -179,7 +179,10 @@ impl Request for Wanted<'_> {
     /// what is wrong with them.
     fn keys(&self) -> Vec<(usize, Access)> {
         let found = self.row.keys(self.args).unwrap_or_default();
-        let keys = found.iter().filter(|key| !key.flags.contains(&"NOT_KEY"));
+        // The keys of a command that it carries are asked for with that one.
+        let end = self.row.command.carries.unwrap_or(usize::MAX);
+        let is_own = |key: &&FoundKey| key.index < end && !key.flags.contains(&"NOT_KEY");
+        let keys = found.iter().filter(is_own);
         keys.map(|key| (key.index, access(key))).collect()
     }
 
@@ -222,8 +225,12 @@ impl State {
     /// Whether a client's user may run a command of `row`.
     pub(super) fn may_run(&self, session: &Session, row: &Row, args: Args<'_>) -> bool {
         let (db, databases) = (Some(session.db), self.config.databases);
-        let wanted = Wanted { row, args, db, databases };
-        !self.must_authenticate(session) && self.acl.user(session.user).check(&wanted).is_ok()
+        let user = self.acl.user(session.user);
+        let may = |row, args| user.check(&Wanted { row, args, db, databases }).is_ok();
+        let carried = self.carried(row, args);
+        !self.must_authenticate(session)
+            && may(row, args)
+            && carried.is_ok_and(|carried| carried.is_none_or(|(row, args)| may(row, args)))
     }
 }
 
@@ -245,7 +252,11 @@ impl Cx<'_> {
         if self.state.acl.user(self.session.user).is_unrestricted() {
             return Ok(());
         }
-        self.permit_by_rules(row, args, place)
+        self.permit_by_rules(row, args, place)?;
+        match self.state.carried(row, args)? {
+            Some((row, args)) => self.permit_by_rules(row, args, place),
+            None => Ok(()),
+        }
     }
 
     #[inline(never)]

@@ -160,6 +160,7 @@ fn find_keys(state: &State, args: Args<'_>) -> Result<Vec<FoundKey>, Error> {
     if !row.command.takes(command.len()) {
         return Err(Error::fixed("ERR Invalid number of arguments specified for command"));
     }
+    state.carried(row, command)?;
     match row.keys(command) {
         Ok(keys) => Ok(keys),
         // A script may have none.

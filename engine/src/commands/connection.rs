@@ -87,7 +87,7 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "SELECT",
         syntax: "index",
         arity: 2,
-        flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST),
+        flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST).and(Flags::NOT_CARRIED),
         databases: Databases::Named(|_| vec![1]),
         group: Group::Connection,
         summary: "Chooses the database that the connection works with.",

@@ -29,6 +29,8 @@ pub struct Cx<'a> {
     pub retry: bool,
     /// Whether the command may wait; see [`Cx::may_block`].
     pub may_block: bool,
+    /// Whether another command carries it: logs and MONITOR show that one.
+    pub is_carried: bool,
 }
 
 impl Cx<'_> {

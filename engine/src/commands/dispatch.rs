@@ -235,6 +235,9 @@ fn admit(cx: &mut Cx<'_>, row: &'static Row, args: Args<'_>) -> Result<(), Error
     if cx.session.transaction.is_some() && cx.row.command.flags.has(Flags::NO_MULTI) {
         return Err(Error::fixed("ERR Command not allowed inside a transaction"));
     }
+    if row.command.carries.is_some() {
+        cx.state.carried(row, args)?;
+    }
     cx.permit(row, args, Place::of(cx))?;
     if cx.state.config.eviction.bytes_max != 0 {
         memory_gate::check(cx, args)?;
@@ -370,8 +373,7 @@ fn reaches_data(cx: &Cx<'_>, args: Args<'_>) -> bool {
 impl Cx<'_> {
     /// How the command behaves with these words.
     pub(super) fn flags_with(&self, args: Args<'_>) -> Flags {
-        let command = &self.row.command;
-        command.flags_with.map_or(command.flags, |flags_with| flags_with(self, args))
+        self.row.flags_with(self.state, args)
     }
 
     /// How the command behaves, and those that it will run.
@@ -444,7 +446,7 @@ fn hang_up_on_web_request(cx: &mut Cx<'_>) {
 }
 
 /// The error's text. It quotes the client's bytes as they are.
-fn unknown_command(unknown: Unknown, args: Args<'_>) -> Vec<u8> {
+pub(super) fn unknown_command(unknown: Unknown, args: Args<'_>) -> Vec<u8> {
     let mut text = Vec::new();
     match unknown {
         Unknown::Command => {

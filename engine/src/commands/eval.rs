@@ -8,6 +8,7 @@ use super::acl_gate::Place;
 use super::dispatch::{NO_REPLICAS, disk_refusal, disk_refusal_of_script, run as run_command};
 use super::memory_gate::{OUT_OF_MEMORY, check_script, refuses_call};
 use super::spec::{Begin, Command, Find, Flags, Group, KeySpec};
+use super::table::Row;
 use crate::args::Args;
 use crate::effects::{Effect, LogLevel};
 use crate::error::Error;
@@ -19,6 +20,7 @@ use crate::script::{
     Stage, Tell,
 };
 use crate::session::Blocked;
+use crate::state::State;
 use crate::value::number::parse_integer;
 
 /// Units of work of a script that a command counts for, and bytes of it or of its reply that count
@@ -99,11 +101,11 @@ pub(super) const COMMANDS: &[Command] = &[
     },
 ];
 
-/// How the command of `cx` behaves when it runs what promises this, as in Redis.
-pub(super) fn flags_with(cx: &Cx<'_>, promises: Promises) -> Flags {
+/// How a command of `row` behaves when it runs what promises this, as in Redis.
+pub(super) fn flags_with(row: &Row, promises: Promises) -> Flags {
     const DEPENDING: Flags =
         Flags::STALE.and(Flags::DENYOOM).and(Flags::WRITE).and(Flags::MAY_REPLICATE);
-    let flags = cx.row.command.flags;
+    let flags = row.command.flags;
     match promises {
         Promises { given: false, .. } => flags,
         Promises { no_writes: true, .. } => flags.without(DEPENDING),
@@ -112,14 +114,14 @@ pub(super) fn flags_with(cx: &Cx<'_>, promises: Promises) -> Flags {
     }
 }
 
-fn flags_of_text(cx: &Cx<'_>, args: Args<'_>) -> Flags {
-    flags_with(cx, cx.state.scripts.promises_of(args.at(1)))
+fn flags_of_text(state: &State, row: &Row, args: Args<'_>) -> Flags {
+    flags_with(row, state.scripts.promises_of(args.at(1)))
 }
 
-fn flags_of_sha(cx: &Cx<'_>, args: Args<'_>) -> Flags {
-    let script = Sha::parse(args.at(1)).and_then(|sha| cx.state.scripts.find(sha));
-    let promises = script.map(|script| cx.state.scripts.script(script).promises);
-    flags_with(cx, promises.unwrap_or_default())
+fn flags_of_sha(state: &State, row: &Row, args: Args<'_>) -> Flags {
+    let script = Sha::parse(args.at(1)).and_then(|sha| state.scripts.find(sha));
+    let promises = script.map(|script| state.scripts.script(script).promises);
+    flags_with(row, promises.unwrap_or_default())
 }
 
 /// `EVAL script numkeys [key ...] [arg ...]`
@@ -435,6 +437,7 @@ fn try_call(
         row,
         retry: false,
         may_block: false,
+        is_carried: false,
     };
     inner.permit(row, args, Place::Script)?;
     let writes = flags.has(Flags::WRITE);

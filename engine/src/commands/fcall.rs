@@ -3,9 +3,11 @@
 use super::Cx;
 use super::eval::{ANY_KEYS, READ_KEYS, READS, WRITES, begin, check, check_count, flags_with};
 use super::spec::{Command, Flags, Group};
+use super::table::Row;
 use crate::args::{Args, Words};
 use crate::error::Error;
 use crate::script::{Called, FunctionFlags, Program, Promises};
+use crate::state::State;
 use crate::value::number::parse_integer;
 
 const FCALL: Command = Command {
@@ -47,9 +49,9 @@ fn promises(flags: FunctionFlags) -> Promises {
     }
 }
 
-fn flags_of_function(cx: &Cx<'_>, args: Args<'_>) -> Flags {
-    let function = cx.state.libraries.function(args.at(1));
-    flags_with(cx, function.map(|function| promises(function.flags)).unwrap_or_default())
+fn flags_of_function(state: &State, row: &Row, args: Args<'_>) -> Flags {
+    let function = state.libraries.function(args.at(1));
+    flags_with(row, function.map(|function| promises(function.flags)).unwrap_or_default())
 }
 
 /// `FCALL function numkeys [key ...] [arg ...]`

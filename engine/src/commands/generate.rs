@@ -47,6 +47,9 @@ const LENGTHS: &[&[u8]] = &[b"0", b"1", b"100", b"200.5", b"5000", b"1e5", b"inf
 const FIELDS: &[&[u8]] = &[b"u1", b"i5", b"u7", b"i8", b"u8", b"i16", b"u32", b"u63", b"i64"];
 /// Bounds of scores and of members.
 const BOUNDS: &[&[u8]] = &[b"-", b"+", b"[a", b"(b", b"-inf", b"+inf", b"0", b"(1", b"1.5", b"x"];
+/// Fencing tokens.
+const TOKENS: &[&[u8]] =
+    &[b"1", b"2:a", b"2:b", b"3", b"3", b"4", b"5:a", b"07", b"9223372036854775807", b"x"];
 /// Groups, and consumers in them.
 const NAMES: &[&[u8]] = &[b"g", b"g", b"g", b"h"];
 /// Where stream entries may be.
@@ -128,6 +131,15 @@ impl<'a> Generator<'a> {
         }
     }
 
+    fn carried_row(&mut self) -> &'static Row {
+        loop {
+            let row = self.row();
+            if row.may_be_carried() {
+                return row;
+            }
+        }
+    }
+
     /// A command of `row`: three in four are valid, the others nearly.
     pub fn any(&mut self, row: &Row) -> Vec<Vec<u8>> {
         if self.rng.chance(3, 4) { self.valid(row) } else { self.nearly_valid(row) }
@@ -155,6 +167,11 @@ impl<'a> Generator<'a> {
         self.numkeys_at = None;
         self.keys_drawn = None;
         for arg in parse(row.command.syntax).expect("every row's syntax is in the notation") {
+            if row.command.carries == Some(words.len()) {
+                let carried = self.carried_row();
+                words.extend(self.by_syntax(carried));
+                break;
+            }
             self.argument(&arg, &mut words);
         }
         words
@@ -256,6 +273,7 @@ impl<'a> Generator<'a> {
             (_, "rule") => self.pick(RULES),
             (_, "category") => self.pick(&[b"read", b"@read", b"String", b"none"]),
             (_, "command" | "command-name") => self.row().full_name.as_bytes().to_vec(),
+            (_, "token") => self.pick(TOKENS),
             (_, "subcommand") => self.pick(TOOLS),
             (_, "parameter") => self.pick(&[b"maxmemory", b"timeout", b"save", b"max*", b"none"]),
             (_, "ip:port") => self.pick(&[b"127.0.0.1:1", b"127.0.0.1:2", b"/tmp/test.sock:0"]),

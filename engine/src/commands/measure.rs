@@ -1,7 +1,8 @@
 //! What happens before and after every command, for all who observe it.
 //!
 //! Invariant: a quick, small command that nobody watches is only counted; its duration is its share
-//! of what the step took.
+//! of what the step took. A command that another one carries is counted and measured, and shown
+//! only as a part of that one.
 
 use super::redact::shortened;
 use super::spec::{Flags, Group};
@@ -57,7 +58,7 @@ pub(crate) fn begin(cx: &mut Cx<'_>, args: Args<'_>) -> Option<Begun> {
 fn begin_measured(cx: &mut Cx<'_>, args: Args<'_>, is_sampled: bool) -> Begun {
     // What a script calls is shown behind it.
     let flags = cx.row.command.flags;
-    if flags.has(Flags::SKIP_MONITOR) && !cx.state.observer.monitors.is_empty() {
+    if flags.has(Flags::SKIP_MONITOR) && !cx.is_carried && !cx.state.observer.monitors.is_empty() {
         monitor_line::feed(cx, args);
     }
     let reading = cx.fx.stopwatch.read();
@@ -88,6 +89,9 @@ pub(crate) fn end(
         return;
     }
     let ended = end_measured(cx, row, reply_bytes, begun);
+    if cx.is_carried {
+        return;
+    }
     log(cx, args, &ended);
     let is_sampled = begun.is_some_and(|begun| begun.is_sampled);
     if is_sampled || cx.state.observer.hot_keys.is_collecting() {
@@ -152,8 +156,9 @@ fn log(cx: &mut Cx<'_>, args: Args<'_>, ended: &Ended) {
         let event = if flags.has(Flags::FAST) { "fast-command" } else { "command" };
         cx.state.note_latency(event, ended.duration.as_millis(), unix_secs);
     }
-    let is_script = ended.row.command.group == Group::Scripting;
-    if is_script && cx.session.blocked == Some(Blocked::Script) {
+    let command = ended.row.command;
+    let runs_script = command.group == Group::Scripting || command.carries.is_some();
+    if runs_script && cx.session.blocked == Some(Blocked::Script) {
         let entry = entry(cx.session, ended.row, args, cx.now);
         cx.state.observer.script = Some((ended.row.index, entry));
     }

@@ -8,6 +8,7 @@ mod arguments;
 mod bitmap;
 mod bitmap_combine;
 mod bitmap_field;
+mod carried;
 pub mod categories;
 mod client;
 mod client_filter;
@@ -34,6 +35,7 @@ mod effects;
 pub(crate) mod eval;
 mod expire;
 mod fcall;
+mod fence;
 mod function;
 pub mod generate;
 mod generic;
@@ -166,6 +168,7 @@ const FAMILIES: &[&[Command]] = &[
     dump::COMMANDS,
     wait::COMMANDS,
     transaction::COMMANDS,
+    fence::COMMANDS,
     eval::COMMANDS,
     fcall::COMMANDS,
     function::COMMANDS,

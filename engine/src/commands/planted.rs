@@ -30,7 +30,10 @@ pub(super) fn tear(cx: &mut Cx<'_>, transaction: Box<Transaction>) -> Option<Box
 
 #[cold]
 fn tear_some(cx: &mut Cx<'_>, transaction: Box<Transaction>) -> Option<Box<Transaction>> {
-    let is_script = |row: usize| table().rows()[row].command.group == Group::Scripting;
+    let is_script = |row: usize| {
+        let command = table().rows()[row].command;
+        command.group == Group::Scripting || command.carries.is_some()
+    };
     let has_script = transaction.commands().any(|(row, _)| is_script(row));
     let can_be_torn = cx.may_block() && transaction.len() > 1 && !has_script;
     let Some(harm) = &mut cx.state.harm else { return Some(transaction) };

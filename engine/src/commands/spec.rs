@@ -5,11 +5,16 @@
 
 use super::Cx;
 use super::keys::{BadKeys, FoundKey};
+use super::table::Row;
 use crate::args::Args;
 use crate::error::Error;
+use crate::state::State;
 
 /// The function that runs a command.
 pub type Handler = fn(&mut Cx<'_>, Args<'_>) -> Result<(), Error>;
+
+/// The function that tells how a command of a row behaves with its words.
+pub type FlagsWith = fn(&State, &Row, Args<'_>) -> Flags;
 
 /// The function that finds a command's keys.
 pub type KeyFinder = fn(Args<'_>) -> Result<Vec<FoundKey>, BadKeys>;
@@ -25,8 +30,10 @@ pub struct Command {
     pub arity: i32,
     /// How it behaves.
     pub flags: Flags,
-    /// How it behaves with these very words, where that depends on the program that it runs.
-    pub flags_with: Option<fn(&Cx<'_>, Args<'_>) -> Flags>,
+    /// How it behaves with these very words, where that depends on what it runs.
+    pub flags_with: Option<FlagsWith>,
+    /// The word at which the command begins that it runs, if it runs one (`carried.rs`).
+    pub carries: Option<usize>,
     /// Where its keys are.
     pub keys: &'static [KeySpec],
     /// What becomes of the keys in one very command, where a specification says `VARIABLE_FLAGS`.
@@ -68,6 +75,7 @@ impl Command {
         arity: 1,
         flags: Flags::NONE,
         flags_with: None,
+        carries: None,
         keys: &[],
         key_flags: None,
         find_keys: None,
@@ -155,6 +163,9 @@ impl Flags {
 
     /// Refused like a write after a save has failed.
     pub const MINDS_SAVES: Self = Self(1 << 26);
+
+    /// No other command may carry it, although scripts may call it.
+    pub const NOT_CARRIED: Self = Self(1 << 27);
 
     /// Both sets of flags.
     pub const fn and(self, other: Self) -> Self {
@@ -402,6 +413,9 @@ mod tests {
             Flags::NEVER_QUEUED,
             Flags::RUNS_QUEUED,
             Flags::KEEPS_CACHING,
+            Flags::ENDS_TRANSACTION,
+            Flags::MINDS_SAVES,
+            Flags::NOT_CARRIED,
         ];
         let mut seen = Flags::NONE;
         for flag in Flags::NAMES.iter().map(|&(flag, _)| flag).chain(nameless) {

@@ -243,6 +243,7 @@ impl Engine {
                 row,
                 retry: false,
                 may_block: false,
+                is_carried: false,
             };
             run(&mut cx, words, 0);
             // What stands behind it in the log must find what it does.

@@ -27,6 +27,7 @@ impl Engine {
             row: &table().rows()[0],
             retry: false,
             may_block: true,
+            is_carried: false,
         };
         run_rest(&mut cx, &torn);
         session.outbox = reply.out;

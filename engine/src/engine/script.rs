@@ -39,6 +39,7 @@ impl Engine {
             row: &table().rows()[0],
             retry: false,
             may_block: true,
+            is_carried: false,
         };
         let Some(result) = eval::go_on(&mut cx, &mut running) else {
             session.outbox = reply.out;

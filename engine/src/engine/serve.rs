@@ -73,6 +73,7 @@ impl Engine {
             row: &table().rows()[0],
             retry: true,
             may_block: true,
+            is_carried: false,
         };
         dispatch(&mut cx, keys_wait.words.args());
         self.ran += 1;
