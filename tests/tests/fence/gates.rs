@@ -1,6 +1,6 @@
 //! Nothing is allowed inside a fence that would be refused outside of it.
 
-use orrery_engine::ConnId;
+use orrery_engine::{ConnId, DiskErrorKind};
 use orrery_tests::server_in_process::Server;
 
 use crate::{Files, check_all, server, start};
@@ -196,4 +196,19 @@ fn a_renamed_command_is_found_by_its_name_and_guarded() {
     );
     let reply = server.line(conn, "FENCE reg 2 GET data").to_string();
     assert!(reply.starts_with("(error) ERR unknown command 'GET'"), "{reply}");
+}
+
+#[test]
+fn a_disk_that_fails_refuses_every_fence() {
+    let (mut server, conn) = start(&[("save", "3600 1")], Files::new());
+    server.check(conn, "SET k v", "OK");
+    server.disk().failure = Some(DiskErrorKind::NoSpace);
+    server.check(conn, "BGSAVE", "Background saving started");
+    server.advance_ms(10);
+    let script = "FENCE r 1 EVAL \"return redis.call('GET', 'k')\" 0";
+    for line in ["FENCE r 1 GET k", "FENCE r 1 SET k w", script] {
+        let reply = server.line(conn, line).to_string();
+        assert!(reply.starts_with("(error) MISCONF "), "{line}: {reply}");
+    }
+    server.check(conn, "EXISTS r", "(integer) 0");
 }
