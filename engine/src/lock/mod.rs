@@ -23,6 +23,7 @@ mod held;
 mod message;
 mod settings;
 mod votes;
+mod wire;
 
 pub use client::{Action, Client, Ended, Phase};
 pub use held::Grant;
@@ -31,3 +32,4 @@ pub use settings::{
     AtQuorum, Cleanup, Doubt, Drift, Extension, FailedExtension, Fencing, LocalClock, LossSignal,
     NODES_MAX, Order, Settings, Since, TTL_MS_MAX, TokenRule,
 };
+pub use wire::{Dialect, Names, REPLY_BYTES_MAX, Said, read, write};

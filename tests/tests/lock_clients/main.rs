@@ -5,6 +5,7 @@
 //! simulator will run them with real engines.
 
 mod random;
+mod wire;
 mod world;
 
 use orrery_engine::lock::{

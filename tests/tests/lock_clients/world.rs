@@ -29,7 +29,7 @@ impl Server {
         self.key = self.key.filter(|&(_, until)| now_us < until);
     }
 
-    fn carry_out(&mut self, now_us: u64, request: Request) -> Reply {
+    pub(crate) fn carry_out(&mut self, now_us: u64, request: Request) -> Reply {
         self.expire(now_us);
         let has = |token: Token| self.key.is_some_and(|(own, _)| own == token);
         let until = |ttl_ms: u64| now_us + ttl_ms * MS;

@@ -1,0 +1,120 @@
+//! Requests as commands: real servers do with them what the ideal ones do.
+
+use orrery_engine::lock::{CounterUse, Dialect, Names, Reply, Request, Said, Token, read, write};
+use orrery_engine::rng::Rng;
+use orrery_engine::{Config, Seed};
+use orrery_tests::real_redis::RealRedis;
+use orrery_tests::server_in_process::Server as OrreryServer;
+
+use super::world::{MS, Server};
+
+const NAMES: Names<'_> = Names { lock: b"{stock}", counter: b"{stock}:count" };
+const REQUESTS: usize = 3000;
+
+fn drawn(draw: &mut Rng, ttl_ms: u64) -> Request {
+    let token = Token { client: 7 + u128::from(draw.below(2)), attempt: draw.below(2) };
+    match draw.below(8) {
+        0..3 => {
+            let uses = [CounterUse::Ignore, CounterUse::Read, CounterUse::Increment];
+            Request::Acquire { token, ttl_ms, counter: uses[draw.below(3) as usize] }
+        }
+        3 | 4 => Request::Extend { token, ttl_ms, recreates: draw.chance(1, 2) },
+        5 => Request::Commit { token, number: draw.below(2000) },
+        6 => Request::Release { token: Some(token) },
+        _ if draw.chance(1, 4) => Request::Release { token: None },
+        _ => Request::Release { token: Some(token) },
+    }
+}
+
+/// What an ideal server says, as far as a real one tells it.
+fn expected(ideal: &mut Server, now_us: u64, request: Request) -> Reply {
+    // Who deletes whatever is there is told whether something was.
+    let is_there = ideal.key.is_some_and(|(_, until)| now_us < until);
+    match (ideal.carry_out(now_us, request), request) {
+        (_, Request::Release { token: None }) if !is_there => Reply::Refused,
+        (Reply::Done { counter }, Request::Acquire { counter: uses, .. })
+            if uses != CounterUse::Ignore =>
+        {
+            Reply::Done { counter }
+        }
+        (Reply::Done { .. }, _) => Reply::Done { counter: 0 },
+        (reply, _) => reply,
+    }
+}
+
+/// Asks a server that takes bytes, and an ideal one, the same.
+fn check(
+    ideal: &mut Server,
+    now_us: u64,
+    (request, dialect): (Request, Dialect),
+    ask: impl FnOnce(&[u8]) -> Vec<u8>,
+) -> Reply {
+    let mut bytes = Vec::new();
+    write(&request, NAMES, dialect, &mut bytes);
+    let said = ask(&bytes);
+    let reply = expected(ideal, now_us, request);
+    let text = said.escape_ascii();
+    assert_eq!(read(&request, &said), Said::Reply(reply, said.len()), "{request:?}: {text}");
+    reply
+}
+
+#[test]
+fn an_engine_does_with_requests_what_an_ideal_server_does() {
+    for dialect in [Dialect::Conditions, Dialect::Scripts] {
+        let mut draw = Rng::new(Seed(1), "requests");
+        let mut server = OrreryServer::new(Config::default(), Seed(1));
+        let conn = server.connect();
+        let (mut ideal, mut now_ms, mut done) = (Server::default(), 0, 0);
+        for _ in 0..REQUESTS {
+            // A key is there up to the end of its last millisecond: never asked for just then.
+            let wait_ms = 10 * draw.below(5);
+            server.advance_ms(wait_ms);
+            now_ms += wait_ms;
+            let request = drawn(&mut draw, 5 + 10 * now_ms % 70);
+            let asked = (request, dialect);
+            let reply = check(&mut ideal, now_ms * MS, asked, |bytes| server.send(conn, bytes));
+            done += usize::from(reply != Reply::Refused);
+        }
+        assert!((REQUESTS / 4..REQUESTS * 3 / 4).contains(&done), "some of each: {done}");
+    }
+}
+
+#[test]
+fn a_real_redis_does_with_scripts_what_an_ideal_server_does() {
+    let Some(redis) = RealRedis::start("lock_clients") else { return };
+    let mut client = redis.connect();
+    let mut draw = Rng::new(Seed(2), "requests");
+    let mut ideal = Server::default();
+    for _ in 0..REQUESTS {
+        let request = drawn(&mut draw, 100_000);
+        check(&mut ideal, 0, (request, Dialect::Scripts), |bytes| {
+            client.send(bytes);
+            client.read_raw()
+        });
+    }
+}
+
+#[test]
+fn a_server_that_cannot_is_no_grant() {
+    let mut server = OrreryServer::new(Config::default(), Seed(1));
+    let conn = server.connect();
+    server.check(conn, "RPUSH {stock} a", "(integer) 1");
+    let token = Token { client: 1, attempt: 1 };
+    let asked = |request| {
+        let mut bytes = Vec::new();
+        write(&request, NAMES, Dialect::Conditions, &mut bytes);
+        (request, bytes)
+    };
+    for (request, reply) in [
+        // Something else is there: the lock is taken.
+        (Request::Acquire { token, ttl_ms: 5, counter: CounterUse::Increment }, Reply::Refused),
+        (Request::Extend { token, ttl_ms: 5, recreates: false }, Reply::Failed),
+        (Request::Commit { token, number: 1 }, Reply::Failed),
+        (Request::Release { token: Some(token) }, Reply::Failed),
+    ] {
+        let (request, bytes) = asked(request);
+        let said = server.send(conn, &bytes);
+        let text = said.escape_ascii();
+        assert_eq!(read(&request, &said), Said::Reply(reply, said.len()), "{text}");
+    }
+}
