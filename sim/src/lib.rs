@@ -9,6 +9,7 @@ pub mod fault;
 pub mod history;
 pub mod journal;
 pub mod judge;
+pub mod locks;
 pub mod model;
 pub mod plan;
 pub mod replay;

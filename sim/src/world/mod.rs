@@ -9,7 +9,7 @@
 //! byte.
 
 mod client;
-mod clock;
+pub(crate) mod clock;
 mod faults;
 mod link;
 mod network;

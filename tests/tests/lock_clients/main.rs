@@ -1,18 +1,19 @@
 //! Clients of locks (`orrery_engine::lock`) against lock servers that are what they should be: the
 //! algorithm as it is specified, the schedules that break its variants, and chance.
 //!
-//! The scenarios' numbers (S12...) are those of the catalogue of lock failures; the lab of the
-//! simulator will run them with real engines.
+//! The scenarios' numbers (S12...) are those of the catalogue of lock failures; those in which
+//! servers go wrong are in `lock_lab.rs`.
 
 mod random;
 mod wire;
-mod world;
 
 use orrery_engine::lock::{
     AtQuorum, Cleanup, Ended, Extension, FailedExtension, Fencing, LocalClock, LossSignal, Order,
     Phase, Request, Settings, Since, TokenRule,
 };
-use world::{MS, Told, World};
+use orrery_sim::locks::{Lab, Servers, Told};
+
+const MS: u64 = 1000;
 
 const TTL_MS: u64 = 10_000;
 /// What is left of it: a hundredth and 2 ms are taken off.
@@ -28,48 +29,42 @@ fn extending(failed: FailedExtension) -> Settings {
     Settings { extension: Some(extension), ..five() }
 }
 
-/// Cuts all servers but these off.
-fn reach_only(world: &mut World, nodes: &[usize]) {
-    for (at, server) in world.servers.iter_mut().enumerate() {
-        server.is_cut = !nodes.contains(&at);
-    }
-}
-
-fn is_granted(world: &World, client: usize) -> bool {
-    matches!(world.told_to(client).last(), Some(Told::Granted(_) | Told::Extended(_)))
+/// How many servers have somebody's key, whether its time is over or not.
+fn keys(lab: &mut Lab) -> usize {
+    (0..lab.servers.len()).filter(|&node| lab.ideal(node).key.is_some()).count()
 }
 
 #[test]
 fn a_lock_on_one_server_has_a_number_and_ends_a_little_before_its_key() {
-    let mut world = World::new(1, Settings::single(TTL_MS), 2);
-    world.acquire(0);
-    world.run_until_ms(2);
-    let [Told::Granted(grant)] = world.told_to(0)[..] else { panic!("{:?}", world.told) };
+    let mut lab = Lab::new(1, Settings::single(TTL_MS), 2, Servers::Ideal);
+    lab.acquire(0);
+    lab.run_until_ms(2);
+    let [Told::Granted(grant)] = lab.told_to(0)[..] else { panic!("{:?}", lab.told) };
     assert_eq!((grant.fence, grant.until.0), (Some(1), LEFT_US));
-    assert_eq!(world.servers[0].key, Some((grant.token, 500 + TTL_MS * MS)));
-    assert!(world.release(0) && !world.believes(0));
-    world.run_until_ms(4);
-    assert_eq!(world.told_to(0)[1..], [Told::Ended(Ended::Released)]);
-    assert_eq!(world.servers[0].key, None);
-    assert!(!world.release(0), "there is nothing to give back");
-    world.acquire(1);
-    world.run_until_ms(8);
-    assert_eq!(world.fences(), [1, 2]);
+    assert_eq!(lab.ideal(0).key, Some((grant.token, 500 + TTL_MS * MS)));
+    assert!(lab.release(0) && !lab.believes(0));
+    lab.run_until_ms(4);
+    assert_eq!(lab.told_to(0)[1..], [Told::Ended(Ended::Released)]);
+    assert_eq!(lab.ideal(0).key, None);
+    assert!(!lab.release(0), "there is nothing to give back");
+    lab.acquire(1);
+    lab.run_until_ms(8);
+    assert_eq!(lab.fences(), [1, 2]);
 }
 
 #[test]
 fn a_majority_is_enough_and_less_is_not() {
     for (reached, expected) in [(&[0, 2, 4][..], true), (&[1, 3][..], false)] {
-        let mut world = World::new(1, Settings { retries: 0, ..five() }, 1);
-        reach_only(&mut world, reached);
-        world.acquire(0);
-        world.run_until_ms(100);
-        assert_eq!(is_granted(&world, 0), expected, "{reached:?}");
+        let mut lab = Lab::new(1, Settings { retries: 0, ..five() }, 1, Servers::Ideal);
+        lab.reach_only(reached);
+        lab.acquire(0);
+        lab.run_until_ms(100);
+        assert_eq!(lab.is_granted(0), expected, "{reached:?}");
         if !expected {
-            assert_eq!(world.told_to(0), [Told::Ended(Ended::NotAcquired)]);
-            assert!(world.servers.iter().all(|server| server.key.is_none()), "all is given back");
+            assert_eq!(lab.told_to(0), [Told::Ended(Ended::NotAcquired)]);
+            assert_eq!(keys(&mut lab), 0, "all is given back");
             let releases =
-                world.sent.iter().filter(|it| matches!(it.3, Request::Release { .. })).count();
+                lab.sent.iter().filter(|it| matches!(it.3, Request::Release { .. })).count();
             assert_eq!(releases, 5, "to servers that have said nothing, too");
         }
     }
@@ -78,47 +73,48 @@ fn a_majority_is_enough_and_less_is_not() {
 #[test]
 fn what_took_longer_than_the_lock_lasts_is_no_lock() {
     for checks_elapsed in [true, false] {
-        let mut world = World::new(1, Settings { checks_elapsed, retries: 0, ..five() }, 2);
-        world.acquire(0);
+        let mut lab =
+            Lab::new(1, Settings { checks_elapsed, retries: 0, ..five() }, 2, Servers::Ideal);
+        lab.acquire(0);
         // Its requests have arrived, the answers find it paused.
-        world.run_until_us(600);
-        world.pause(0, 12_000 * MS);
-        world.run_until_ms(11_000);
-        world.acquire(1);
-        world.run_until_ms(12_010);
-        assert!(is_granted(&world, 1));
+        lab.run_until_us(600);
+        lab.pause(0, 12_000 * MS);
+        lab.run_until_ms(11_000);
+        lab.acquire(1);
+        lab.run_until_ms(12_010);
+        assert!(lab.is_granted(1));
         // S20c: without step 3 a lock is granted that was over before.
-        let told = world.told_to(0);
+        let told = lab.told_to(0);
         assert_eq!(matches!(told[0], Told::Granted(_)), !checks_elapsed, "{told:?}");
     }
 }
 
 #[test]
 fn servers_that_are_asked_one_by_one_are_waited_for_one_by_one() {
-    let mut world = World::new(1, Settings { order: Order::OneByOne, ..five() }, 1);
-    reach_only(&mut world, &[0, 2, 3, 4]);
-    world.acquire(0);
-    world.run_until_ms(100);
-    let asked: Vec<(u64, u16)> = world.sent.iter().map(|&(at, _, node, _)| (at, node.0)).collect();
+    let mut lab = Lab::new(1, Settings { order: Order::OneByOne, ..five() }, 1, Servers::Ideal);
+    lab.reach_only(&[0, 2, 3, 4]);
+    lab.acquire(0);
+    lab.run_until_ms(100);
+    let asked: Vec<(u64, u16)> = lab.sent.iter().map(|&(at, _, node, _)| (at, node.0)).collect();
     // 50 ms for the second, and nobody asks the fifth.
     assert_eq!(asked, [(0, 0), (1000, 1), (51_000, 2), (52_000, 3)]);
-    let [Told::Granted(grant)] = world.told_to(0)[..] else { panic!("{:?}", world.told) };
+    let [Told::Granted(grant)] = lab.told_to(0)[..] else { panic!("{:?}", lab.told) };
     assert_eq!(grant.until.0, LEFT_US, "from before the first request");
 }
 
 #[test]
 fn attempts_have_their_own_tokens_and_are_apart_by_chance() {
-    let mut world = World::new(7, Settings { retries: 3, ..five() }, 2);
-    world.acquire(0);
-    world.run_until_ms(10);
-    world.acquire(1);
-    world.run_until_ms(2000);
-    assert_eq!(world.told_to(1), [Told::Ended(Ended::NotAcquired)]);
+    let mut lab = Lab::new(7, Settings { retries: 3, ..five() }, 2, Servers::Ideal);
+    lab.acquire(0);
+    lab.run_until_ms(10);
+    lab.acquire(1);
+    lab.run_until_ms(2000);
+    assert_eq!(lab.told_to(1), [Told::Ended(Ended::NotAcquired)]);
     let attempt = |it: &(u64, usize, _, Request)| match it.3 {
         Request::Acquire { token, .. } if it.1 == 1 => Some((token.attempt, it.0)),
         _ => None,
     };
-    let mut attempts: Vec<(u64, u64)> = world.sent.iter().filter_map(attempt).collect();
+    let mut attempts: Vec<(u64, u64)> = lab.sent.iter().filter_map(attempt).collect();
     attempts.dedup();
     let numbers: Vec<u64> = attempts.iter().map(|it| it.0).collect();
     assert_eq!(numbers, [1, 2, 3, 4]);
@@ -136,40 +132,39 @@ fn one_server_that_fails_is_too_many_for_one_library() {
         retries: 0,
         ..five()
     };
-    let mut world = World::new(1, settings, 1);
-    reach_only(&mut world, &[0, 1, 2, 3]);
-    world.acquire(0);
-    world.run_until_ms(1000);
-    assert_eq!(world.told_to(0), [Told::Ended(Ended::NotAcquired)]);
-    let held = world.servers.iter().filter(|server| server.key.is_some()).count();
-    assert_eq!(held, 4, "and what was granted is left behind");
+    let mut lab = Lab::new(1, settings, 1, Servers::Ideal);
+    lab.reach_only(&[0, 1, 2, 3]);
+    lab.acquire(0);
+    lab.run_until_ms(1000);
+    assert_eq!(lab.told_to(0), [Told::Ended(Ended::NotAcquired)]);
+    assert_eq!(keys(&mut lab), 4, "and what was granted is left behind");
 }
 
 #[test]
 fn the_holder_is_told_at_the_deadline_whatever_is_under_way() {
-    let mut world = World::new(1, extending(FailedExtension::Keep), 1);
-    world.acquire(0);
-    world.run_until_ms(2000);
-    reach_only(&mut world, &[]);
-    world.run_until_ms(20_000);
-    let lost = world.told.last().copied();
+    let mut lab = Lab::new(1, extending(FailedExtension::Keep), 1, Servers::Ideal);
+    lab.acquire(0);
+    lab.run_until_ms(2000);
+    lab.reach_only(&[]);
+    lab.run_until_ms(20_000);
+    let lost = lab.told.last().copied();
     assert_eq!(lost, Some((LEFT_US, 0, Told::Ended(Ended::DeadlinePassed))));
     // S21: one that is told when an extension fails, and keeps trying, is never told.
     let late = Settings { loss: LossSignal::Never, ..extending(FailedExtension::Keep) };
-    let mut world = World::new(1, late, 1);
-    world.acquire(0);
-    world.run_until_ms(2000);
-    reach_only(&mut world, &[]);
-    world.run_until_ms(20_000);
-    assert!(world.believes(0), "ten seconds after its time is over");
+    let mut lab = Lab::new(1, late, 1, Servers::Ideal);
+    lab.acquire(0);
+    lab.run_until_ms(2000);
+    lab.reach_only(&[]);
+    lab.run_until_ms(20_000);
+    assert!(lab.believes(0), "ten seconds after its time is over");
 }
 
 #[test]
 fn a_lock_is_extended_until_its_holder_has_had_it_long_enough() {
-    let mut world = World::new(1, extending(FailedExtension::Keep), 1);
-    world.acquire(0);
-    world.run_until_ms(80_000);
-    let told = world.told_to(0);
+    let mut lab = Lab::new(1, extending(FailedExtension::Keep), 1, Servers::Ideal);
+    lab.acquire(0);
+    lab.run_until_ms(80_000);
+    let told = lab.told_to(0);
     let extended = told.iter().filter(|told| matches!(told, Told::Extended(_))).count();
     assert!((18..=20).contains(&extended), "every 3 of 60 seconds: {extended}");
     assert_eq!(told.last(), Some(&Told::Ended(Ended::DeadlinePassed)));
@@ -177,31 +172,31 @@ fn a_lock_is_extended_until_its_holder_has_had_it_long_enough() {
 
 #[test]
 fn a_paused_holder_that_comes_back_too_late_has_lost_the_lock_for_good() {
-    let mut world = World::new(1, extending(FailedExtension::Keep), 2);
-    world.acquire(0);
-    world.run_until_ms(2999);
-    world.pause(0, 14_000 * MS);
-    world.run_until_ms(12_000);
-    world.acquire(1);
-    world.run_until_ms(12_500);
-    world.release(1);
-    world.run_until_ms(14_100);
+    let mut lab = Lab::new(1, extending(FailedExtension::Keep), 2, Servers::Ideal);
+    lab.acquire(0);
+    lab.run_until_ms(2999);
+    lab.pause(0, 14_000 * MS);
+    lab.run_until_ms(12_000);
+    lab.acquire(1);
+    lab.run_until_ms(12_500);
+    lab.release(1);
+    lab.run_until_ms(14_100);
     // S15: nobody has it now, and it does not come back.
-    assert_eq!(world.told_to(0).last(), Some(&Told::Ended(Ended::DeadlinePassed)));
-    assert_eq!(world.clients[0].phase(), Phase::Idle);
+    assert_eq!(lab.told_to(0).last(), Some(&Told::Ended(Ended::DeadlinePassed)));
+    assert_eq!(lab.clients[0].phase(), Phase::Idle);
     let mut again = extending(FailedExtension::Keep);
     again.loss = LossSignal::WhenExtensionFails;
     again.extension.as_mut().expect("it has one").recreates = true;
-    let mut world = World::new(1, again, 2);
-    world.acquire(0);
-    world.run_until_ms(2999);
-    world.pause(0, 14_000 * MS);
-    world.run_until_ms(12_000);
-    world.acquire(1);
-    world.run_until_ms(12_500);
-    world.release(1);
-    world.run_until_ms(14_100);
-    assert!(is_granted(&world, 0), "a library brings it back, and its holder knows of nothing");
+    let mut lab = Lab::new(1, again, 2, Servers::Ideal);
+    lab.acquire(0);
+    lab.run_until_ms(2999);
+    lab.pause(0, 14_000 * MS);
+    lab.run_until_ms(12_000);
+    lab.acquire(1);
+    lab.run_until_ms(12_500);
+    lab.release(1);
+    lab.run_until_ms(14_100);
+    assert!(lab.is_granted(0), "a library brings it back, and its holder knows of nothing");
 }
 
 #[test]
@@ -212,25 +207,25 @@ fn an_extension_that_fails_ends_the_lock_only_where_it_is_to() {
         // S17: others may have it now, and the holder goes by the old deadline.
         (FailedExtension::ReleaseSilently, None, true),
     ] {
-        let mut world = World::new(1, extending(failed), 2);
-        world.acquire(0);
-        world.run_until_ms(2990);
-        reach_only(&mut world, &[0, 1]);
-        world.run_until_ms(3100);
-        let ended = world.told_to(0)[1..].first().copied();
+        let mut lab = Lab::new(1, extending(failed), 2, Servers::Ideal);
+        lab.acquire(0);
+        lab.run_until_ms(2990);
+        lab.reach_only(&[0, 1]);
+        lab.run_until_ms(3100);
+        let ended = lab.told_to(0)[1..].first().copied();
         assert_eq!(ended, told.map(Told::Ended), "{failed:?}");
-        assert_eq!(world.believes(0), believes, "{failed:?}");
+        assert_eq!(lab.believes(0), believes, "{failed:?}");
     }
-    let mut world = World::new(1, extending(FailedExtension::ReleaseSilently), 2);
-    world.acquire(0);
-    world.run_until_ms(2990);
+    let mut lab = Lab::new(1, extending(FailedExtension::ReleaseSilently), 2, Servers::Ideal);
+    lab.acquire(0);
+    lab.run_until_ms(2990);
     for node in [2, 3, 4] {
-        world.delays_us.insert((0, node), 60 * MS);
+        lab.delays_us.insert((0, node), 60 * MS);
     }
-    world.run_until_ms(3200);
-    world.acquire(1);
-    world.run_until_ms(3300);
-    assert_eq!(world.overlaps.len(), 1, "{:?}", world.told);
+    lab.run_until_ms(3200);
+    lab.acquire(1);
+    lab.run_until_ms(3300);
+    assert_eq!(lab.overlaps.len(), 1, "{:?}", lab.told);
 }
 
 #[test]
@@ -244,26 +239,26 @@ fn a_release_that_comes_late_takes_away_what_a_later_attempt_was_granted() {
             retry_jitter_ms: 0,
             ..Settings::redlock(3, TTL_MS)
         };
-        let mut world = World::new(1, settings, 3);
-        world.acquire(2);
-        world.run_until_ms(10);
-        world.acquire(0);
-        world.run_until_us(10_500);
+        let mut lab = Lab::new(1, settings, 3, Servers::Ideal);
+        lab.acquire(2);
+        lab.run_until_ms(10);
+        lab.acquire(0);
+        lab.run_until_us(10_500);
         // The release after its first attempt is slow on its way to the second server.
-        world.delays_us.insert((0, 1), 800 * MS);
-        world.run_until_ms(20);
-        world.delays_us.clear();
-        world.run_until_ms(300);
-        world.release(2);
-        world.run_until_ms(400);
-        world.servers[2].is_cut = true;
-        world.run_until_ms(700);
-        assert!(is_granted(&world, 0), "on two of three: {:?}", world.told);
-        world.servers[2].is_cut = false;
-        world.run_until_ms(900);
-        world.acquire(1);
-        world.run_until_ms(950);
-        assert_eq!(world.overlaps.len(), usize::from(breaks), "{tokens:?}");
+        lab.delays_us.insert((0, 1), 800 * MS);
+        lab.run_until_ms(20);
+        lab.delays_us.clear();
+        lab.run_until_ms(300);
+        lab.release(2);
+        lab.run_until_ms(400);
+        lab.servers[2].is_cut = true;
+        lab.run_until_ms(700);
+        assert!(lab.is_granted(0), "on two of three: {:?}", lab.told);
+        lab.servers[2].is_cut = false;
+        lab.run_until_ms(900);
+        lab.acquire(1);
+        lab.run_until_ms(950);
+        assert_eq!(lab.overlaps.len(), usize::from(breaks), "{tokens:?}");
     }
 }
 
@@ -271,27 +266,28 @@ fn a_release_that_comes_late_takes_away_what_a_later_attempt_was_granted() {
 fn a_lock_with_more_grants_than_it_needs_survives_the_loss_of_one() {
     // S12: three granted, one of them forgets.
     for (settings, breaks) in [(five(), true), (Settings::with_margin(5, TTL_MS), false)] {
-        let mut world = World::new(1, settings, 2);
-        world.acquire(1);
-        world.run_until_ms(5);
+        let mut lab = Lab::new(1, settings, 2, Servers::Ideal);
+        lab.acquire(1);
+        lab.run_until_ms(5);
         // The others' keys come late, and are there when all is said.
-        world.servers[3].is_cut = true;
-        world.servers[4].is_cut = true;
-        world.release(1);
-        world.run_until_ms(60);
-        world.acquire(0);
-        world.run_until_ms(200);
-        assert!(is_granted(&world, 0));
+        lab.servers[3].is_cut = true;
+        lab.servers[4].is_cut = true;
+        lab.release(1);
+        lab.run_until_ms(60);
+        lab.acquire(0);
+        lab.run_until_ms(200);
+        assert!(lab.is_granted(0));
+        lab.reach_only(&[0, 1, 2, 3, 4]);
         for node in [3, 4] {
-            world.servers[node] = world::Server::default();
+            lab.forget(node);
         }
         // One that extends its time repairs as well.
-        world.run_until_ms(4000);
-        world.servers[2].key = None;
-        world.acquire(1);
-        world.run_until_ms(4100);
-        assert_eq!(is_granted(&world, 1), breaks, "{:?}", world.told);
-        assert_eq!(world.overlaps.is_empty(), !breaks);
+        lab.run_until_ms(4000);
+        lab.ideal(2).key = None;
+        lab.acquire(1);
+        lab.run_until_ms(4100);
+        assert_eq!(lab.is_granted(1), breaks, "{:?}", lab.told);
+        assert_eq!(lab.overlaps.is_empty(), !breaks);
     }
 }
 
@@ -299,16 +295,16 @@ fn a_lock_with_more_grants_than_it_needs_survives_the_loss_of_one() {
 fn a_clock_that_is_set_back_makes_a_lock_last_longer_than_its_keys() {
     // S20.
     for (clock, breaks) in [(LocalClock::Wall, true), (LocalClock::Monotonic, false)] {
-        let mut world = World::new(1, Settings { clock, retries: 0, ..five() }, 2);
-        world.acquire(0);
-        world.run_until_us(600);
-        world.pause(0, 11_000 * MS);
-        world.run_until_ms(10_500);
-        world.wall_offset_us[0] = -10_950_000;
-        world.acquire(1);
-        world.run_until_ms(11_100);
-        assert_eq!(is_granted(&world, 0), breaks, "{clock:?}: {:?}", world.told);
-        assert_eq!(world.overlaps.len(), usize::from(breaks));
+        let mut lab = Lab::new(1, Settings { clock, retries: 0, ..five() }, 2, Servers::Ideal);
+        lab.acquire(0);
+        lab.run_until_us(600);
+        lab.pause(0, 11_000 * MS);
+        lab.run_until_ms(10_500);
+        lab.step_wall(0, -10_950);
+        lab.acquire(1);
+        lab.run_until_ms(11_100);
+        assert_eq!(lab.is_granted(0), breaks, "{clock:?}: {:?}", lab.told);
+        assert_eq!(lab.overlaps.len(), usize::from(breaks));
     }
 }
 
@@ -318,41 +314,41 @@ fn numbers_go_back_on_several_servers_unless_a_majority_has_them_first() {
     for (fencing, expected) in [(Fencing::Counter, [11, 5]), (Fencing::WriteBack, [11, 12])] {
         let settings =
             Settings { fencing, at_quorum: AtQuorum::GoOn, ..Settings::redlock(3, TTL_MS) };
-        let mut world = World::new(1, settings, 2);
-        for (server, counter) in world.servers.iter_mut().zip([10, 3, 3]) {
-            server.counter = counter;
+        let mut lab = Lab::new(1, settings, 2, Servers::Ideal);
+        for (node, counter) in [10, 3, 3].into_iter().enumerate() {
+            lab.ideal(node).counter = counter;
         }
-        world.acquire(0);
-        world.run_until_ms(10);
-        world.release(0);
-        world.run_until_ms(20);
-        world.servers[0].is_cut = true;
-        world.acquire(1);
-        world.run_until_ms(200);
-        assert_eq!(world.fences(), expected, "{fencing:?}");
+        lab.acquire(0);
+        lab.run_until_ms(10);
+        lab.release(0);
+        lab.run_until_ms(20);
+        lab.servers[0].is_cut = true;
+        lab.acquire(1);
+        lab.run_until_ms(200);
+        assert_eq!(lab.fences(), expected, "{fencing:?}");
     }
 }
 
 #[test]
 fn a_deadline_that_is_counted_from_the_answer_is_later_than_the_keys() {
     let settings = Settings { since: Since::Answer, ..five() };
-    let mut world = World::new(1, settings, 1);
-    world.network.least_us = 20 * MS;
-    world.network.most_us = 20 * MS;
-    world.acquire(0);
-    world.run_until_ms(100);
-    let [Told::Granted(grant)] = world.told_to(0)[..] else { panic!("{:?}", world.told) };
+    let mut lab = Lab::new(1, settings, 1, Servers::Ideal);
+    lab.network.least_us = 20 * MS;
+    lab.network.most_us = 20 * MS;
+    lab.acquire(0);
+    lab.run_until_ms(100);
+    let [Told::Granted(grant)] = lab.told_to(0)[..] else { panic!("{:?}", lab.told) };
     assert_eq!(grant.until.0, 40 * MS + LEFT_US);
 }
 
 #[test]
 fn whoever_gives_up_gives_everything_back() {
-    let mut world = World::new(1, Settings { cleanup: Cleanup::Nowhere, ..five() }, 1);
-    world.acquire(0);
-    world.run_until_us(700);
-    assert!(world.release(0), "while it is acquired");
-    world.run_until_ms(200);
-    assert_eq!(world.told_to(0), [Told::Ended(Ended::Released)]);
-    assert!(world.servers.iter().all(|server| server.key.is_none()));
-    assert_eq!(world.clients[0].due(), None);
+    let mut lab = Lab::new(1, Settings { cleanup: Cleanup::Nowhere, ..five() }, 1, Servers::Ideal);
+    lab.acquire(0);
+    lab.run_until_us(700);
+    assert!(lab.release(0), "while it is acquired");
+    lab.run_until_ms(200);
+    assert_eq!(lab.told_to(0), [Told::Ended(Ended::Released)]);
+    assert_eq!(keys(&mut lab), 0);
+    assert_eq!(lab.clients[0].due(), None);
 }

@@ -10,39 +10,41 @@ use orrery_engine::lock::{
 };
 use orrery_engine::rng::Rng;
 
-use super::world::{MS, Network, Told, World};
+use orrery_sim::locks::{Lab, Network, Servers, Told};
+
+const MS: u64 = 1000;
 
 const TTL_MS: u64 = 400;
 const WORLDS: u64 = 300;
 
 /// Clients that acquire, work and release, or are paused, for four seconds.
-fn run(seed: u64, settings: Settings) -> World {
+fn run(seed: u64, settings: Settings) -> Lab {
     let clients = 3;
-    let mut world = World::new(seed, settings, clients);
+    let mut lab = Lab::new(seed, settings, clients, Servers::Ideal);
     let mut draw = Rng::new(Seed(seed), "story");
-    world.network = Network { least_us: 100, most_us: 4000, slow_one_in: 12, lost_one_in: 40 };
+    lab.network = Network { least_us: 100, most_us: 4000, slow_one_in: 12, lost_one_in: 40 };
     let mut busy_until = vec![0; clients];
     for step in 1..400 {
-        world.run_until_us(step * 10 * MS);
+        lab.run_until_us(step * 10 * MS);
         for (client, busy_until) in busy_until.iter_mut().enumerate() {
-            if world.is_paused(client) || *busy_until > world.now_us {
+            if lab.is_paused(client) || *busy_until > lab.now_us {
                 continue;
             }
-            *busy_until = world.now_us + draw.below(300 * MS);
-            match world.clients[client].phase() {
+            *busy_until = lab.now_us + draw.below(300 * MS);
+            match lab.clients[client].phase() {
                 _ if draw.chance(1, 8) => {
                     let lasts_us = draw.below(3 * TTL_MS * MS);
-                    world.pause(client, world.now_us + lasts_us);
+                    lab.pause(client, lab.now_us + lasts_us);
                 }
-                Phase::Idle => world.acquire(client),
+                Phase::Idle => lab.acquire(client),
                 Phase::Holding => {
-                    world.release(client);
+                    lab.release(client);
                 }
                 _ => {}
             }
         }
     }
-    world
+    lab
 }
 
 fn settings() -> Settings {
@@ -69,9 +71,9 @@ fn with_good_clocks_no_two_clients_take_a_lock_for_theirs_and_numbers_only_grow(
     ] {
         let mut grants = 0;
         for seed in 0..WORLDS {
-            let world = run(seed, settings);
-            assert_eq!(world.overlaps, [], "seed {seed}");
-            let fences = world.fences();
+            let lab = run(seed, settings);
+            assert_eq!(lab.overlaps, [], "seed {seed}");
+            let fences = lab.fences();
             assert!(fences.is_sorted_by(|one, next| one < next), "seed {seed}: {fences:?}");
             grants += fences.len();
         }
@@ -163,10 +165,10 @@ fn whatever_the_settings_are_they_can_be_driven_and_every_grant_ends_once() {
         let settings = drawn(&mut draw);
         assert_eq!(settings.problem(), None, "{settings:?}");
         doubtful += usize::from(!settings.doubts().is_empty());
-        let world = run(seed, settings);
-        for client in 0..world.clients.len() {
+        let lab = run(seed, settings);
+        for client in 0..lab.clients.len() {
             let mut holds = false;
-            for told in world.told_to(client) {
+            for told in lab.told_to(client) {
                 match told {
                     Told::Granted(_) => assert!(!holds, "twice: seed {seed} {settings:?}"),
                     Told::Extended(_) => assert!(holds, "nothing: seed {seed} {settings:?}"),

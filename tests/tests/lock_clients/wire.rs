@@ -3,10 +3,9 @@
 use orrery_engine::lock::{CounterUse, Dialect, Names, Reply, Request, Said, Token, read, write};
 use orrery_engine::rng::Rng;
 use orrery_engine::{Config, Seed};
+use orrery_sim::locks::IdealServer;
 use orrery_tests::real_redis::RealRedis;
 use orrery_tests::server_in_process::Server as OrreryServer;
-
-use super::world::{MS, Server};
 
 const NAMES: Names<'_> = Names { lock: b"{stock}", counter: b"{stock}:count" };
 const REQUESTS: usize = 3000;
@@ -27,11 +26,8 @@ fn drawn(draw: &mut Rng, ttl_ms: u64) -> Request {
 }
 
 /// What an ideal server says, as far as a real one tells it.
-fn expected(ideal: &mut Server, now_us: u64, request: Request) -> Reply {
-    // Who deletes whatever is there is told whether something was.
-    let is_there = ideal.key.is_some_and(|(_, until)| now_us < until);
+fn expected(ideal: &mut IdealServer, now_us: u64, request: Request) -> Reply {
     match (ideal.carry_out(now_us, request), request) {
-        (_, Request::Release { token: None }) if !is_there => Reply::Refused,
         (Reply::Done { counter }, Request::Acquire { counter: uses, .. })
             if uses != CounterUse::Ignore =>
         {
@@ -44,7 +40,7 @@ fn expected(ideal: &mut Server, now_us: u64, request: Request) -> Reply {
 
 /// Asks a server that takes bytes, and an ideal one, the same.
 fn check(
-    ideal: &mut Server,
+    ideal: &mut IdealServer,
     now_us: u64,
     (request, dialect): (Request, Dialect),
     ask: impl FnOnce(&[u8]) -> Vec<u8>,
@@ -64,7 +60,7 @@ fn an_engine_does_with_requests_what_an_ideal_server_does() {
         let mut draw = Rng::new(Seed(1), "requests");
         let mut server = OrreryServer::new(Config::default(), Seed(1));
         let conn = server.connect();
-        let (mut ideal, mut now_ms, mut done) = (Server::default(), 0, 0);
+        let (mut ideal, mut now_ms, mut done) = (IdealServer::default(), 0, 0);
         for _ in 0..REQUESTS {
             // A key is there up to the end of its last millisecond: never asked for just then.
             let wait_ms = 10 * draw.below(5);
@@ -72,7 +68,7 @@ fn an_engine_does_with_requests_what_an_ideal_server_does() {
             now_ms += wait_ms;
             let request = drawn(&mut draw, 5 + 10 * now_ms % 70);
             let asked = (request, dialect);
-            let reply = check(&mut ideal, now_ms * MS, asked, |bytes| server.send(conn, bytes));
+            let reply = check(&mut ideal, now_ms * 1000, asked, |bytes| server.send(conn, bytes));
             done += usize::from(reply != Reply::Refused);
         }
         assert!((REQUESTS / 4..REQUESTS * 3 / 4).contains(&done), "some of each: {done}");
@@ -84,7 +80,7 @@ fn a_real_redis_does_with_scripts_what_an_ideal_server_does() {
     let Some(redis) = RealRedis::start("lock_clients") else { return };
     let mut client = redis.connect();
     let mut draw = Rng::new(Seed(2), "requests");
-    let mut ideal = Server::default();
+    let mut ideal = IdealServer::default();
     for _ in 0..REQUESTS {
         let request = drawn(&mut draw, 100_000);
         check(&mut ideal, 0, (request, Dialect::Scripts), |bytes| {
