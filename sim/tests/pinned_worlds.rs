@@ -35,6 +35,25 @@ const WORLDS: &[(&str, &str)] = &[
         "--seed 354588001899 --servers 5 --clients 6 --seconds 13 --workload saves \
          --faults kill,power-loss,pause --keep everysec",
     ),
+    (
+        "a server that ended over a failed sync left a value with zeros in its middle: \
+         append_only_file.rs",
+        "--seed 640005009 --servers 5 --clients 9 --seconds 7 \
+         --workload transactions,scripts,saves \
+         --faults half-open,latency,disk-error,sync-failure --keep always",
+    ),
+    (
+        "the client: a copy was taken for fresh because the connection of the news answered: \
+         copies.rs",
+        "--seed 640004555 --servers 1 --clients 6 --seconds 6 \
+         --workload groups,bulk,transactions,caches --faults pause,isolate,reset",
+    ),
+    (
+        "a reset waited to the end for a client that found no server",
+        "--seed 640010645 --servers 2 --clients 3 --seconds 8 \
+         --workload registers,counters,ttl,queues,groups,fields,bulk,caches \
+         --faults kill,power-loss,isolate,reset,loss --memory volatile-lrm:9919",
+    ),
 ];
 
 #[test]
