@@ -170,32 +170,34 @@ fn a_lock_is_extended_until_its_holder_has_had_it_long_enough() {
     assert_eq!(told.last(), Some(&Told::Ended(Ended::DeadlinePassed)));
 }
 
+/// The first client is paused for longer than its lock lives; the second one has it meanwhile and
+/// gives it back.
+fn a_holder_comes_back_late(settings: Settings) -> Lab {
+    let mut lab = Lab::new(1, settings, 2, Servers::Ideal);
+    lab.acquire(0);
+    lab.run_until_ms(2999);
+    lab.pause(0, 14_000 * MS);
+    lab.run_until_ms(12_000);
+    lab.acquire(1);
+    lab.run_until_ms(12_500);
+    lab.release(1);
+    lab.run_until_ms(14_100);
+    lab
+}
+
 #[test]
 fn a_paused_holder_that_comes_back_too_late_has_lost_the_lock_for_good() {
-    let mut lab = Lab::new(1, extending(FailedExtension::Keep), 2, Servers::Ideal);
-    lab.acquire(0);
-    lab.run_until_ms(2999);
-    lab.pause(0, 14_000 * MS);
-    lab.run_until_ms(12_000);
-    lab.acquire(1);
-    lab.run_until_ms(12_500);
-    lab.release(1);
-    lab.run_until_ms(14_100);
     // S15: nobody has it now, and it does not come back.
+    let settings = extending(FailedExtension::Keep);
+    let lab = a_holder_comes_back_late(settings);
     assert_eq!(lab.told_to(0).last(), Some(&Told::Ended(Ended::DeadlinePassed)));
     assert_eq!(lab.clients[0].phase(), Phase::Idle);
-    let mut again = extending(FailedExtension::Keep);
-    again.loss = LossSignal::WhenExtensionFails;
-    again.extension.as_mut().expect("it has one").recreates = true;
-    let mut lab = Lab::new(1, again, 2, Servers::Ideal);
-    lab.acquire(0);
-    lab.run_until_ms(2999);
-    lab.pause(0, 14_000 * MS);
-    lab.run_until_ms(12_000);
-    lab.acquire(1);
-    lab.run_until_ms(12_500);
-    lab.release(1);
-    lab.run_until_ms(14_100);
+    let extension = settings.extension.expect("it has one");
+    let lab = a_holder_comes_back_late(Settings {
+        loss: LossSignal::WhenExtensionFails,
+        extension: Some(Extension { recreates: true, ..extension }),
+        ..settings
+    });
     assert!(lab.is_granted(0), "a library brings it back, and its holder knows of nothing");
 }
 
