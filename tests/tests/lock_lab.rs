@@ -70,6 +70,32 @@ fn a_server_that_forgets_gives_the_lock_to_the_next() {
 }
 
 #[test]
+fn what_too_many_servers_forgot_is_lost_even_if_they_would_grant_it_again() {
+    // I6: another one has had the lock meanwhile.
+    for nodes in [1, 3, 5] {
+        let settings = Settings { retries: 0, ..Settings::with_margin(nodes, TTL_MS) };
+        let mut lab = Lab::new(1, settings, 2, MONOTONIC);
+        lab.acquire(0);
+        lab.run_until_ms(1000);
+        (0..usize::from(nodes)).for_each(|node| lab.forget(node));
+        lab.acquire(1);
+        lab.run_until_ms(1100);
+        lab.release(1);
+        lab.run_until_ms(9000);
+        let told = lab.told_to(0);
+        assert!(matches!(told[..], [Told::Granted(_), Told::Ended(Ended::ExtensionFailed)]));
+    }
+    // As many as a majority can do without are repaired.
+    let mut lab = Lab::new(1, Settings::with_margin(5, TTL_MS), 2, MONOTONIC);
+    lab.acquire(0);
+    for (at_ms, forget) in [(1000, [0, 1]), (5000, [1, 2]), (9000, [3, 4])] {
+        lab.run_until_ms(at_ms);
+        forget.into_iter().for_each(|node| lab.forget(node));
+    }
+    assert!(!both_have_it(lab, 12_000), "those that forgot last are repaired, too");
+}
+
+#[test]
 fn a_servers_clock_that_is_set_ends_its_keys_only_if_they_follow_it() {
     // S18: the clock of one of three granting servers goes forward a minute.
     for (clock, breaks) in [(TtlClock::Wall, true), (TtlClock::Monotonic, false)] {

@@ -1,7 +1,9 @@
 //! A lock that is held: its deadline, its extensions, its loss.
 //!
-//! Invariant: a deadline moves only forward, and only by a round of which enough servers said yes
-//! before it had passed, unless the settings want it otherwise; what passed is not brought back.
+//! Invariants, unless the settings want it otherwise: a deadline moves only forward, and only by a
+//! round in which enough servers, before it had passed, still had the key; at every moment a quorum
+//! has had it since the one before, those that were repaired only from then on. What is lost is not
+//! brought back.
 
 use super::client::{Action, Client, Ended};
 use super::message::{Node, Reply, Request, RequestId, Token};
@@ -39,7 +41,8 @@ impl Grant {
 #[derive(Clone, Debug)]
 pub(super) struct Held {
     pub(super) grant: Grant,
-    /// The servers that have the key, as far as is known, as bits.
+    /// The servers that have had the key without a break, as far as is known, as bits: since it is
+    /// held, or since a round in which a quorum of such still had it.
     granted: u64,
     /// Answers to the acquisition that may still come.
     late: Votes,
@@ -52,6 +55,9 @@ pub(super) struct Held {
 #[derive(Clone, Debug)]
 struct Round {
     votes: Votes,
+    /// The servers that were asked to set the key anew. Only when a quorum still has it: what is
+    /// repaired says nothing about who has had it before.
+    repaired: u64,
     /// When it began, and when by the client's clock.
     began: Instant,
     began_local: u64,
@@ -148,20 +154,14 @@ impl Client {
         }
         let (granted, ttl_ms) = (held.granted, self.settings.ttl_ms);
         let mut votes = Votes::default();
-        let extension = Request::Extend { token: self.token, ttl_ms, recreates: rule.recreates };
-        for node in 0..self.settings.nodes {
-            let request = if granted >> node & 1 == 1 || rule.recreates {
-                extension
-            } else if rule.repairs {
-                self.acquisition()
-            } else {
-                continue;
-            };
+        let request = Request::Extend { token: self.token, ttl_ms, recreates: rule.recreates };
+        let is_asked = |node: &u16| granted >> node & 1 == 1 || rule.recreates;
+        for node in (0..self.settings.nodes).filter(is_asked) {
             votes.asked(self.send(now, Node(node), request, out));
         }
         let (began, began_local) = (now.mono, self.local(now));
         if let Some(held) = &mut self.held {
-            held.round = Some(Round { votes, began, began_local, is_decided: false });
+            held.round = Some(Round { votes, repaired: 0, began, began_local, is_decided: false });
         }
         // Nobody may be left to be asked.
         self.decide_extension(now, out);
@@ -170,18 +170,38 @@ impl Client {
     fn decide_extension(&mut self, now: Now, out: &mut Vec<Action>) {
         let (quorum, local) = (self.settings.quorum, self.local(now));
         let Some(rule) = self.settings.extension else { return };
-        let Some(Held { round: Some(round), .. }) = &self.held else { return };
+        let Some(Held { round: Some(round), granted, .. }) = &self.held else { return };
+        if granted.count_ones() < quorum.into() && !rule.recreates {
+            // Others may have had it: more answers change nothing about that.
+            return self.lost_by_servers(now, rule, out);
+        }
         let (yes, waiting) = (round.votes.grants(), round.votes.waiting());
-        let (is_decided, is_over) = (round.is_decided, waiting == 0);
-        let next = round.began + Micros::from_millis(rule.every_ms);
-        if !is_decided && yes >= quorum {
+        if !round.is_decided && yes >= quorum {
             self.extended(now, self.deadline(round.began_local, local), out);
-        } else if !is_decided && yes + waiting < quorum {
+        } else if !round.is_decided && yes + waiting < quorum {
             return self.not_extended(now, rule, out);
         }
-        if is_over && let Some(held) = &mut self.held {
-            held.round = None;
-            held.next_extension = Some(next);
+        if rule.repairs {
+            self.repair(now, out);
+        }
+        if let Some(held) = &mut self.held
+            && let Some(round) = held.round.take_if(|round| round.votes.waiting() == 0)
+        {
+            held.next_extension = Some(round.began + Micros::from_millis(rule.every_ms));
+        }
+    }
+
+    /// Asks servers that do not have the key, if a quorum has it for certain.
+    fn repair(&mut self, now: Now, out: &mut Vec<Action>) {
+        let Some(Held { round: Some(round), granted, .. }) = &self.held else { return };
+        let has_no_part = !(granted | round.repaired);
+        let lacking = if round.is_decided { has_no_part } else { 0 };
+        for node in (0..self.settings.nodes).filter(|node| lacking >> node & 1 == 1) {
+            let open = self.send(now, Node(node), self.acquisition(), out);
+            if let Some(Held { round: Some(round), .. }) = &mut self.held {
+                round.repaired |= 1 << node;
+                round.votes.asked(open);
+            }
         }
     }
 
@@ -197,6 +217,16 @@ impl Client {
         let Grant { token, fence, .. } = held.grant;
         held.grant = Grant::new(token, fence, now, local, until_local);
         out.push(Action::Extended(held.grant));
+    }
+
+    /// Too many servers do not have the key any more.
+    fn lost_by_servers(&mut self, now: Now, rule: Extension, out: &mut Vec<Action>) {
+        if rule.failed == FailedExtension::Keep {
+            let everywhere = u64::MAX >> (64 - self.settings.nodes);
+            self.give_back(now, everywhere, out);
+            return self.end(Ended::ExtensionFailed, out);
+        }
+        self.not_extended(now, rule, out);
     }
 
     fn not_extended(&mut self, now: Now, rule: Extension, out: &mut Vec<Action>) {
