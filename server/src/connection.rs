@@ -133,7 +133,11 @@ impl<P: Platform> Connection<P> {
                     Ok(0) => self.ending = true,
                     // Others have their turn before this one writes, so that replies leave in
                     // a row: a peer that sleeps is woken once, not by each of its connections.
-                    Ok(_) if node.last_step() >= LONG_STEP => return Poll::Ready(Turn::Yield),
+                    // Who has published to many is answered before they get their messages, so
+                    // that it goes on while those are written.
+                    Ok(_) if node.last_step() >= LONG_STEP && !node.woke_others() => {
+                        return Poll::Ready(Turn::Yield);
+                    }
                     Ok(_) => {}
                     Err(_) => return Poll::Ready(Turn::Over),
                 }

@@ -84,6 +84,8 @@ pub(crate) struct Node<P> {
     now: Now,
     /// How long the last step took.
     elapsed: Micros,
+    /// Whether it gave other connections something to do.
+    woke_others: bool,
     /// When the clock task wakes by itself.
     armed: Instant,
     stalled_until: Option<Instant>,
@@ -114,6 +116,7 @@ impl<P: Platform> Node<P> {
             last_conn: ConnId(0),
             now,
             elapsed: Micros(0),
+            woke_others: false,
             armed: Instant(0),
             stalled_until: None,
             next_vitals: now.mono,
@@ -150,6 +153,7 @@ impl<P: Platform> Node<P> {
     #[inline]
     pub(crate) fn step(&mut self, input: Input<'_>, running: Option<&Mailbox>) {
         self.now = self.platform.now();
+        self.woke_others = false;
         if self.recorder.is_some() {
             self.record_step(&input, running);
         }
@@ -270,6 +274,12 @@ impl<P: Platform> Node<P> {
         self.elapsed
     }
 
+    /// Whether the last step gave other connections something to do.
+    #[inline]
+    pub(crate) fn woke_others(&self) -> bool {
+        self.woke_others
+    }
+
     /// Until when steps must wait, if they must.
     pub(crate) fn stalled_until(&self) -> Option<Instant> {
         self.stalled_until
@@ -339,10 +349,11 @@ impl<P: Platform> Node<P> {
         self.mailboxes.values().for_each(|mailbox| mailbox.wake());
     }
 
-    fn post(&self, conn: ConnId, note: Notes, running: Option<&Mailbox>) {
+    fn post(&mut self, conn: ConnId, note: Notes, running: Option<&Mailbox>) {
         match running {
             Some(mailbox) if mailbox.conn == conn => mailbox.post(note),
             _ => {
+                self.woke_others = true;
                 if let Some(mailbox) = self.mailboxes.get(&conn) {
                     mailbox.post(note);
                     mailbox.wake();

@@ -25,6 +25,8 @@ struct Pipes {
     log: Rc<RefCell<Vec<String>>>,
     /// How often the server looked at the clock.
     looks: Rc<Cell<u64>>,
+    /// So much time has passed each time that it looks.
+    look_us: Rc<Cell<u64>>,
     disk: Rc<NoDisk>,
 }
 
@@ -38,6 +40,7 @@ impl Pipes {
             term: Rc::default(),
             log: Rc::default(),
             looks: Rc::default(),
+            look_us: Rc::default(),
             disk: Rc::default(),
         }
     }
@@ -76,6 +79,7 @@ impl Platform for Pipes {
     fn now(&self) -> Now {
         self.looks.set(self.looks.get() + 1);
         let micros = self.start.elapsed().as_micros() as u64;
+        let micros = micros + self.looks.get() * self.look_us.get();
         Now { mono: Instant(micros), wall: UnixMicros(1_700_000_000_000_000 + micros) }
     }
 
@@ -166,6 +170,37 @@ fn output_that_is_not_taken_waits_while_input_is_still_read() {
         }
         assert_eq!(pipes.elapsed(), Duration::ZERO);
         expect(&mut client, &expected).await;
+    });
+}
+
+#[test]
+fn who_publishes_is_answered_before_the_messages_leave_even_if_that_was_much_work() {
+    // It goes on while they are written; the one thread has many of them to write.
+    run(async || {
+        let pipes = Pipes::new();
+        pipes.serve(&[]).await;
+        let mut subscriber = pipes.client(1024);
+        talk(&mut subscriber, "SUBSCRIBE c\r\n", "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n")
+            .await;
+        let mut publisher = pipes.client(1024);
+        talk(&mut publisher, "PING\r\n", "+PONG\r\n").await;
+        let order = Rc::new(RefCell::new(Vec::new()));
+        let reader = |name: &'static str, mut client: DuplexStream, expected: &'static str| {
+            let order = Rc::clone(&order);
+            spawn_local(async move {
+                expect(&mut client, expected).await;
+                order.borrow_mut().push(name);
+            })
+        };
+        pipes.look_us.set(1000);
+        publisher.write_all(b"PUBLISH c x\r\n").await.unwrap();
+        let message = "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nx\r\n";
+        let readers =
+            [reader("subscriber", subscriber, message), reader("publisher", publisher, ":1\r\n")];
+        for reader in readers {
+            reader.await.unwrap();
+        }
+        assert_eq!(*order.borrow(), ["publisher", "subscriber"]);
     });
 }
 
