@@ -114,6 +114,12 @@ impl Client {
         }
     }
 
+    /// How it does what it does.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// What it is about.
     #[must_use]
     pub fn phase(&self) -> Phase {

@@ -7,10 +7,23 @@
 //!
 //! Invariant: a lab is a function of its seed and of what is done to it.
 
+mod algorithm;
+mod happen;
+mod judge;
 mod lab;
 mod server;
+mod spelling;
 mod store;
+mod story;
+mod trace;
+mod work;
 
-pub use lab::{CALM, Lab, Network, Servers, Told, Work};
+pub use algorithm::{ALGORITHMS, Algorithm, algorithm};
+pub use happen::{Outcome, happen};
+pub use judge::{Figures, Invariant, Violation};
+pub use lab::{CALM, Lab, Network, Servers};
 pub use server::{IdealServer, LockServer};
+pub use spelling::{Misspelled, letter, read};
 pub use store::{Access, Change, Fences};
+pub use story::{CLIENTS_MAX, STEPS_MAX, Step, Story, UNTIL_US_MAX, What, Who};
+pub use trace::{Happening, Spoken, Told, Trace, Work};

@@ -96,7 +96,7 @@ impl Process {
 }
 
 enum Kind {
-    Ideal(IdealServer),
+    Ideal { server: IdealServer, by_wall: bool },
     Engine { process: Box<Process>, ttl_clock: TtlClock },
 }
 
@@ -107,14 +107,20 @@ pub struct LockServer {
     seed: u64,
     /// Nothing reaches it.
     pub is_cut: bool,
+    /// Nothing reaches it before then, in microseconds of true time.
+    pub(super) stopped_until_us: u64,
+    /// It sets no keys before then.
+    pub(super) full_until_us: u64,
+    /// It sets no keys before its keys' clock says this, in microseconds.
+    grace_until_us: Option<u64>,
 }
 
 impl LockServer {
-    /// An ideal one.
+    /// An ideal one whose keys go by a clock that only goes on, or by the time of day.
     #[must_use]
-    pub fn ideal() -> Self {
-        let clock = HostClock::new(0, 0, 0);
-        Self { kind: Kind::Ideal(IdealServer::default()), clock, seed: 0, is_cut: false }
+    pub fn ideal(by_wall: bool, wall_ns: i64) -> Self {
+        let kind = Kind::Ideal { server: IdealServer::default(), by_wall };
+        Self::new(kind, HostClock::new(0, wall_ns, 0), 0)
     }
 
     /// A real engine whose keys go by this clock.
@@ -122,7 +128,33 @@ impl LockServer {
     pub fn engine(ttl_clock: TtlClock, seed: u64, wall_ns: i64) -> Self {
         let clock = HostClock::new(1_000_000_000, wall_ns, 0);
         let process = Box::new(Process::new(ttl_clock, seed, 0, &clock));
-        Self { kind: Kind::Engine { process, ttl_clock }, clock, seed, is_cut: false }
+        Self::new(Kind::Engine { process, ttl_clock }, clock, seed)
+    }
+
+    fn new(kind: Kind, clock: HostClock, seed: u64) -> Self {
+        Self {
+            kind,
+            clock,
+            seed,
+            is_cut: false,
+            stopped_until_us: 0,
+            full_until_us: 0,
+            grace_until_us: None,
+        }
+    }
+
+    /// Whether the clock by which its keys go can be set.
+    pub(super) fn goes_by_wall(&self) -> bool {
+        match self.kind {
+            Kind::Ideal { by_wall, .. } => by_wall,
+            Kind::Engine { ttl_clock, .. } => ttl_clock == TtlClock::Wall,
+        }
+    }
+
+    /// What the clock by which its keys go says, in microseconds.
+    fn key_time_us(&self, at_ns: u64) -> u64 {
+        let now = self.clock.now(at_ns);
+        if self.goes_by_wall() { now.wall.0 } else { now.mono.0 }
     }
 
     /// The ideal server, to be looked at and changed.
@@ -131,7 +163,7 @@ impl LockServer {
     /// If it is a real one.
     pub fn as_ideal(&mut self) -> &mut IdealServer {
         match &mut self.kind {
-            Kind::Ideal(server) => server,
+            Kind::Ideal { server, .. } => server,
             Kind::Engine { .. } => panic!("it is an engine"),
         }
     }
@@ -141,8 +173,12 @@ impl LockServer {
     /// # Panics
     /// If an engine says what it must not.
     pub fn carry_out(&mut self, at_ns: u64, request: Request) -> Reply {
+        if matches!(request, Request::Acquire { .. }) && self.refuses_keys(at_ns) {
+            return Reply::Failed;
+        }
+        let key_time_us = self.key_time_us(at_ns);
         match &mut self.kind {
-            Kind::Ideal(server) => server.carry_out(at_ns / 1000, request),
+            Kind::Ideal { server, .. } => server.carry_out(key_time_us, request),
             Kind::Engine { process, .. } => {
                 let mut command = Vec::new();
                 write(&request, NAMES, Dialect::Conditions, &mut command);
@@ -155,6 +191,36 @@ impl LockServer {
         }
     }
 
+    fn refuses_keys(&mut self, at_ns: u64) -> bool {
+        let key_time_us = self.key_time_us(at_ns);
+        self.grace_until_us = self.grace_until_us.filter(|&until| key_time_us < until);
+        self.grace_until_us.is_some() || at_ns < self.full_until_us * 1000
+    }
+
+    /// It loses everything, and grants nothing until the clock of its keys says that so much time
+    /// has passed.
+    pub(super) fn forget_with_grace(&mut self, at_ns: u64, for_us: u64) {
+        self.forget(at_ns);
+        self.grace_until_us = Some(self.key_time_us(at_ns) + for_us);
+    }
+
+    /// It loses the lock's key: somebody deletes it, or it is evicted.
+    pub(super) fn delete(&mut self, at_ns: u64) {
+        self.carry_out(at_ns, Request::Release { token: None });
+    }
+
+    /// The clocks of its host go faster or slower.
+    pub(super) fn add_rate(&mut self, at_ns: u64, by_ppm: i64) {
+        self.clock.add_rate(at_ns, by_ppm);
+    }
+
+    /// How much true time, in microseconds, its keys' clock takes for so much.
+    pub(super) fn true_us(&self, at_ns: u64, for_us: u64) -> u64 {
+        let wanted_ns = self.clock.mono_ns(at_ns) + for_us * 1000;
+        let then_ns = self.clock.when_mono(wanted_ns, at_ns).unwrap_or(u64::MAX / 2);
+        (then_ns - at_ns) / 1000
+    }
+
     /// Somebody sets the clock of its host.
     pub fn step_wall(&mut self, at_ns: u64, by_ns: i64) {
         self.clock.step_wall(at_ns, by_ns);
@@ -164,7 +230,7 @@ impl LockServer {
     pub fn forget(&mut self, at_ns: u64) {
         self.seed += 1;
         match &mut self.kind {
-            Kind::Ideal(server) => *server = IdealServer::default(),
+            Kind::Ideal { server, .. } => *server = IdealServer::default(),
             Kind::Engine { process, ttl_clock } => {
                 **process = Process::new(*ttl_clock, self.seed, at_ns, &self.clock);
             }
