@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod check;
+mod locks;
 mod replay;
 mod run;
 mod swarm;
@@ -28,6 +29,8 @@ enum Command {
     Turmoil(turmoil::Arguments),
     Check(check::Arguments),
     Replay(replay::Arguments),
+    #[command(subcommand)]
+    Locks(locks::Command),
 }
 
 /// Runs the command line and gives the status to exit with.
@@ -39,6 +42,7 @@ pub fn main() -> ExitCode {
         Command::Turmoil(arguments) => turmoil::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
+        Command::Locks(command) => locks::run(&command),
     }
 }
 

@@ -95,21 +95,20 @@ impl Lab {
     pub(super) fn take_step(&mut self, number: usize) {
         let Step { who, what, .. } = self.steps[number];
         match who {
-            Who::Client(client) => match what {
-                What::Pause { .. } | What::Crash | What::Clock { .. } | What::Rate { .. } => {
-                    self.note(Happening::Step(self.steps[number]));
-                    self.strike_client(client, what);
-                }
-                _ => self.tell_step(client, number),
-            },
-            Who::Node(node) => {
+            Who::Client(client) if !what.is_fault() => self.tell_step(client, number),
+            _ => {
                 self.note(Happening::Step(self.steps[number]));
-                self.strike_server(node, what);
+                self.strike(who, what);
             }
-            Who::Link(..) | Who::Store(_) => {
-                self.note(Happening::Step(self.steps[number]));
-                self.strike_link(who, what);
-            }
+        }
+    }
+
+    /// Something goes wrong.
+    pub(super) fn strike(&mut self, who: Who, what: What) {
+        match who {
+            Who::Client(client) => self.strike_client(client, what),
+            Who::Node(node) => self.strike_server(node, what),
+            Who::Link(..) | Who::Store(_) => self.strike_link(who, what),
         }
     }
 

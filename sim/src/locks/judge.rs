@@ -265,10 +265,14 @@ impl Judge {
         let (free_since, is_free) = (self.free_since, self.believers == 0);
         self.believers += 1;
         self.figures.latencies_us.push(at_us - since);
-        if is_free && since < free_since && self.grants > 1 {
-            let by_crash = self.freed_by_crash;
+        if is_free && self.grants > 1 {
             let Figures { recoveries_us, handovers_us, .. } = &mut self.figures;
-            if by_crash { recoveries_us } else { handovers_us }.push(at_us - free_since);
+            if self.freed_by_crash {
+                // Who waits for one that is gone asks again and again.
+                recoveries_us.push(at_us - free_since);
+            } else if since < free_since {
+                handovers_us.push(at_us - free_since);
+            }
         }
     }
 
@@ -388,6 +392,11 @@ impl Judge {
         party.acquiring_since = None;
         party.idle_since = at_us;
         self.lets_go(at_us, client);
+    }
+
+    /// Another takes the place of a client that is gone.
+    pub(super) fn is_back(&mut self, client: usize) {
+        self.parties[client].is_gone = false;
     }
 
     /// The key of a server has changed.

@@ -70,10 +70,10 @@ pub(super) enum Event {
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Message {
-    Asked { client: usize, server: usize, id: RequestId, request: Request },
-    Answered { client: usize, server: usize, id: RequestId, reply: Reply },
-    Accessed { client: usize, fence: Option<u64>, access: Access, grant: u64 },
-    Worked { client: usize, work: Work },
+    Asked { client: usize, server: usize, life: u32, id: RequestId, request: Request },
+    Answered { client: usize, server: usize, life: u32, id: RequestId, reply: Reply },
+    Accessed { client: usize, life: u32, fence: Option<u64>, access: Access, grant: u64 },
+    Worked { client: usize, life: u32, work: Work },
 }
 
 impl Message {
@@ -121,6 +121,8 @@ pub(super) struct Host {
     pub(super) waiting: Option<Vec<Event>>,
     pub(super) paused_until_us: u64,
     pub(super) is_gone: bool,
+    /// How often it has come back from being gone.
+    pub(super) life: u32,
     /// The servers that it knows, in its order.
     pub(super) servers: Vec<usize>,
     /// When the attempt or the extension under way began, in true time.
@@ -134,6 +136,20 @@ pub(super) struct Host {
     pub(super) doing: Doing,
     pub(super) sessions: u64,
     looks_at_us: u64,
+}
+
+impl Host {
+    /// It comes back and knows nothing of before.
+    pub(super) fn starts_again(&mut self) {
+        self.life += 1;
+        self.sessions += 1;
+        self.is_gone = false;
+        self.waiting = None;
+        self.paused_until_us = 0;
+        self.attempt = 0;
+        self.doing = Doing::Nothing;
+        self.looks_at_us = u64::MAX;
+    }
 }
 
 /// Everything.
@@ -195,6 +211,7 @@ impl Lab {
             waiting: None,
             paused_until_us: 0,
             is_gone: false,
+            life: 0,
             servers: (0..nodes).collect(),
             began_us: 0,
             attempt: 0,
@@ -290,8 +307,8 @@ impl Lab {
 
     /// The same with a number from before.
     pub fn access_with(&mut self, client: usize, fence: Option<u64>, access: Access) {
-        let grant = self.hosts[client].grant;
-        self.send(Message::Accessed { client, fence, access, grant }, None);
+        let Host { grant, life, .. } = self.hosts[client];
+        self.send(Message::Accessed { client, life, fence, access, grant }, None);
     }
 
     /// The client does nothing until then; what comes for it waits.
@@ -363,6 +380,18 @@ impl Lab {
             self.happen(event);
         }
         self.now_us = self.now_us.max(until_us);
+    }
+
+    /// Lets time pass until then, or until so many grants were told.
+    pub(super) fn run_until_grants(&mut self, until_us: u64, grants: u64) {
+        while let Some(Reverse((at, _, event))) = self.queue.peek().copied()
+            && at <= until_us
+            && self.judge.figures.grants < grants
+        {
+            self.queue.pop();
+            self.now_us = self.now_us.max(at);
+            self.happen(event);
+        }
     }
 
     /// What a client was told.
@@ -462,7 +491,7 @@ impl Lab {
     /// A server or the store gets a message.
     fn arrive(&mut self, message: Message) {
         match message {
-            Message::Asked { client, server: node, id, request } => {
+            Message::Asked { client, server: node, life, id, request } => {
                 let server = &mut self.servers[node];
                 if server.is_cut || self.now_us < server.stopped_until_us {
                     return;
@@ -472,11 +501,12 @@ impl Lab {
                 if matches!(reply, Reply::Done { .. }) {
                     self.key_changed(node, client, request);
                 }
-                self.send(Message::Answered { client, server: node, id, reply }, None);
+                self.send(Message::Answered { client, server: node, life, id, reply }, None);
             }
-            Message::Accessed { client, fence, access, grant } => {
+            Message::Accessed { client, life, fence, access, grant } => {
                 self.heard(message);
-                self.access_store(client, fence, access, grant);
+                let work = self.access_store(client, fence, access, grant);
+                self.send(Message::Worked { client, life, work }, None);
             }
             Message::Answered { .. } | Message::Worked { .. } => {}
         }
@@ -504,15 +534,19 @@ impl Lab {
                 let message = self.messages[number as usize];
                 self.free.push(number);
                 self.heard(message);
+                let own = self.hosts[client].life;
                 match message {
-                    Message::Answered { id, reply, .. } => {
+                    Message::Answered { id, reply, life, .. } if life == own => {
                         let mut out = core::mem::take(&mut self.actions);
                         let now = self.now(client);
                         self.clients[client].answer(now, id, reply, &mut out);
                         self.carry_out(client, out);
                     }
-                    Message::Worked { work, .. } => self.worked(client, work),
-                    Message::Asked { .. } | Message::Accessed { .. } => {}
+                    Message::Worked { work, life, .. } if life == own => {
+                        self.worked(client, work);
+                    }
+                    // It is for one that is gone.
+                    _ => {}
                 }
             }
             Event::Looks(_) => {
@@ -573,12 +607,12 @@ impl Lab {
             Request::Extend { .. } => host.began_us = self.now_us,
             _ => {}
         }
-        let server = host.servers[usize::from(node.0)];
+        let (server, life) = (host.servers[usize::from(node.0)], host.life);
         if self.is_recording {
             self.sent.push((self.now_us, client, node, request));
         }
         let delay_us = self.delays_us.get(&(client, node.0)).copied();
-        self.send(Message::Asked { client, server, id, request }, delay_us);
+        self.send(Message::Asked { client, server, life, id, request }, delay_us);
     }
 
     pub(super) fn told(&mut self, client: usize, told: Told) {

@@ -8,6 +8,7 @@
 //! Invariant: a lab is a function of its seed and of what is done to it.
 
 mod algorithm;
+pub mod atlas;
 mod happen;
 mod judge;
 mod lab;

@@ -7,7 +7,7 @@
 use orrery_engine::lock::{Ended, Phase, Request};
 
 use super::judge::KeyChange;
-use super::lab::{Event, Lab, Message};
+use super::lab::{Event, Lab};
 use super::store::{Access, Accessed};
 use super::trace::{Happening, Work};
 use crate::chance::Stream;
@@ -173,7 +173,7 @@ impl Lab {
         fence: Option<u64>,
         access: Access,
         grant: u64,
-    ) {
+    ) -> Work {
         let (at_us, is_write) = (self.now_us, access != Access::Read);
         let accessed = self.store.access(at_us, (client, fence), access);
         if !matches!(accessed, Accessed::Refused) {
@@ -197,7 +197,7 @@ impl Lab {
         if self.is_recording() {
             self.work.push((at_us, client, work));
         }
-        self.send(Message::Worked { client, work }, None);
+        work
     }
 
     /// A server has done what a client asked for.
