@@ -7,8 +7,8 @@ use super::held::{Grant, Held};
 use super::message::{CounterUse, Node, Reply, Request, RequestId, Token};
 use super::settings::{AtQuorum, Cleanup, Fencing, LocalClock, Order, Settings, Since, TokenRule};
 use super::votes::{Open, Votes};
-use crate::rng::{Rng, Seed};
-use crate::time::{Instant, Micros, Now};
+use orrery_base::rng::{Rng, Seed};
+use orrery_base::time::{Instant, Micros, Now};
 
 /// What a driver is to do, or to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

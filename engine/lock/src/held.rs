@@ -9,7 +9,7 @@ use super::client::{Action, Client, Ended};
 use super::message::{Node, Reply, Request, RequestId, Token};
 use super::settings::{Extension, FailedExtension, LossSignal};
 use super::votes::Votes;
-use crate::time::{Instant, Micros, Now};
+use orrery_base::time::{Instant, Micros, Now};
 
 /// What a holder has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

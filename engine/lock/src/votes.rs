@@ -5,7 +5,7 @@
 
 use super::message::{Node, RequestId};
 use super::settings::NODES_MAX;
-use crate::time::Instant;
+use orrery_base::time::Instant;
 
 /// A request that has no answer yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 //! Invariant: both dialects do the same with a key and a counter that only these commands touch.
 
 use super::message::{CounterUse, Reply, Request, Token};
-use crate::log::encode::command;
+use orrery_base::encode::command;
 
 /// Which commands a server has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
