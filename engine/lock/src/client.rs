@@ -81,6 +81,8 @@ pub struct Client {
     /// The servers that granted the attempt whose number is being committed.
     granted: u64,
     number: u64,
+    /// The number that servers are asked to take, where that is so.
+    proposal: u64,
     retry_at: Instant,
     pub(super) held: Option<Held>,
 }
@@ -109,6 +111,7 @@ impl Client {
             votes: Votes::default(),
             granted: 0,
             number: 0,
+            proposal: 1,
             retry_at: Instant::default(),
             held: None,
         }
@@ -138,6 +141,12 @@ impl Client {
     pub fn believes(&self, now: Now) -> bool {
         let local = self.local(now);
         self.held.as_ref().is_some_and(|held| held.believes(local, self.settings.loss))
+    }
+
+    /// Whoever had the lock before had this number, as far as the driver knows: the next proposal
+    /// is higher.
+    pub fn expect_number(&mut self, last: u64) {
+        self.proposal = self.proposal.max(last.saturating_add(1));
     }
 
     /// Begins to acquire the lock.
@@ -210,6 +219,14 @@ impl Client {
         self.check_invariants();
     }
 
+    /// The next attempt, if one is waited for, begins now: somebody says that the lock is free.
+    pub fn hurry(&mut self, now: Now, out: &mut Vec<Action>) {
+        if self.phase == Phase::Waiting {
+            self.retry_at = self.retry_at.min(now.mono);
+            self.tick(now, out);
+        }
+    }
+
     /// When [`Client::tick`] is to be called.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
@@ -264,6 +281,7 @@ impl Client {
             Fencing::None => CounterUse::Ignore,
             Fencing::Counter => CounterUse::Increment,
             Fencing::WriteBack => CounterUse::Read,
+            Fencing::Proposed => CounterUse::Propose(self.proposal),
         };
         Request::Acquire { token: self.token, ttl_ms: self.settings.ttl_ms, counter }
     }
@@ -333,10 +351,13 @@ impl Client {
         match self.settings.fencing {
             Fencing::None => self.hold(now, None, out),
             Fencing::Counter => self.hold(now, Some(self.votes.counter()), out),
-            Fencing::WriteBack => {
+            Fencing::Proposed if self.votes.counter() < self.proposal => {
+                self.hold(now, Some(self.proposal), out);
+            }
+            Fencing::WriteBack | Fencing::Proposed => {
                 self.phase = Phase::Committing;
                 self.granted = self.votes.granted();
-                self.number = self.votes.counter() + 1;
+                self.number = self.votes.counter().saturating_add(1);
                 let mut votes = Votes::default();
                 let request = Request::Commit { token: self.token, number: self.number };
                 let granted = self.granted;
@@ -376,6 +397,7 @@ impl Client {
             granted |= core::mem::take(&mut self.granted);
             votes = Votes::default();
         }
+        self.proposal = fence.map_or(1, |number| number.saturating_add(1));
         let grant = Grant::new(self.token, fence, now, local, until);
         self.phase = Phase::Holding;
         self.held = Some(Held::new(grant, granted, votes, now.mono, self.settings.extension));
@@ -394,6 +416,8 @@ impl Client {
             }
         }
         self.granted = 0;
+        // Those who have taken the proposal do not take it again.
+        self.proposal = self.proposal.max(self.votes.counter()).saturating_add(1);
         self.votes = Votes::default();
         if self.retries_left == 0 {
             return self.end(Ended::NotAcquired, out);

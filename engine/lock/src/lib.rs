@@ -32,4 +32,4 @@ pub use settings::{
     AtQuorum, Cleanup, Doubt, Drift, Extension, FailedExtension, Fencing, LocalClock, LossSignal,
     NODES_MAX, Order, Settings, Since, TTL_MS_MAX, TokenRule,
 };
-pub use wire::{Dialect, Names, REPLY_BYTES_MAX, Said, read, write};
+pub use wire::{Dialect, Names, REPLY_BYTES_MAX, Said, Sent, read, write, write_after};

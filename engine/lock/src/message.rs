@@ -72,6 +72,8 @@ pub enum CounterUse {
     Read,
     /// It is increased by one.
     Increment,
+    /// It becomes at least this; the answer says how it stood before.
+    Propose(u64),
 }
 
 /// What came of a request.

@@ -173,6 +173,9 @@ pub enum Fencing {
     /// One more than the greatest counter of a majority, which a majority has before the lock is
     /// there.
     WriteBack,
+    /// The same, but each request proposes a number. If all who grant have only seen lower ones, a
+    /// majority has it with the lock itself, and there is no second round.
+    Proposed,
 }
 
 /// What is dangerous about settings, in words.

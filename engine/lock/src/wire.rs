@@ -5,7 +5,7 @@
 //! Invariant: both dialects do the same with a key and a counter that only these commands touch.
 
 use super::message::{CounterUse, Reply, Request, Token};
-use orrery_base::encode::command;
+use orrery_base::encode::{array, bulk, command};
 
 /// Which commands a server has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,26 +36,88 @@ pub enum Said {
     Odd,
 }
 
+/// The scripts that a server has been sent: it is told their names from then on, and not their
+/// texts. What it has forgotten, as it says with NOSCRIPT, it is sent again after [`Sent::forget`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sent(u8);
+
+impl Sent {
+    /// Nothing is known to be there.
+    pub fn forget(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// A script and what a server calls it.
+struct Script {
+    bit: u8,
+    text: &'static [u8],
+    sha1: &'static [u8; 40],
+}
+
 /// Longest reply, in bytes: an error's text.
 pub const REPLY_BYTES_MAX: usize = 4096;
 
-const ACQUIRE_AND_READ: &[u8] = b"if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) \
-    then return tonumber(redis.call('GET', KEYS[2]) or 0) end return false";
-const ACQUIRE_AND_COUNT: &[u8] = b"if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) \
-    then return redis.call('INCR', KEYS[2]) end return false";
-const EXTEND: &[u8] = b"if redis.call('GET', KEYS[1]) == ARGV[1] \
-    then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0";
-const EXTEND_OR_SET: &[u8] = b"local value = redis.call('GET', KEYS[1]) \
+const ACQUIRE_AND_READ: Script = Script {
+    bit: 1 << 0,
+    text: b"if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) \
+    then return tonumber(redis.call('GET', KEYS[2]) or 0) end return false",
+    sha1: b"4a5a0d840499989b98690d0007fda8b8a7676510",
+};
+const ACQUIRE_AND_COUNT: Script = Script {
+    bit: 1 << 1,
+    text: b"if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) \
+    then return redis.call('INCR', KEYS[2]) end return false",
+    sha1: b"5797eeec77dc46ae585e4a71903bb5d7132efcd9",
+};
+const ACQUIRE_AND_PROPOSE: Script = Script {
+    bit: 1 << 6,
+    text: b"if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return false end \
+    local counter = tonumber(redis.call('GET', KEYS[2]) or 0) \
+    if counter < tonumber(ARGV[3]) then redis.call('SET', KEYS[2], ARGV[3]) end return counter",
+    sha1: b"63f0d5376f975cc4e98de9ea49707376c966496a",
+};
+const EXTEND: Script = Script {
+    bit: 1 << 2,
+    text: b"if redis.call('GET', KEYS[1]) == ARGV[1] \
+    then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0",
+    sha1: b"e50f848e374a94192aa6f2e444e7eb8acc16501d",
+};
+const EXTEND_OR_SET: Script = Script {
+    bit: 1 << 3,
+    text: b"local value = redis.call('GET', KEYS[1]) \
     if value and value ~= ARGV[1] then return 0 end \
-    redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) return 1";
-const COMMIT: &[u8] = b"if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end \
+    redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) return 1",
+    sha1: b"12140fcb69e8ff14f9f8da17d0fd85e5e83c3bbb",
+};
+const COMMIT: Script = Script {
+    bit: 1 << 4,
+    text: b"if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end \
     if tonumber(redis.call('GET', KEYS[2]) or 0) < tonumber(ARGV[2]) \
-    then redis.call('SET', KEYS[2], ARGV[2]) end return 1";
-const RELEASE: &[u8] = b"if redis.call('GET', KEYS[1]) == ARGV[1] \
-    then return redis.call('DEL', KEYS[1]) end return 0";
+    then redis.call('SET', KEYS[2], ARGV[2]) end return 1",
+    sha1: b"c658bc1d3f80e7f797bd4d46395806c1688eed16",
+};
+const RELEASE: Script = Script {
+    bit: 1 << 5,
+    text: b"if redis.call('GET', KEYS[1]) == ARGV[1] \
+    then return redis.call('DEL', KEYS[1]) end return 0",
+    sha1: b"6fbe84d1140fd2047394924af9d845b83c070bec",
+};
 
 /// Appends the command of a request.
 pub fn write(request: &Request, names: Names<'_>, dialect: Dialect, out: &mut Vec<u8>) {
+    write_after(request, names, dialect, &mut Sent::default(), out);
+}
+
+/// Appends the command of a request to a server that has been sent these scripts, in this order,
+/// over one connection.
+pub fn write_after(
+    request: &Request,
+    names: Names<'_>,
+    dialect: Dialect,
+    sent: &mut Sent,
+    out: &mut Vec<u8>,
+) {
     let Names { lock, counter } = names;
     let has_conditions = dialect == Dialect::Conditions;
     let spelled = |token: Token| token.to_string().into_bytes();
@@ -66,10 +128,15 @@ pub fn write(request: &Request, names: Names<'_>, dialect: Dialect, out: &mut Ve
                 CounterUse::Ignore => {
                     return command(out, [b"SET".as_slice(), lock, &token, b"NX", b"PX", &ttl_ms]);
                 }
-                CounterUse::Read => ACQUIRE_AND_READ,
-                CounterUse::Increment => ACQUIRE_AND_COUNT,
+                CounterUse::Read => &ACQUIRE_AND_READ,
+                CounterUse::Increment => &ACQUIRE_AND_COUNT,
+                CounterUse::Propose(number) => {
+                    let words: [&[u8]; 6] =
+                        [b"2", lock, counter, &token, &ttl_ms, &decimal(number)];
+                    return eval(&ACQUIRE_AND_PROPOSE, &words, sent, out);
+                }
             };
-            command(out, [b"EVAL".as_slice(), script, b"2", lock, counter, &token, &ttl_ms]);
+            eval(script, &[b"2", lock, counter, &token, &ttl_ms], sent, out);
         }
         Request::Extend { token, ttl_ms, recreates } => {
             let (token, ttl_ms) = (spelled(token), decimal(ttl_ms));
@@ -79,21 +146,35 @@ pub fn write(request: &Request, names: Names<'_>, dialect: Dialect, out: &mut Ve
                     [b"SET".as_slice(), lock, &token, b"IFEQ", &token, b"PX", &ttl_ms],
                 );
             }
-            let script = if recreates { EXTEND_OR_SET } else { EXTEND };
-            command(out, [b"EVAL".as_slice(), script, b"1", lock, &token, &ttl_ms]);
+            let script = if recreates { &EXTEND_OR_SET } else { &EXTEND };
+            eval(script, &[b"1", lock, &token, &ttl_ms], sent, out);
         }
         Request::Commit { token, number } => {
             let (token, number) = (spelled(token), decimal(number));
-            command(out, [b"EVAL".as_slice(), COMMIT, b"2", lock, counter, &token, &number]);
+            eval(&COMMIT, &[b"2", lock, counter, &token, &number], sent, out);
         }
         Request::Release { token: None } => command(out, [b"DEL".as_slice(), lock]),
         Request::Release { token: Some(token) } if has_conditions => {
             command(out, [b"DELEX".as_slice(), lock, b"IFEQ", &spelled(token)]);
         }
         Request::Release { token: Some(token) } => {
-            command(out, [b"EVAL".as_slice(), RELEASE, b"1", lock, &spelled(token)]);
+            eval(&RELEASE, &[b"1", lock, &spelled(token)], sent, out);
         }
     }
+}
+
+/// Appends the call of a script, by its name where the server has been sent it.
+fn eval(script: &Script, words: &[&[u8]], sent: &mut Sent, out: &mut Vec<u8>) {
+    array(out, 2 + words.len());
+    if sent.0 & script.bit == 0 {
+        bulk(out, b"EVAL");
+        bulk(out, script.text);
+        sent.0 |= script.bit;
+    } else {
+        bulk(out, b"EVALSHA");
+        bulk(out, script.sha1);
+    }
+    words.iter().for_each(|word| bulk(out, word));
 }
 
 /// Reads the reply to a request from the front of what a server said, in either protocol.

@@ -25,6 +25,7 @@ pub struct IdealServer {
 impl IdealServer {
     /// Does what it is asked for.
     pub fn carry_out(&mut self, now_us: u64, request: Request) -> Reply {
+        let before = self.counter;
         self.key = self.key.filter(|&(_, until)| now_us < until);
         let has = |token: Token| self.key.is_some_and(|(own, _)| own == token);
         let until = |ttl_ms: u64| now_us + ttl_ms * 1000;
@@ -34,6 +35,10 @@ impl IdealServer {
                 if is_free {
                     self.key = Some((token, until(ttl_ms)));
                     self.counter += u64::from(counter == CounterUse::Increment);
+                    if let CounterUse::Propose(number) = counter {
+                        self.counter = self.counter.max(number);
+                        return Reply::Done { counter: before };
+                    }
                 }
                 is_free
             }

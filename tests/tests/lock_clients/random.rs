@@ -68,6 +68,8 @@ fn with_good_clocks_no_two_clients_take_a_lock_for_theirs_and_numbers_only_grow(
         Settings { nodes: 3, quorum: 2, ..settings() },
         Settings { nodes: 1, quorum: 1, ..settings() },
         Settings { extension: None, ..settings() },
+        Settings { fencing: Fencing::Proposed, ..settings() },
+        Settings { fencing: Fencing::Proposed, nodes: 3, quorum: 2, ..settings() },
     ] {
         let mut grants = 0;
         for seed in 0..WORLDS {
@@ -153,7 +155,8 @@ fn drawn(draw: &mut Rng) -> Settings {
         extension: Some(extension).filter(|_| one_of(2) > 0),
         loss: [LossSignal::AtDeadline, LossSignal::WhenExtensionFails, LossSignal::Never]
             [one_of(2) as usize],
-        fencing: [Fencing::None, Fencing::Counter, Fencing::WriteBack][one_of(2) as usize],
+        fencing: [Fencing::None, Fencing::Counter, Fencing::WriteBack, Fencing::Proposed]
+            [one_of(3) as usize],
     }
 }
 

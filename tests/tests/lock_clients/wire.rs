@@ -1,6 +1,8 @@
 //! Requests as commands: real servers do with them what the ideal ones do.
 
-use orrery_engine::lock::{CounterUse, Dialect, Names, Reply, Request, Said, Token, read, write};
+use orrery_engine::lock::{
+    CounterUse, Dialect, Names, Reply, Request, Said, Sent, Token, read, write, write_after,
+};
 use orrery_engine::rng::Rng;
 use orrery_engine::{Config, Seed};
 use orrery_sim::locks::IdealServer;
@@ -14,8 +16,14 @@ fn drawn(draw: &mut Rng, ttl_ms: u64) -> Request {
     let token = Token { client: 7 + u128::from(draw.below(2)), attempt: draw.below(2) };
     match draw.below(8) {
         0..3 => {
-            let uses = [CounterUse::Ignore, CounterUse::Read, CounterUse::Increment];
-            Request::Acquire { token, ttl_ms, counter: uses[draw.below(3) as usize] }
+            let number = draw.below(2000);
+            let uses = [
+                CounterUse::Ignore,
+                CounterUse::Read,
+                CounterUse::Increment,
+                CounterUse::Propose(number),
+            ];
+            Request::Acquire { token, ttl_ms, counter: uses[draw.below(4) as usize] }
         }
         3 | 4 => Request::Extend { token, ttl_ms, recreates: draw.chance(1, 2) },
         5 => Request::Commit { token, number: draw.below(2000) },
@@ -38,15 +46,16 @@ fn expected(ideal: &mut IdealServer, now_us: u64, request: Request) -> Reply {
     }
 }
 
-/// Asks a server that takes bytes, and an ideal one, the same.
+/// Asks a server that takes bytes, and an ideal one, the same. Scripts are sent once, and called by
+/// their names from then on.
 fn check(
     ideal: &mut IdealServer,
     now_us: u64,
-    (request, dialect): (Request, Dialect),
+    (request, dialect, sent): (Request, Dialect, &mut Sent),
     ask: impl FnOnce(&[u8]) -> Vec<u8>,
 ) -> Reply {
     let mut bytes = Vec::new();
-    write(&request, NAMES, dialect, &mut bytes);
+    write_after(&request, NAMES, dialect, sent, &mut bytes);
     let said = ask(&bytes);
     let reply = expected(ideal, now_us, request);
     let text = said.escape_ascii();
@@ -61,13 +70,14 @@ fn an_engine_does_with_requests_what_an_ideal_server_does() {
         let mut server = OrreryServer::new(Config::default(), Seed(1));
         let conn = server.connect();
         let (mut ideal, mut now_ms, mut done) = (IdealServer::default(), 0, 0);
+        let mut sent = Sent::default();
         for _ in 0..REQUESTS {
             // A key is there up to the end of its last millisecond: never asked for just then.
             let wait_ms = 10 * draw.below(5);
             server.advance_ms(wait_ms);
             now_ms += wait_ms;
             let request = drawn(&mut draw, 5 + 10 * now_ms % 70);
-            let asked = (request, dialect);
+            let asked = (request, dialect, &mut sent);
             let reply = check(&mut ideal, now_ms * 1000, asked, |bytes| server.send(conn, bytes));
             done += usize::from(reply != Reply::Refused);
         }
@@ -80,10 +90,10 @@ fn a_real_redis_does_with_scripts_what_an_ideal_server_does() {
     let Some(redis) = RealRedis::start("lock_clients") else { return };
     let mut client = redis.connect();
     let mut draw = Rng::new(Seed(2), "requests");
-    let mut ideal = IdealServer::default();
+    let (mut ideal, mut sent) = (IdealServer::default(), Sent::default());
     for _ in 0..REQUESTS {
         let request = drawn(&mut draw, 100_000);
-        check(&mut ideal, 0, (request, Dialect::Scripts), |bytes| {
+        check(&mut ideal, 0, (request, Dialect::Scripts, &mut sent), |bytes| {
             client.send(bytes);
             client.read_raw()
         });
