@@ -3,35 +3,20 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+#[path = "program.rs"]
+mod program;
+
+pub(crate) use program::program;
+
 /// Longer than anything takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The program: `ORRERY_SERVER`, or the one built beside this test.
-pub(crate) fn program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        if let Some(given) = std::env::var_os("ORRERY_SERVER") {
-            return given.into();
-        }
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--package", "orrery-server"]);
-        if !cfg!(debug_assertions) {
-            build.arg("--release");
-        }
-        assert!(build.status().expect("cargo runs").success(), "the server does not build");
-        let test = std::env::current_exe().expect("a test knows its own program");
-        let folder = test.ancestors().nth(2).expect("tests are in target/*/deps");
-        folder.join("orrery-server")
-    })
-}
 
 /// A port that was free a moment ago.
 pub(crate) fn free_port() -> u16 {
