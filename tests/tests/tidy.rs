@@ -242,6 +242,7 @@ fn only_drivers_know_tokio_and_only_sim_knows_turmoil() {
         ),
         ("engine/lock/Cargo.toml", &["tokio", "turmoil", "rand", "orrery-engine"]),
         ("server/Cargo.toml", &["turmoil", "orrery-sim"]),
+        ("server/lock/Cargo.toml", &["turmoil", "orrery-engine", "orrery-server", "orrery-sim"]),
     ] {
         let text = fs::read_to_string(root().join(manifest)).expect("the manifest is there");
         let normal = text.split("[dev-dependencies]").next().unwrap_or_default();

@@ -1,0 +1,438 @@
+//! How locks are set up: what is asked of them, what is refused, and what is warned about.
+//!
+//! Invariant: nothing is granted by a set-up that this has refused.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use orrery_lock_machine::{Doubt, Extension, FailedExtension, Fencing, Settings, TTL_MS_MAX};
+use tokio::task::JoinSet;
+
+use crate::address::Address;
+use crate::connection::{Greeted, Keeper, greet};
+use crate::facts::{Facts, Roster, Unfit};
+use crate::hub::Hub;
+use crate::locks::{Locks, Owner, Timing};
+
+/// Without a word about it a lock lives so long after its last extension.
+const TTL: Duration = Duration::from_secs(10);
+const WAIT: Duration = Duration::from_secs(30);
+const RETRY_DELAY: Duration = Duration::from_millis(50);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Least and most time that a server has to answer, if it is not said.
+const NODE_TIMEOUT_MS: (u64, u64) = (20, 250);
+/// How long a server may owe answers before its connection is given up.
+const STALL_MS: (u64, u64) = (1000, 5000);
+
+/// Sets up [`Locks`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing happens before `build`"]
+pub struct Builder {
+    nodes: Vec<String>,
+    ttl: Duration,
+    quorum: Option<u16>,
+    node_timeout: Option<Duration>,
+    wait: Duration,
+    retry_delay: Duration,
+    extends: bool,
+    held_max: Option<Duration>,
+    connect_timeout: Duration,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            nodes: Vec::new(),
+            ttl: TTL,
+            quorum: None,
+            node_timeout: None,
+            wait: WAIT,
+            retry_delay: RETRY_DELAY,
+            extends: true,
+            held_max: None,
+            connect_timeout: CONNECT_TIMEOUT,
+        }
+    }
+}
+
+impl Builder {
+    /// One more server: `redis://[[user]:password@]host[:port][/database]`. One is enough; three or
+    /// five that do not copy from each other survive the loss of one or two.
+    pub fn node(mut self, address: impl Into<String>) -> Self {
+        self.nodes.push(address.into());
+        self
+    }
+
+    /// How long servers keep a lock that nobody extends: 10 s if it is not said. After a crash of
+    /// its holder a lock is free again so much later. It must be several times as long as the
+    /// longest pause that a holder should survive.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// How many servers must grant: more than half of them if it is not said, and never fewer.
+    pub fn quorum(mut self, quorum: u16) -> Self {
+        self.quorum = Some(quorum);
+        self
+    }
+
+    /// A server that has not answered after this has not granted. If it is not said: a fiftieth of
+    /// the time to live, at least 20 ms and at most 250 ms, and four measured round trips.
+    pub fn node_timeout(mut self, timeout: Duration) -> Self {
+        self.node_timeout = Some(timeout);
+        self
+    }
+
+    /// How long [`Locks::lock`] tries: 30 s if it is not said.
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// Least time between two attempts: 50 ms if it is not said. As much again, at most, is drawn
+    /// by lot, so that those who collided do not collide again.
+    pub fn retry_delay(mut self, delay: Duration) -> Self {
+        self.retry_delay = delay;
+        self
+    }
+
+    /// A lock is not extended: it ends when its time is over.
+    pub fn without_extension(mut self) -> Self {
+        self.extends = false;
+        self
+    }
+
+    /// A lock is extended, each third of its time to live, until it was held so long: a hundred
+    /// times the time to live if it is not said. A holder that hangs loses it after that.
+    pub fn held_at_most(mut self, time: Duration) -> Self {
+        self.held_max = Some(time);
+        self
+    }
+
+    /// How long connecting to a server may take: 2 s if it is not said.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Connects to the servers, and refuses what cannot be safe.
+    ///
+    /// # Errors
+    /// The [`Refusal`] says what must be changed.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime that has I/O and time.
+    pub async fn build(self) -> Result<Locks, Refusal> {
+        let addresses = self.addresses()?;
+        let settings = self.settings(addresses.len() as u16)?;
+        let (mut warnings, serious) = doubts(&settings);
+        if let Some(doubt) = serious {
+            return Err(Refusal::Unsafe(doubt));
+        }
+        let found = greet_all(&addresses, self.connect_timeout).await;
+        let roster = Roster::new(addresses.len());
+        let mut there = Vec::new();
+        let mut troubles = Vec::new();
+        for (node, result) in found.into_iter().enumerate() {
+            let server = addresses[node].to_string();
+            match result {
+                Ok(greeted) => {
+                    admit(&roster, node, &greeted.facts, &addresses)?;
+                    note_facts(&greeted.facts, &server, &mut warnings);
+                    there.push(Some(greeted));
+                }
+                Err(why) => {
+                    troubles.push((server, why.to_string()));
+                    there.push(None);
+                }
+            }
+        }
+        let connected = there.iter().flatten().count();
+        if connected < usize::from(settings.quorum) {
+            return Err(Refusal::Unreachable { needed: settings.quorum, troubles });
+        }
+        let no_server = |(server, why)| Warning::Unreachable { server, why };
+        warnings.extend(troubles.into_iter().map(no_server));
+        let settings = self.with_round_trips(settings, &there, &mut warnings)?;
+        for warning in &warnings {
+            tracing::warn!(%warning, "locks are not as they should be");
+        }
+        self.start(settings, addresses, roster, there, warnings)
+    }
+
+    fn addresses(&self) -> Result<Vec<Address>, Refusal> {
+        let mut addresses: Vec<Address> = Vec::new();
+        for text in &self.nodes {
+            let address: Address = text.parse().map_err(Refusal::Address)?;
+            if let Some(twin) = addresses.iter().find(|other| other.is_same_server(&address)) {
+                let (one, other) = (twin.to_string(), address.to_string());
+                return Err(Refusal::SameServer { one, other });
+            }
+            addresses.push(address);
+        }
+        if addresses.is_empty() {
+            return Err(Refusal::Settings("a lock has 1 to 64 servers"));
+        }
+        Ok(addresses)
+    }
+
+    fn settings(&self, nodes: u16) -> Result<Settings, Refusal> {
+        let ttl_ms = millis(self.ttl);
+        // Everything but the servers is checked with the settings.
+        let base = Settings::fenced(nodes, ttl_ms);
+        let held_ms_max = self.held_max.map_or_else(|| ttl_ms.saturating_mul(100), millis);
+        let extension = Extension {
+            every_ms: (ttl_ms / 3).max(1),
+            held_ms_max: held_ms_max.min(TTL_MS_MAX),
+            recreates: false,
+            repairs: true,
+            failed: FailedExtension::Keep,
+        };
+        let fencing = if nodes == 1 { Fencing::Counter } else { Fencing::Proposed };
+        let usual = (ttl_ms / 50).clamp(NODE_TIMEOUT_MS.0, NODE_TIMEOUT_MS.1);
+        let settings = Settings {
+            quorum: self.quorum.unwrap_or(base.quorum),
+            node_timeout_ms: self.node_timeout.map_or(usual, millis),
+            retry_delay_ms: millis(self.retry_delay),
+            retry_jitter_ms: millis(self.retry_delay).max(1),
+            retries: 0,
+            extension: self.extends.then_some(extension),
+            fencing,
+            ..base
+        };
+        settings.problem().map_or(Ok(settings), |why| Err(Refusal::Settings(why)))
+    }
+
+    /// Compares the times of the settings with the time that the servers take.
+    fn with_round_trips(
+        &self,
+        settings: Settings,
+        there: &[Option<Greeted>],
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Settings, Refusal> {
+        let trips = there.iter().flatten().map(|greeted| greeted.facts.round_trip);
+        let slowest = trips.max().unwrap_or_default();
+        if self.ttl < slowest * 2 {
+            return Err(Refusal::ShortTtl { ttl: self.ttl, round_trip: slowest });
+        }
+        let needed_ms = millis(slowest * 4).max(1);
+        if self.node_timeout.is_none() {
+            let node_timeout_ms = settings.node_timeout_ms.max(needed_ms);
+            return Ok(Settings { node_timeout_ms, ..settings });
+        }
+        let timeout = Duration::from_millis(settings.node_timeout_ms);
+        if timeout < slowest * 2 {
+            warnings.push(Warning::ShortTimeout { timeout, round_trip: slowest });
+        }
+        Ok(settings)
+    }
+
+    fn start(
+        self,
+        settings: Settings,
+        addresses: Vec<Address>,
+        roster: Roster,
+        there: Vec<Option<Greeted>>,
+        warnings: Vec<Warning>,
+    ) -> Result<Locks, Refusal> {
+        let (identity, seed) = entropy()?;
+        let hub = Arc::new(Hub::new(settings, identity, seed));
+        let timing = Timing { wait: self.wait, connect: self.connect_timeout };
+        let stall_ms = settings.ttl_ms.clamp(STALL_MS.0, STALL_MS.1);
+        let roster = Arc::new(roster);
+        let mut tasks = JoinSet::new();
+        for (node, (address, greeted)) in addresses.iter().zip(there).enumerate() {
+            let keeper = Keeper {
+                hub: Arc::clone(&hub),
+                node,
+                address: address.clone(),
+                patience: self.connect_timeout,
+                stall: Duration::from_millis(stall_ms.max(settings.node_timeout_ms * 4)),
+                roster: Arc::clone(&roster),
+            };
+            let attached = greeted.map(|greeted| keeper.attach(greeted));
+            tasks.spawn(keeper.keep(attached));
+        }
+        let owner = Owner::new(hub, addresses, timing, warnings, tasks).map_err(Refusal::Clock)?;
+        Ok(Locks::of(owner))
+    }
+}
+
+/// Why locks cannot be set up.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// An address that is none.
+    Address(&'static str),
+    /// One server under two names counts as two that fail together.
+    SameServer {
+        /// Its first name.
+        one: String,
+        /// And its other.
+        other: String,
+    },
+    /// Times and numbers that make no lock.
+    Settings(&'static str),
+    /// Settings that cannot exclude anybody.
+    Unsafe(Doubt),
+    /// Too few servers can be reached.
+    Unreachable {
+        /// So many must be.
+        needed: u16,
+        /// Those that are not, and why.
+        troubles: Vec<(String, String)>,
+    },
+    /// A server that copies from another.
+    Replica(String),
+    /// A lock's time would be over when it is there.
+    ShortTtl {
+        /// How long it lives.
+        ttl: Duration,
+        /// How long a server takes to answer.
+        round_trip: Duration,
+    },
+    /// The system has no entropy.
+    Entropy,
+    /// The system has no clock that goes on while it sleeps.
+    Clock(std::io::Error),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(why) | Self::Settings(why) => f.write_str(why),
+            Self::SameServer { one, other } => write!(
+                f,
+                "{one} and {other} are one server: it would vote twice, and fail twice at once"
+            ),
+            Self::Unsafe(doubt) => doubt.fmt(f),
+            Self::Unreachable { needed, troubles } => {
+                write!(f, "{needed} servers must be there")?;
+                troubles.iter().try_for_each(|(server, why)| write!(f, "; {server}: {why}"))
+            }
+            Self::Replica(server) => {
+                write!(f, "{server} is a replica: what it grants its primary overrules")
+            }
+            Self::ShortTtl { ttl, round_trip } => write!(
+                f,
+                "a time to live of {ttl:?} is shorter than two round trips of {round_trip:?}: \
+                 a lock would be over when it is there"
+            ),
+            Self::Entropy => f.write_str("the system has no entropy for the names of holders"),
+            Self::Clock(error) => {
+                write!(f, "the system has no clock that goes on while it sleeps: {error}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// What is not as it should be, though there are locks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Warning {
+    /// A doubt about the settings.
+    Doubt(Doubt),
+    /// A server that could not be reached; it is tried again and again.
+    Unreachable {
+        /// Which.
+        server: String,
+        /// And why.
+        why: String,
+    },
+    /// A server that removes keys when its memory is full, and locks are keys (S26).
+    Evicts {
+        /// Which.
+        server: String,
+        /// By this policy.
+        policy: String,
+    },
+    /// A server that does not tell who it is: that it is not another's twin is not known.
+    Nameless {
+        /// Which.
+        server: String,
+    },
+    /// Servers are given less time than they take.
+    ShortTimeout {
+        /// So much.
+        timeout: Duration,
+        /// And they take this.
+        round_trip: Duration,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Doubt(doubt) => doubt.fmt(f),
+            Self::Unreachable { server, why } => write!(f, "{server} cannot be reached: {why}"),
+            Self::Evicts { server, policy } => write!(
+                f,
+                "{server} may remove locks when its memory is full (maxmemory-policy {policy})"
+            ),
+            Self::Nameless { server } => {
+                write!(f, "{server} does not tell its run_id: it may be one of the others")
+            }
+            Self::ShortTimeout { timeout, round_trip } => write!(
+                f,
+                "servers have {timeout:?} to answer, less than two round trips of {round_trip:?}"
+            ),
+        }
+    }
+}
+
+/// What is dangerous about settings: what is warned about, and what is refused.
+fn doubts(settings: &Settings) -> (Vec<Warning>, Option<Doubt>) {
+    // What one process tries again is a new acquisition with an identity of its own.
+    let doubts = settings.doubts();
+    let serious = doubts.iter().copied().find(|doubt| *doubt != Doubt::EvenNodes);
+    (doubts.into_iter().map(Warning::Doubt).collect(), serious)
+}
+
+async fn greet_all(addresses: &[Address], patience: Duration) -> Vec<std::io::Result<Greeted>> {
+    let mut greetings = JoinSet::new();
+    for (node, address) in addresses.iter().cloned().enumerate() {
+        greetings.spawn(async move { (node, greet(&address, patience).await) });
+    }
+    let mut found: Vec<(usize, _)> = greetings.join_all().await;
+    found.sort_by_key(|(node, _)| *node);
+    found.into_iter().map(|(_, result)| result).collect()
+}
+
+fn admit(
+    roster: &Roster,
+    node: usize,
+    facts: &Facts,
+    addresses: &[Address],
+) -> Result<(), Refusal> {
+    let name = |node: usize| addresses[node].to_string();
+    roster.admit(node, facts).map_err(|unfit| match unfit {
+        Unfit::Replica => Refusal::Replica(name(node)),
+        Unfit::Same(twin) => Refusal::SameServer { one: name(twin), other: name(node) },
+    })
+}
+
+fn note_facts(facts: &Facts, server: &str, warnings: &mut Vec<Warning>) {
+    let server = server.to_owned();
+    if let Some(policy) = facts.policy.clone().filter(|policy| policy != "noeviction") {
+        warnings.push(Warning::Evicts { server: server.clone(), policy });
+    }
+    if facts.run_id.is_none() {
+        warnings.push(Warning::Nameless { server });
+    }
+}
+
+fn entropy() -> Result<(u128, u64), Refusal> {
+    let mut bytes = [0; 24];
+    getrandom::fill(&mut bytes).map_err(|_| Refusal::Entropy)?;
+    let (identity, seed) = bytes.split_at(16);
+    let identity = identity.iter().fold(0, |sum, &byte| sum << 8 | u128::from(byte));
+    Ok((identity, seed.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte))))
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_micros().div_ceil(1000)).unwrap_or(u64::MAX)
+}

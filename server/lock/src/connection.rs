@@ -1,0 +1,234 @@
+//! The task of one server's connection: makes it, reads from it, makes it again when it broke.
+//!
+//! Invariants: a server is tried again after pauses that grow up to a bound; a server that is not
+//! the one that it was taken for, or the same as another, is left alone.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use orrery_base::encode::command;
+use orrery_base::time::Micros;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+
+use crate::address::Address;
+use crate::facts::{Facts, Roster};
+use crate::hub::Hub;
+use crate::reply::{self, Value};
+
+/// The first pause before a server is tried again, and the longest.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// How often a connection is looked at whose server says nothing.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Round trips that are measured when a server is greeted.
+const ROUND_TRIPS: usize = 3;
+pub(crate) const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
+/// Bytes that are read at once.
+const READ_BYTES: usize = 16 * 1024;
+
+/// A connection that has been greeted.
+pub(crate) struct Greeted {
+    pub(crate) stream: TcpStream,
+    pub(crate) facts: Facts,
+}
+
+/// Connects and finds out who is there.
+pub(crate) async fn greet(address: &Address, patience: Duration) -> io::Result<Greeted> {
+    let greeting = async {
+        let mut stream = connect(address).await?;
+        let info = |section: &'static str| [b"INFO".to_vec(), section.as_bytes().to_vec()];
+        let questions = [
+            [b"COMMAND".to_vec(), b"INFO".to_vec(), b"DELEX".to_vec()].to_vec(),
+            info("server").to_vec(),
+            info("replication").to_vec(),
+            info("memory").to_vec(),
+        ];
+        let mut out = Vec::new();
+        for words in &questions {
+            command(&mut out, words.iter().map(Vec::as_slice));
+        }
+        let mut speaker = Speaker { stream: &mut stream, pending: Vec::new() };
+        speaker.say(&out).await?;
+        let delex = speaker.hear().await?;
+        let mut infos = Vec::new();
+        for _ in 1..questions.len() {
+            infos.push(speaker.hear().await?);
+        }
+        let mut round_trip = Duration::MAX;
+        for _ in 0..ROUND_TRIPS {
+            let start = Instant::now();
+            speaker.say(PING).await?;
+            speaker.hear().await?;
+            round_trip = round_trip.min(start.elapsed());
+        }
+        let facts = Facts::read(&infos, &delex, round_trip);
+        Ok(Greeted { stream, facts })
+    };
+    match timeout(patience, greeting).await {
+        Ok(greeted) => greeted,
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "it does not answer in time")),
+    }
+}
+
+/// Connects as whom the address says, to the database that it says; waits while the server loads.
+pub(crate) async fn connect(address: &Address) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect((address.host(), address.port())).await?;
+    stream.set_nodelay(true)?;
+    let mut out = Vec::new();
+    let mut words: Vec<&[u8]> = address.credentials().collect();
+    if !words.is_empty() {
+        words.insert(0, b"AUTH");
+        command(&mut out, words.iter().copied());
+    }
+    let database = address.database().to_string();
+    if address.database() > 0 {
+        command(&mut out, [b"SELECT".as_slice(), database.as_bytes()]);
+    }
+    let replies = usize::from(!words.is_empty()) + usize::from(address.database() > 0);
+    let mut speaker = Speaker { stream: &mut stream, pending: Vec::new() };
+    speaker.say(&out).await?;
+    for _ in 0..replies {
+        refused(speaker.hear().await?)?;
+    }
+    loop {
+        speaker.say(PING).await?;
+        match speaker.hear().await? {
+            Value::Error(said) if said.starts_with(b"LOADING") => sleep(PAUSE_MIN).await,
+            said => return refused(said).map(|()| stream),
+        }
+    }
+}
+
+fn refused(said: Value) -> io::Result<()> {
+    let Value::Error(said) = said else { return Ok(()) };
+    let said = String::from_utf8_lossy(&said).into_owned();
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, said))
+}
+
+/// Asks one thing after another, while nobody else does.
+struct Speaker<'a> {
+    stream: &'a mut TcpStream,
+    pending: Vec<u8>,
+}
+
+impl Speaker<'_> {
+    async fn say(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await
+    }
+
+    async fn hear(&mut self) -> io::Result<Value> {
+        loop {
+            match reply::read(&self.pending) {
+                Ok(Some((value, len))) => {
+                    self.pending.drain(..len);
+                    return Ok(value);
+                }
+                Ok(None) => {}
+                Err(reply::Odd) => return Err(odd()),
+            }
+            if self.stream.read_buf(&mut self.pending).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+}
+
+/// A connection that requests are written to.
+pub(crate) struct Attached {
+    reader: OwnedReadHalf,
+    writer: Arc<OwnedWriteHalf>,
+}
+
+/// A server that is to be kept connected.
+pub(crate) struct Keeper {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) node: usize,
+    pub(crate) address: Address,
+    /// How long it may take to connect.
+    pub(crate) patience: Duration,
+    /// How long it may owe an answer.
+    pub(crate) stall: Duration,
+    pub(crate) roster: Arc<Roster>,
+}
+
+impl Keeper {
+    /// Keeps the connection for ever, beginning with one that is there already.
+    pub(crate) async fn keep(self, mut first: Option<Attached>) {
+        let mut pause = PAUSE_MIN;
+        loop {
+            let attached = match first.take() {
+                Some(attached) => Ok(attached),
+                None => self.connect().await,
+            };
+            let why = match attached {
+                Ok(attached) => {
+                    pause = PAUSE_MIN;
+                    let why = self.serve(attached).await;
+                    self.hub.detach(self.node);
+                    why.to_string()
+                }
+                Err(why) => why,
+            };
+            tracing::warn!(server = %self.address, why, "not connected");
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    /// Hands a connection to those who ask.
+    pub(crate) fn attach(&self, greeted: Greeted) -> Attached {
+        let dialect = greeted.facts.dialect;
+        let (reader, writer) = greeted.stream.into_split();
+        let writer = Arc::new(writer);
+        self.hub.attach(self.node, Arc::clone(&writer), dialect);
+        tracing::debug!(server = %self.address, ?dialect, "connected");
+        Attached { reader, writer }
+    }
+
+    async fn connect(&self) -> Result<Attached, String> {
+        let greeted = greet(&self.address, self.patience).await;
+        let greeted = greeted.map_err(|error| error.to_string())?;
+        let fit = self.roster.admit(self.node, &greeted.facts);
+        fit.map_err(|unfit| unfit.to_string())?;
+        Ok(self.attach(greeted))
+    }
+
+    /// Reads what the server says until the connection breaks.
+    async fn serve(&self, Attached { mut reader, writer }: Attached) -> io::Error {
+        let wake = self.hub.wake(self.node);
+        let mut looks = interval(LOOK_EVERY.min(self.stall));
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut bytes = Vec::with_capacity(READ_BYTES);
+        let stall = Micros(self.stall.as_micros() as u64);
+        let mut is_full = false;
+        loop {
+            tokio::select! {
+                biased;
+                read = reader.read_buf(&mut bytes) => match read {
+                    Ok(0) => return io::ErrorKind::UnexpectedEof.into(),
+                    Ok(_) => match self.hub.received(self.node, &bytes) {
+                        Ok(len) => drop(bytes.drain(..len)),
+                        Err(reply::Odd) => return odd(),
+                    },
+                    Err(error) => return error,
+                },
+                () = wake.notified() => is_full = self.hub.flush(self.node),
+                room = writer.writable(), if is_full => match room {
+                    Ok(()) => is_full = self.hub.flush(self.node),
+                    Err(error) => return error,
+                },
+                _ = looks.tick() => if self.hub.is_silent(self.node, stall) {
+                    return io::Error::new(io::ErrorKind::TimedOut, "it owes answers for too long");
+                },
+            }
+        }
+    }
+}
+
+fn odd() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "what it says is no answer of a Redis")
+}

@@ -1,0 +1,242 @@
+//! The one connection to a server, as it is between two moments of I/O: what was asked and has no
+//! answer yet, and what could not be written yet.
+//!
+//! Invariants: a server is asked over one connection at a time, in order, so that a release never
+//! overtakes the acquisition that it takes back (S13); what was asked over a connection that broke
+//! is never asked again (S39): the state machines decide what to do instead.
+
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use orrery_base::encode::command;
+use orrery_base::time::{Instant, Micros};
+use orrery_lock_machine::{
+    Dialect, Names, Reply, Request, RequestId, Said, Sent, read as read_reply, write_after,
+};
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::sync::{Notify, oneshot};
+
+use crate::reply::{self, Odd, Value};
+use crate::turn::{SentTurns, Turn};
+
+/// Most requests that wait for answers of one server.
+pub(crate) const OPEN_MAX: usize = 16 * 1024;
+/// Most bytes that wait to be written.
+pub(crate) const OUT_BYTES_MAX: usize = 4 << 20;
+
+/// What a server said to a command; `None`: it could not be asked, or its connection broke.
+pub(crate) type Answer = Option<Value>;
+
+/// A request without an answer.
+struct Open {
+    since: Instant,
+    asked: Asked,
+}
+
+enum Asked {
+    /// By a lock's state machine.
+    Request { lock: u64, id: RequestId, request: Request, names: Arc<LockNames> },
+    /// By somebody who waits for it.
+    Command(oneshot::Sender<Answer>),
+}
+
+/// The keys of a lock, or of a turn.
+#[derive(Debug)]
+pub(crate) struct LockNames {
+    pub(crate) lock: Vec<u8>,
+    pub(crate) counter: Vec<u8>,
+    pub(crate) turn: Option<Turn>,
+}
+
+/// An answer to a lock's state machine.
+#[derive(Clone, Debug)]
+pub(crate) struct Answered {
+    pub(crate) lock: u64,
+    pub(crate) id: RequestId,
+    pub(crate) reply: Reply,
+    /// What the server said if that was an error.
+    pub(crate) error: Option<String>,
+}
+
+/// A server, connected or not.
+pub(crate) struct Link {
+    writer: Option<Arc<OwnedWriteHalf>>,
+    dialect: Dialect,
+    sent: Sent,
+    sent_turns: SentTurns,
+    out: Vec<u8>,
+    open: VecDeque<Open>,
+    /// Wakes the connection's task: there is something to be written, or nothing to be hoped for.
+    pub(crate) wake: Arc<Notify>,
+    /// A server whose oldest request is older than this is asked for nothing more, but to release.
+    silence: Micros,
+}
+
+impl Link {
+    pub(crate) fn new(silence: Micros) -> Self {
+        Self {
+            writer: None,
+            dialect: Dialect::Scripts,
+            sent: Sent::default(),
+            sent_turns: SentTurns::default(),
+            out: Vec::new(),
+            open: VecDeque::new(),
+            wake: Arc::default(),
+            silence,
+        }
+    }
+
+    pub(crate) fn attach(&mut self, writer: Arc<OwnedWriteHalf>, dialect: Dialect) {
+        assert!(self.open.is_empty() && self.out.is_empty(), "it was detached before");
+        self.writer = Some(writer);
+        self.dialect = dialect;
+        self.forget_scripts();
+    }
+
+    /// The connection is no more: nothing that was asked will be answered.
+    pub(crate) fn detach(&mut self, answers: &mut Vec<Answered>) {
+        self.writer = None;
+        self.out.clear();
+        for Open { asked, .. } in self.open.drain(..) {
+            match asked {
+                Asked::Request { lock, id, .. } => {
+                    answers.push(Answered { lock, id, reply: Reply::Failed, error: None });
+                }
+                // Who does not wait any more need not know.
+                Asked::Command(answer) => drop(answer.send(None)),
+            }
+        }
+    }
+
+    /// Asks for something on behalf of a lock; false: it cannot be asked.
+    pub(crate) fn request(
+        &mut self,
+        now: Instant,
+        lock: u64,
+        id: RequestId,
+        request: Request,
+        names: &Arc<LockNames>,
+    ) -> bool {
+        let is_release = matches!(request, Request::Release { .. });
+        if !self.has_room() || !is_release && self.is_silent(now, self.silence) {
+            return false;
+        }
+        let out = &mut self.out;
+        if let Some(turn) = &names.turn {
+            turn.write(&request, &names.counter, &mut self.sent_turns, out);
+        } else {
+            let names = Names { lock: &names.lock, counter: &names.counter };
+            write_after(&request, names, self.dialect, &mut self.sent, out);
+        }
+        let asked = Asked::Request { lock, id, request, names: Arc::clone(names) };
+        self.open.push_back(Open { since: now, asked });
+        true
+    }
+
+    /// Asks for anything.
+    pub(crate) fn command(&mut self, now: Instant, words: &[&[u8]]) -> oneshot::Receiver<Answer> {
+        let (answer, receiver) = oneshot::channel();
+        if self.has_room() {
+            command(&mut self.out, words.iter().copied());
+            self.open.push_back(Open { since: now, asked: Asked::Command(answer) });
+        } else {
+            drop(answer.send(None));
+        }
+        receiver
+    }
+
+    /// Writes what the socket takes; the rest is written by the connection's task.
+    pub(crate) fn flush(&mut self) {
+        let Some(writer) = &self.writer else { return };
+        let mut written = 0;
+        while written < self.out.len() {
+            match writer.try_write(&self.out[written..]) {
+                Ok(len) if len > 0 => written += len,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // Whether it is full or broken: the task that waits for the socket finds out.
+                _ => {
+                    self.wake.notify_one();
+                    break;
+                }
+            }
+        }
+        self.out.drain(..written);
+    }
+
+    pub(crate) fn has_output(&self) -> bool {
+        !self.out.is_empty()
+    }
+
+    /// Whether the server owes an answer for longer than this.
+    pub(crate) fn is_silent(&self, now: Instant, limit: Micros) -> bool {
+        self.open.front().is_some_and(|open| now.since(open.since) > limit)
+    }
+
+    /// Takes whole replies off the front of what the server said; returns their bytes.
+    pub(crate) fn take_replies(
+        &mut self,
+        bytes: &[u8],
+        now: Instant,
+        answers: &mut Vec<Answered>,
+    ) -> Result<usize, Odd> {
+        let mut at = 0;
+        while at < bytes.len() {
+            let rest = &bytes[at..];
+            // Nobody asked: a server that ends tells why, and closes the connection.
+            let Some(open) = self.open.front() else { return Err(Odd) };
+            let len = match &open.asked {
+                Asked::Request { request, .. } => match read_reply(request, rest) {
+                    Said::Part => break,
+                    Said::Odd => return Err(Odd),
+                    Said::Reply(reply, len) => {
+                        self.answered(reply, &rest[..len], now, answers);
+                        len
+                    }
+                },
+                Asked::Command(_) => match reply::read(rest)? {
+                    None => break,
+                    Some((value, len)) => {
+                        if let Some(Open { asked: Asked::Command(answer), .. }) =
+                            self.open.pop_front()
+                        {
+                            drop(answer.send(Some(value)));
+                        }
+                        len
+                    }
+                },
+            };
+            at += len;
+        }
+        Ok(at)
+    }
+
+    fn answered(&mut self, reply: Reply, line: &[u8], now: Instant, answers: &mut Vec<Answered>) {
+        let Some(Open { asked, .. }) = self.open.pop_front() else { return };
+        let Asked::Request { lock, id, request, names } = asked else { return };
+        if line.starts_with(b"-NOSCRIPT") {
+            self.forget_scripts();
+            // Nothing was done. What is late may not be done any more, but a release always may:
+            // no other attempt has its token.
+            if matches!(request, Request::Release { .. }) {
+                self.request(now, lock, id, request, &names);
+                return;
+            }
+        }
+        let error = line.strip_prefix(b"-").map(|said| {
+            let said = String::from_utf8_lossy(said).trim_end().to_owned();
+            tracing::debug!(said, "a server answered with an error");
+            said
+        });
+        answers.push(Answered { lock, id, reply, error });
+    }
+
+    fn forget_scripts(&mut self) {
+        self.sent.forget();
+        self.sent_turns = SentTurns::default();
+    }
+
+    fn has_room(&self) -> bool {
+        self.writer.is_some() && self.open.len() < OPEN_MAX && self.out.len() < OUT_BYTES_MAX
+    }
+}
