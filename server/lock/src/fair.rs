@@ -50,7 +50,7 @@ impl Locks {
     /// If there are several servers, or the name is none, or there are no or too many permits.
     pub fn semaphore(&self, name: &str, permits: u32) -> Result<Semaphore, LockError> {
         if permits == 0 || permits > PERMITS_MAX {
-            return Err(LockError::Name("a semaphore has 1 to 10000 permits"));
+            return Err(LockError::Invalid("a semaphore has 1 to 10000 permits"));
         }
         let form = format!("semaphore of {permits}");
         Ok(Semaphore { queue: Queue::new(self, name, form, permits)? })

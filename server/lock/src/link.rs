@@ -109,7 +109,8 @@ impl Link {
         }
     }
 
-    /// Asks for something on behalf of a lock; false: it cannot be asked.
+    /// Asks for something on behalf of a lock; false: it cannot be asked, or nobody should wait for
+    /// the answer, since the server has said nothing for too long.
     pub(crate) fn request(
         &mut self,
         now: Instant,
@@ -119,7 +120,8 @@ impl Link {
         names: &Arc<LockNames>,
     ) -> bool {
         let is_release = matches!(request, Request::Release { .. });
-        if !self.has_room() || !is_release && self.is_silent(now, self.silence) {
+        let is_silent = self.is_silent(now, self.silence);
+        if !self.has_room() || !is_release && is_silent {
             return false;
         }
         let out = &mut self.out;
@@ -131,7 +133,7 @@ impl Link {
         }
         let asked = Asked::Request { lock, id, request, names: Arc::clone(names) };
         self.open.push_back(Open { since: now, asked });
-        true
+        !is_silent
     }
 
     /// Asks for anything.

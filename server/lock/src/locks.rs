@@ -141,8 +141,8 @@ pub enum LockError {
         /// The last error that a server answered with.
         said: Option<String>,
     },
-    /// A name that no lock has.
-    Name(&'static str),
+    /// A name or a number that no lock has.
+    Invalid(&'static str),
     /// There is no such thing on several servers.
     NeedsOneServer(&'static str),
     /// A queue of this name is there for something else.
@@ -162,7 +162,7 @@ impl fmt::Display for LockError {
                 found.iter().try_for_each(|found| write!(f, "; {found}"))?;
                 said.iter().try_for_each(|said| write!(f, "; a server said: {said}"))
             }
-            Self::Name(why) | Self::NeedsOneServer(why) => f.write_str(why),
+            Self::Invalid(why) | Self::NeedsOneServer(why) => f.write_str(why),
             Self::Foreign { name, form } => write!(f, "{name} is used as another thing: {form}"),
         }
     }
@@ -364,10 +364,10 @@ pub(crate) fn lock_names(name: &str) -> Result<LockNames, LockError> {
 /// Whether a lock may have this name.
 pub(crate) fn check_name(name: &str) -> Result<(), LockError> {
     if name.is_empty() || name.len() > NAME_BYTES_MAX {
-        return Err(LockError::Name("the name of a lock has 1 to 512 bytes"));
+        return Err(LockError::Invalid("the name of a lock has 1 to 512 bytes"));
     }
     if name.ends_with(COUNTER) {
-        return Err(LockError::Name("names that end with :fence are those of counters"));
+        return Err(LockError::Invalid("names that end with :fence are those of counters"));
     }
     Ok(())
 }
@@ -383,7 +383,7 @@ mod tests {
         assert_eq!(counter("{shop}:stock"), Ok(b"{shop}:stock:fence".to_vec()));
         assert!(counter(&"n".repeat(NAME_BYTES_MAX)).is_ok());
         for wrong in ["", &"n".repeat(NAME_BYTES_MAX + 1), "{stock}:fence"] {
-            assert!(matches!(counter(wrong), Err(LockError::Name(_))), "{wrong}");
+            assert!(matches!(counter(wrong), Err(LockError::Invalid(_))), "{wrong}");
         }
     }
 }

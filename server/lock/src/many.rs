@@ -23,7 +23,7 @@ pub(crate) async fn lock_in_order(
     names.sort_unstable();
     names.dedup();
     if names.is_empty() || names.len() > LOCKS_MAX {
-        return Err(LockError::Name("1 to 64 locks are taken together"));
+        return Err(LockError::Invalid("1 to 64 locks are taken together"));
     }
     let mut guards = Vec::with_capacity(names.len());
     for name in &names {

@@ -42,7 +42,8 @@ counters! {
     released,
     /// Requests that were sent to servers.
     requests,
-    /// Requests that could not be sent: no connection, a silent server, full queues.
+    /// Requests that could not be sent (no connection, a silent server, full queues), and releases
+    /// that were sent to a silent server and are not waited for.
     unsent,
     /// Requests that a server answered with an error, or whose connection broke.
     failed,

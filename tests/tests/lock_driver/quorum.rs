@@ -6,7 +6,7 @@ use orrery_lock::{LockError, Lost, Refusal, Warning, What};
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::sleep;
 
-use crate::servers::Server;
+use crate::servers::{PATIENCE, Server};
 use crate::{LATE_MAX, builder, built, run};
 
 const MS: Duration = Duration::from_millis(1);
@@ -41,8 +41,30 @@ fn two_of_five_may_be_gone_and_three_may_not() {
         // Who was there before has the numbers; those who come back have nothing.
         servers[2].restart();
         servers[0].restart();
-        let guard = ours.lock("stock").await.expect("four are there");
+        let start = Instant::now();
+        // They are tried again after pauses of up to two seconds.
+        let guard = loop {
+            match ours.lock("stock").await {
+                Ok(guard) => break guard,
+                Err(refused) => assert!(start.elapsed() < PATIENCE, "{refused}"),
+            }
+        };
         assert!(guard.token() > last, "{} after {last}", guard.token());
+    });
+}
+
+#[test]
+fn numbers_grow_whoever_has_the_lock() {
+    let servers = five();
+    run(async {
+        let (ours, theirs) = (built(builder(&servers)).await, built(builder(&servers)).await);
+        let mut last = 0;
+        for locks in [&ours, &theirs, &ours, &ours, &theirs, &theirs, &ours] {
+            let guard = locks.lock("stock").await.expect("it is free");
+            assert!(guard.token() > last, "{} after {last}", guard.token());
+            last = guard.token();
+            guard.release().await.expect("it is held");
+        }
     });
 }
 
@@ -55,7 +77,8 @@ fn a_server_that_stands_still_is_waited_for_once_and_is_back_by_itself() {
         ours.lock("stock").await.expect("four are enough").release().await.expect("it is held");
         let start = Instant::now();
         for _ in 0..20 {
-            drop(ours.lock("stock").await.expect("four are enough"));
+            let guard = ours.lock("stock").await.expect("four are enough");
+            guard.release().await.expect("it is held");
         }
         assert!(start.elapsed() < LATE_MAX, "not 300 ms each: {:?}", start.elapsed());
         servers[4].go_on();

@@ -173,7 +173,7 @@ fn what_others_have_put_under_the_name_is_shown() {
             assert!(refused.to_string().contains("not an integer"), "{refused}");
             for name in ["", "a:fence"] {
                 let refused = ours.lock(name).await;
-                assert!(matches!(refused, Err(LockError::Name(_))), "{refused:?}");
+                assert!(matches!(refused, Err(LockError::Invalid(_))), "{refused:?}");
             }
         });
     }
@@ -247,10 +247,10 @@ fn several_locks_are_all_had_or_none() {
             assert_eq!(all.release().await, Err(Lost::GoneFromServers));
             assert_eq!(server.line("EXISTS a b c"), "(integer) 0");
             let none = ours.lock_many(Vec::<String>::new()).await;
-            assert!(matches!(none, Err(LockError::Name(_))));
+            assert!(matches!(none, Err(LockError::Invalid(_))));
             let numbers = 0..=orrery_lock::LOCKS_MAX;
             let too_many = ours.lock_many(numbers.map(|number| number.to_string())).await;
-            assert!(matches!(too_many, Err(LockError::Name(_))));
+            assert!(matches!(too_many, Err(LockError::Invalid(_))));
         });
     }
 }
