@@ -242,3 +242,102 @@ impl Link {
         self.writer.is_some() && self.open.len() < OPEN_MAX && self.out.len() < OUT_BYTES_MAX
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use orrery_base::rng::{Rng, Seed};
+    use orrery_lock_machine::{CounterUse, Token};
+    use tokio::net::{TcpListener, TcpStream};
+
+    const TOKEN: Token = Token { client: 1, attempt: 1 };
+    const RELEASE: Request = Request::Release { token: Some(TOKEN) };
+    const ACQUIRE: Request =
+        Request::Acquire { token: TOKEN, ttl_ms: 5, counter: CounterUse::Increment };
+
+    /// A link to somebody who never reads.
+    async fn link(silence: Micros) -> (Link, Arc<OwnedWriteHalf>, Arc<LockNames>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("there are ports");
+        let address = listener.local_addr().expect("it is bound");
+        let stream = TcpStream::connect(address).await.expect("it listens");
+        let writer = Arc::new(stream.into_split().1);
+        let mut link = Link::new(silence);
+        link.attach(Arc::clone(&writer), Dialect::Conditions);
+        let names = LockNames { lock: b"n".to_vec(), counter: b"c".to_vec(), turn: None };
+        (link, writer, Arc::new(names))
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn there_is_room_for_so_many_requests_and_bytes_and_no_more() {
+        let (mut link, writer, names) = link(Micros(u64::MAX)).await;
+        for id in 0..OPEN_MAX {
+            assert!(link.request(Instant(0), 1, RequestId(id as u64), RELEASE, &names), "{id}");
+        }
+        assert!(!link.request(Instant(0), 1, RequestId(0), RELEASE, &names));
+        assert_eq!(link.command(Instant(0), &[b"PING"]).try_recv(), Ok(None));
+        let mut answers = Vec::new();
+        link.detach(&mut answers);
+        assert_eq!(answers.len(), OPEN_MAX, "all have failed");
+        assert!(!link.request(Instant(0), 1, RequestId(0), RELEASE, &names), "not connected");
+        link.attach(writer, Dialect::Conditions);
+        let half = vec![0; OUT_BYTES_MAX / 2];
+        let mut first = link.command(Instant(0), &[b"ECHO", &half]);
+        let mut second = link.command(Instant(0), &[b"ECHO", &half]);
+        assert!(first.try_recv().is_err() && second.try_recv().is_err(), "both wait");
+        assert_eq!(link.command(Instant(0), &[b"PING"]).try_recv(), Ok(None));
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_server_that_says_nothing_is_only_told_what_to_release() {
+        let (mut link, _writer, names) = link(Micros(10)).await;
+        let mut ask = |at, request| link.request(Instant(at), 1, RequestId(at), request, &names);
+        assert!(ask(0, ACQUIRE) && ask(10, ACQUIRE));
+        assert!(!ask(11, ACQUIRE) && !ask(11, RELEASE));
+        let mut answers = Vec::new();
+        let len = link.take_replies(b":1\r\n$-1\r\n:", Instant(12), &mut answers);
+        assert_eq!(len, Ok(9), "and a part");
+        let replies: Vec<(u64, Reply)> = answers.iter().map(|it| (it.id.0, it.reply)).collect();
+        assert_eq!(replies, [(0, Reply::Done { counter: 1 }), (10, Reply::Refused)]);
+        assert_eq!(link.open.len(), 1, "the release was sent");
+        assert_eq!(link.take_replies(b":1\r\n:1\r\n", Instant(12), &mut answers), Err(Odd));
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn no_bytes_make_it_panic() {
+        let (mut link, writer, names) = link(Micros(u64::MAX)).await;
+        let mut draw = Rng::new(Seed(1), "bytes");
+        let pieces: [&[u8]; 12] = [
+            b"+",
+            b"-",
+            b":",
+            b"$",
+            b"*",
+            b"\r\n",
+            b"1",
+            b"-1",
+            b"99999999999999999999",
+            b"NOSCRIPT x",
+            b"FORM y",
+            b"\xff\0",
+        ];
+        for _ in 0..20_000 {
+            for id in 0..draw.below(4) {
+                let request = if draw.chance(1, 2) { ACQUIRE } else { RELEASE };
+                link.request(Instant(0), 1, RequestId(id), request, &names);
+                drop(link.command(Instant(0), &[b"PING"]));
+            }
+            let mut bytes = Vec::new();
+            for _ in 0..draw.below(12) {
+                bytes.extend_from_slice(pieces[draw.below(12) as usize]);
+            }
+            let mut answers = Vec::new();
+            match link.take_replies(&bytes, Instant(0), &mut answers) {
+                Ok(len) => assert!(len <= bytes.len()),
+                Err(Odd) => {
+                    link.detach(&mut answers);
+                    link.attach(Arc::clone(&writer), Dialect::Scripts);
+                }
+            }
+        }
+    }
+}
