@@ -21,7 +21,7 @@ const WAIT: Duration = Duration::from_secs(30);
 const RETRY_DELAY: Duration = Duration::from_millis(50);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Least and most time that a server has to answer, if it is not said.
-const NODE_TIMEOUT_MS: (u64, u64) = (20, 250);
+const NODE_TIMEOUT_MS: (u64, u64) = (50, 250);
 /// How long a server may owe answers before its connection is given up.
 const STALL_MS: (u64, u64) = (1000, 5000);
 
@@ -79,7 +79,7 @@ impl Builder {
     }
 
     /// A server that has not answered after this has not granted. If it is not said: a fiftieth of
-    /// the time to live, at least 20 ms and at most 250 ms, and four measured round trips.
+    /// the time to live, at least 50 ms and at most 250 ms, and four measured round trips.
     pub fn node_timeout(mut self, timeout: Duration) -> Self {
         self.node_timeout = Some(timeout);
         self

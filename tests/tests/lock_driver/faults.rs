@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::sleep;
 
 use crate::servers::{Kind, Server};
-use crate::{LATE_MAX, builder, built, locks, run};
+use crate::{LATE_MAX, builder, built, locks, run, with_patience};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -63,8 +63,8 @@ fn a_holder_whose_server_stands_still_is_told_at_the_deadline() {
 fn holder_process() {
     let Ok(address) = std::env::var("ORRERY_LOCK_HOLDER") else { return };
     run(async {
-        let builder = orrery_lock::Locks::builder().node(address).ttl(1000 * MS);
-        let guard = built(builder).await.lock("stock").await.expect("it is free");
+        let builder = with_patience(orrery_lock::Locks::builder()).node(address);
+        let guard = built(builder.ttl(1000 * MS)).await.lock("stock").await.expect("it is free");
         println!("\nheld {}", guard.token());
         let worked = guard.run(sleep(120_000 * MS)).await;
         println!("\nended {worked:?} {:?}", guard.check());

@@ -30,8 +30,13 @@ fn run<T>(test: impl Future<Output = T>) -> T {
 
 /// Locks on these servers, with a time to live that tests can wait for.
 fn builder(servers: &[Server]) -> Builder {
-    let builder = Locks::builder().ttl(Duration::from_secs(1));
+    let builder = with_patience(Locks::builder()).ttl(Duration::from_secs(1));
     servers.iter().fold(builder, |builder, server| builder.node(server.address()))
+}
+
+/// Servers have time to answer on a busy machine, too.
+fn with_patience(builder: Builder) -> Builder {
+    builder.node_timeout(Duration::from_millis(250))
 }
 
 async fn built(builder: Builder) -> Locks {

@@ -9,7 +9,7 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{sleep, timeout};
 
 use crate::servers::{Kind, Server};
-use crate::{LATE_MAX, builder, built, locks, run};
+use crate::{LATE_MAX, builder, built, locks, run, with_patience};
 
 const MS: Duration = Duration::from_millis(1);
 const CONTENDERS: usize = 50;
@@ -204,8 +204,8 @@ fn a_holder_and_a_waiter_that_die_are_passed_over() {
             let address = server.address();
             let dead = std::thread::spawn(move || {
                 run(async {
-                    let builder = Locks::builder().node(address).ttl(1000 * MS);
-                    let theirs = built(builder).await;
+                    let builder = with_patience(Locks::builder()).node(address);
+                    let theirs = built(builder.ttl(1000 * MS)).await;
                     let lock = theirs.fair("stock").expect("one server");
                     let guard = lock.lock().await.expect("it is free");
                     let waiting = lock.clone();
