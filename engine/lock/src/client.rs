@@ -44,7 +44,7 @@ pub enum Ended {
 }
 
 /// What a client is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// Nothing.
     Idle,
@@ -68,22 +68,22 @@ pub struct Client {
     rng: Rng,
     attempts: u64,
     requests: u64,
-    phase: Phase,
+    pub(super) phase: Phase,
     /// Attempts that are left after this one.
-    retries_left: u32,
+    pub(super) retries_left: u32,
     /// When the acquisition and the attempt began, by the client's own clock.
-    acquisition_began: u64,
-    attempt_began: u64,
+    pub(super) acquisition_began: u64,
+    pub(super) attempt_began: u64,
     pub(super) token: Token,
     /// The next server to be asked, where they are asked one by one.
-    next_node: u16,
-    votes: Votes,
+    pub(super) next_node: u16,
+    pub(super) votes: Votes,
     /// The servers that granted the attempt whose number is being committed.
-    granted: u64,
-    number: u64,
+    pub(super) granted: u64,
+    pub(super) number: u64,
     /// The number that servers are asked to take, where that is so.
-    proposal: u64,
-    retry_at: Instant,
+    pub(super) proposal: u64,
+    pub(super) retry_at: Instant,
     pub(super) held: Option<Held>,
 }
 

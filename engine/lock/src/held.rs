@@ -21,7 +21,7 @@ pub struct Grant {
     /// From here on the servers may give the lock to the next, on the monotonic clock.
     pub until: Instant,
     /// The same on the clock that the client goes by, in microseconds.
-    until_local: u64,
+    pub(super) until_local: u64,
 }
 
 impl Grant {
@@ -43,26 +43,26 @@ pub(super) struct Held {
     pub(super) grant: Grant,
     /// The servers that have had the key without a break, as far as is known, as bits: since it is
     /// held, or since a round in which a quorum of such still had it.
-    granted: u64,
+    pub(super) granted: u64,
     /// Answers to the acquisition that may still come.
-    late: Votes,
-    since: Instant,
-    next_extension: Option<Instant>,
-    round: Option<Round>,
+    pub(super) late: Votes,
+    pub(super) since: Instant,
+    pub(super) next_extension: Option<Instant>,
+    pub(super) round: Option<Round>,
 }
 
 /// An extension under way.
 #[derive(Clone, Debug)]
-struct Round {
-    votes: Votes,
+pub(super) struct Round {
+    pub(super) votes: Votes,
     /// The servers that were asked to set the key anew. Only when a quorum still has it: what is
     /// repaired says nothing about who has had it before.
-    repaired: u64,
+    pub(super) repaired: u64,
     /// When it began, and when by the client's clock.
-    began: Instant,
-    began_local: u64,
+    pub(super) began: Instant,
+    pub(super) began_local: u64,
     /// Enough servers have said yes.
-    is_decided: bool,
+    pub(super) is_decided: bool,
 }
 
 impl Held {

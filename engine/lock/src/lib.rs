@@ -19,6 +19,7 @@
 //! ended; a loss is final: who has lost a lock acquires it anew, with another token.
 
 mod client;
+mod essence;
 mod held;
 mod message;
 mod settings;
@@ -26,6 +27,7 @@ mod votes;
 mod wire;
 
 pub use client::{Action, Client, Ended, Phase};
+pub use essence::{Essence, NodeEssence, Scale};
 pub use held::Grant;
 pub use message::{CounterUse, Node, Reply, Request, RequestId, Token};
 pub use settings::{

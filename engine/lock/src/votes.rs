@@ -19,8 +19,8 @@ pub(super) struct Open {
 /// What became of a round.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Votes {
-    open: Vec<Open>,
-    granted: u64,
+    pub(super) open: Vec<Open>,
+    pub(super) granted: u64,
     counter: u64,
     failed: u16,
     answered: u16,
