@@ -9,6 +9,7 @@
 
 mod algorithm;
 pub mod atlas;
+pub mod exhaustive;
 mod happen;
 mod judge;
 mod lab;
