@@ -29,8 +29,7 @@ enum Command {
     Turmoil(turmoil::Arguments),
     Check(check::Arguments),
     Replay(replay::Arguments),
-    #[command(subcommand)]
-    Locks(locks::Command),
+    Locks(locks::Arguments),
 }
 
 /// Runs the command line and gives the status to exit with.
@@ -42,7 +41,7 @@ pub fn main() -> ExitCode {
         Command::Turmoil(arguments) => turmoil::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
-        Command::Locks(command) => locks::run(&command),
+        Command::Locks(arguments) => locks::run(&arguments),
     }
 }
 

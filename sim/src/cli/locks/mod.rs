@@ -1,20 +1,29 @@
-//! `orrery-sim locks`: what is done with lock algorithms.
+//! `orrery-sim locks`: what is found out about locks, one file for each subcommand.
 
 use std::process::ExitCode;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 mod atlas;
+mod exhaustive;
 
-/// Lock algorithms: how they fail, and how often.
+/// Find out what locks keep and what breaks them.
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
-    Atlas(atlas::Arguments),
+enum Command {
+    Atlas(Box<atlas::Arguments>),
+    Exhaustive(exhaustive::Arguments),
 }
 
 /// Runs the subcommand.
-pub(super) fn run(command: &Command) -> ExitCode {
-    match command {
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    match &arguments.command {
         Command::Atlas(arguments) => atlas::run(arguments),
+        Command::Exhaustive(arguments) => exhaustive::run(arguments),
     }
 }
