@@ -74,7 +74,7 @@ pub(super) struct Arguments {
     /// Stop when this is broken instead of searching everything.
     #[arg(long, value_name = "INVARIANT", value_parser = invariant)]
     until: Option<Invariant>,
-    /// Give up at so many states; each takes about 50 bytes.
+    /// Give up at so many states; each takes about 75 bytes.
     #[arg(long, value_name = "N", default_value_t = 100_000_000)]
     states_max: usize,
     /// Search each combination of a pause, a clock that is set and a crash, and print a table.

@@ -17,7 +17,7 @@ use super::{Broken, Invariant};
 /// How it is searched.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// No more states than so many; about 50 bytes each, and 200 for those of two levels.
+    /// No more states than so many; about 75 bytes each, those of two levels included.
     pub states_max: usize,
     /// Enough is found when all of these are broken; none of them: never.
     pub enough: Broken,
