@@ -11,7 +11,7 @@ use orrery_sim::locks::exhaustive::{
     Algorithm, Broken, Findings, Forgets, Invariant, Options, Scope, extending, search,
 };
 
-use Algorithm::{Fenced, QuorumFenced, Redlock};
+use Algorithm::{Fenced, Proposed, QuorumFenced, Redlock};
 use Invariant::{LaterServed, NoLateWrite, NoLostUpdate, NumbersGrow, OneBelieves, OneGranted};
 
 fn scope(algorithm: Algorithm, fences: Fences) -> Scope {
@@ -52,7 +52,7 @@ fn redlock_loses_an_update_by_one_slow_message_and_without_any_fault() {
 
 #[test]
 fn numbers_with_reads_and_writes_keep_everything_however_slow_messages_are() {
-    for algorithm in [Fenced, QuorumFenced] {
+    for algorithm in [Fenced, QuorumFenced, Proposed] {
         assert_eq!(broken(&scope(algorithm, Fences::All)), []);
     }
     let extended = extending(QuorumFenced.settings(1), 3);
@@ -77,6 +77,7 @@ fn counters_of_several_servers_go_back_unless_a_majority_is_told_the_number() {
     let uneven = |algorithm| Scope { counters: [1, 0, 0], ..scope(algorithm, Fences::All) };
     assert_eq!(broken(&uneven(Fenced)), [(NumbersGrow, 13), (LaterServed, 15)]);
     assert_eq!(broken(&uneven(QuorumFenced)), []);
+    assert_eq!(broken(&uneven(Proposed)), []);
 }
 
 #[test]
@@ -86,6 +87,12 @@ fn numbers_of_a_majority_grow_when_a_clock_is_set_and_not_when_a_counter_is_forg
     let crash = Scope { crashes: 1, ..fenced };
     let expected = [(OneBelieves, 22), (NumbersGrow, 22), (LaterServed, 25)];
     assert_eq!(broken(&crash), expected, "and yet nothing is lost");
+    // A number that is proposed needs no second round, and keeps as much.
+    let proposed = scope(Proposed, Fences::All);
+    assert_eq!(broken(&Scope { clock_steps: 1, ..proposed }), [(OneBelieves, 18)]);
+    let crash = broken(&Scope { crashes: 1, ..proposed });
+    let names: Vec<Invariant> = crash.iter().map(|found| found.0).collect();
+    assert_eq!(names, [OneBelieves, NumbersGrow, LaterServed], "{crash:?}");
 }
 
 #[test]

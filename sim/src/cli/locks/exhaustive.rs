@@ -96,6 +96,8 @@ enum AlgorithmArgument {
     Fenced,
     /// Redlock with numbers that a majority has before the lock is there.
     QuorumFenced,
+    /// The same with numbers that are proposed, so that one round may be enough.
+    Proposed,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -130,6 +132,7 @@ impl Arguments {
             AlgorithmArgument::Redlock => Algorithm::Redlock,
             AlgorithmArgument::Fenced => Algorithm::Fenced,
             AlgorithmArgument::QuorumFenced => Algorithm::QuorumFenced,
+            AlgorithmArgument::Proposed => Algorithm::Proposed,
         };
         let plain = algorithm.settings(self.servers);
         let settings = if self.extend > 0 { extending(plain, self.extend) } else { plain };

@@ -35,6 +35,8 @@ pub enum Algorithm {
     Fenced,
     /// [`Settings::fenced`]: the number is written to a majority before the lock is there.
     QuorumFenced,
+    /// The same, but each request proposes a number, so that one round may be enough.
+    Proposed,
 }
 
 /// What a server that crashes has lost when it is back.
@@ -82,6 +84,9 @@ impl Algorithm {
                 Settings { fencing: Fencing::Counter, ..Settings::redlock(nodes, ttl_ms) }
             }
             Self::QuorumFenced => Settings::fenced(nodes, ttl_ms),
+            Self::Proposed => {
+                Settings { fencing: Fencing::Proposed, ..Settings::fenced(nodes, ttl_ms) }
+            }
         };
         Settings { retries: 0, extension: None, node_timeout_ms: TICK_MS, ..settings }
     }

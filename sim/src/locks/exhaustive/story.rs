@@ -454,7 +454,8 @@ mod tests {
     use super::*;
 
     fn scopes() -> Vec<Scope> {
-        let all = [Algorithm::Redlock, Algorithm::Fenced, Algorithm::QuorumFenced];
+        let all =
+            [Algorithm::Redlock, Algorithm::Fenced, Algorithm::QuorumFenced, Algorithm::Proposed];
         let mut scopes = Vec::new();
         for (at, algorithm) in all.into_iter().enumerate() {
             for fences in [Fences::Nothing, Fences::Writes, Fences::All] {

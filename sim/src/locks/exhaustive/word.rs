@@ -26,6 +26,9 @@ pub(super) struct Asked(u16);
 impl Asked {
     pub(super) fn new(request: &Request, tag: u8) -> Self {
         let (kind, attempt, number) = match *request {
+            Request::Acquire { token, counter: CounterUse::Propose(number), .. } => {
+                (ACQUIRE, token.attempt, number)
+            }
             Request::Acquire { token, .. } => (ACQUIRE, token.attempt, 0),
             Request::Commit { token, number } => (COMMIT, token.attempt, number),
             Request::Release { token: Some(token) } => (RELEASE, token.attempt, 0),
@@ -46,10 +49,11 @@ impl Asked {
                     Fencing::None => CounterUse::Ignore,
                     Fencing::Counter => CounterUse::Increment,
                     Fencing::WriteBack => CounterUse::Read,
+                    Fencing::Proposed => CounterUse::Propose(self.number()),
                 };
                 Request::Acquire { token, ttl_ms, counter }
             }
-            COMMIT => Request::Commit { token, number: (self.0 >> 5 & 15).into() },
+            COMMIT => Request::Commit { token, number: self.number() },
             RELEASE => Request::Release { token: Some(token) },
             RELEASE_ANY => Request::Release { token: None },
             _ => {
@@ -74,6 +78,10 @@ impl Asked {
 
     fn kind(self) -> u16 {
         self.0 & 7
+    }
+
+    fn number(self) -> u64 {
+        (self.0 >> 5 & 15).into()
     }
 
     fn attempt(self) -> u8 {
