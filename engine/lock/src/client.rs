@@ -5,7 +5,9 @@
 
 use super::held::{Grant, Held};
 use super::message::{CounterUse, Node, Reply, Request, RequestId, Token};
-use super::settings::{AtQuorum, Cleanup, Fencing, LocalClock, Order, Settings, Since, TokenRule};
+use super::settings::{
+    AtQuorum, Cleanup, Expiry, Fencing, LocalClock, Order, Settings, Since, TokenRule,
+};
 use super::votes::{Open, Votes};
 use orrery_base::rng::{Rng, Seed};
 use orrery_base::time::{Instant, Micros, Now};
@@ -85,6 +87,10 @@ pub struct Client {
     pub(super) proposal: u64,
     pub(super) retry_at: Instant,
     pub(super) held: Option<Held>,
+    /// The servers that were asked whose key it is, before it is deleted.
+    looked: u64,
+    /// What was given back and is extended nevertheless, and when next.
+    forgotten: Option<(Token, Instant)>,
 }
 
 impl Client {
@@ -114,6 +120,8 @@ impl Client {
             proposal: 1,
             retry_at: Instant::default(),
             held: None,
+            looked: 0,
+            forgotten: None,
         }
     }
 
@@ -166,14 +174,23 @@ impl Client {
     pub fn release(&mut self, now: Now, out: &mut Vec<Action>) -> bool {
         match self.phase {
             Phase::Idle | Phase::Releasing => return false,
-            Phase::Holding => self.held = None,
+            Phase::Holding => {
+                self.held = None;
+                let rule = self.settings.extension.filter(|_| self.settings.extends_released);
+                let next = rule.map(|rule| now.mono + Micros::from_millis(rule.every_ms));
+                self.forgotten = next.map(|next| (self.token, next));
+            }
             Phase::Acquiring | Phase::Committing | Phase::Waiting => {}
         }
         self.phase = Phase::Releasing;
         self.votes = Votes::default();
+        let looks = self.settings.looks_before_release;
+        self.looked = if looks { u64::MAX } else { 0 };
         let token = self.settings.checks_release.then_some(self.token);
+        let request =
+            if looks { Request::Look { token: self.token } } else { Request::Release { token } };
         for node in 0..self.settings.nodes {
-            let open = self.send(now, Node(node), Request::Release { token }, out);
+            let open = self.send(now, Node(node), request, out);
             self.votes.asked(open);
         }
         true
@@ -187,7 +204,13 @@ impl Client {
                 self.answer_held(now, id, reply, out);
             }
         } else if let Some(node) = self.votes.close(id) {
+            let has_looked = self.phase == Phase::Releasing && self.looked >> node.0 & 1 == 1;
             match reply {
+                Reply::Done { .. } if has_looked => {
+                    self.looked &= !(1 << node.0);
+                    let open = self.send(now, node, Request::Release { token: None }, out);
+                    self.votes.asked(open);
+                }
                 Reply::Done { counter } => self.votes.grant(node, counter),
                 Reply::Refused => {}
                 Reply::Failed => self.votes.fail(),
@@ -199,6 +222,7 @@ impl Client {
 
     /// Only time has passed.
     pub fn tick(&mut self, now: Now, out: &mut Vec<Action>) {
+        self.extend_forgotten(now, out);
         match self.phase {
             Phase::Idle => {}
             Phase::Waiting if self.retry_at <= now.mono => {
@@ -230,11 +254,26 @@ impl Client {
     /// When [`Client::tick`] is to be called.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
-        match self.phase {
+        let due = match self.phase {
             Phase::Idle => None,
             Phase::Waiting => Some(self.retry_at),
             Phase::Holding => self.held.as_ref().and_then(|held| held.due(self.settings.loss)),
             Phase::Acquiring | Phase::Committing | Phase::Releasing => self.votes.due(),
+        };
+        let forgotten = self.forgotten.map(|(_, next)| next);
+        [due, forgotten].into_iter().flatten().min()
+    }
+
+    /// Extends what was given back, where the library that is imitated does so.
+    fn extend_forgotten(&mut self, now: Now, out: &mut Vec<Action>) {
+        let Some((token, next)) = self.forgotten.filter(|&(_, next)| next <= now.mono) else {
+            return;
+        };
+        let every_ms = self.settings.extension.map_or(1, |rule| rule.every_ms);
+        self.forgotten = Some((token, next.max(now.mono) + Micros::from_millis(every_ms)));
+        let request = Request::Extend { token, ttl_ms: self.settings.ttl_ms, recreates: false };
+        for node in 0..self.settings.nodes {
+            self.send(now, Node(node), request, out);
         }
     }
 
@@ -276,14 +315,25 @@ impl Client {
         out.push(Action::Ended(why));
     }
 
-    pub(super) fn acquisition(&self) -> Request {
+    pub(super) fn acquisition(&self, now: Now) -> Request {
         let counter = match self.settings.fencing {
             Fencing::None => CounterUse::Ignore,
             Fencing::Counter => CounterUse::Increment,
             Fencing::WriteBack => CounterUse::Read,
             Fencing::Proposed => CounterUse::Propose(self.proposal),
         };
-        Request::Acquire { token: self.token, ttl_ms: self.settings.ttl_ms, counter }
+        let (token, ttl_ms) = (self.token, self.settings.ttl_ms);
+        match self.settings.expiry {
+            Expiry::WithKey => Request::Acquire { token, ttl_ms, counter },
+            Expiry::ShortenedAfterwards => Request::Acquire { token, ttl_ms: 2 * ttl_ms, counter },
+            Expiry::Afterwards | Expiry::Never => {
+                Request::AcquireUntil { token, until_ms: None, counter }
+            }
+            Expiry::AtClientTime => {
+                let until_ms = (now.wall.0 / 1000).saturating_add(ttl_ms);
+                Request::AcquireUntil { token, until_ms: Some(until_ms), counter }
+            }
+        }
     }
 
     /// Until when a round that began then makes the lock good, by the client's clock.
@@ -311,7 +361,7 @@ impl Client {
     }
 
     fn ask_next(&mut self, now: Now, out: &mut Vec<Action>) {
-        let open = self.send(now, Node(self.next_node), self.acquisition(), out);
+        let open = self.send(now, Node(self.next_node), self.acquisition(now), out);
         self.next_node += 1;
         self.votes.asked(open);
     }
@@ -401,6 +451,12 @@ impl Client {
         let grant = Grant::new(self.token, fence, now, local, until);
         self.phase = Phase::Holding;
         self.held = Some(Held::new(grant, granted, votes, now.mono, self.settings.extension));
+        if matches!(self.settings.expiry, Expiry::Afterwards | Expiry::ShortenedAfterwards) {
+            let request = Request::Limit { ttl_ms: self.settings.ttl_ms };
+            for node in (0..self.settings.nodes).filter(|node| granted >> node & 1 == 1) {
+                self.send(now, Node(node), request, out);
+            }
+        }
         out.push(Action::Granted(grant));
     }
 

@@ -197,7 +197,7 @@ impl Client {
         let has_no_part = !(granted | round.repaired);
         let lacking = if round.is_decided { has_no_part } else { 0 };
         for node in (0..self.settings.nodes).filter(|node| lacking >> node & 1 == 1) {
-            let open = self.send(now, Node(node), self.acquisition(), out);
+            let open = self.send(now, Node(node), self.acquisition(now), out);
             if let Some(Held { round: Some(round), .. }) = &mut self.held {
                 round.repaired |= 1 << node;
                 round.votes.asked(open);
@@ -231,9 +231,17 @@ impl Client {
 
     fn not_extended(&mut self, now: Now, rule: Extension, out: &mut Vec<Action>) {
         let everywhere = u64::MAX >> (64 - self.settings.nodes);
+        let (loss, local) = (self.settings.loss, self.local(now));
         let Some(held) = &mut self.held else { return };
         held.round = None;
         match rule.failed {
+            // Who learns of the end only by an extension that fails learns of it now.
+            FailedExtension::Keep
+                if loss == LossSignal::WhenExtensionFails && held.grant.until_local <= local =>
+            {
+                self.give_back(now, everywhere, out);
+                self.end(Ended::ExtensionFailed, out);
+            }
             FailedExtension::Keep => {
                 held.next_extension = Some(now.mono + Micros::from_millis(rule.every_ms));
             }

@@ -40,6 +40,25 @@ pub enum Request {
         /// What becomes of the lock's counter if the key was set; the answer says how it stands.
         counter: CounterUse,
     },
+    /// SET key token NX PXAT until, or without an end.
+    AcquireUntil {
+        /// The value.
+        token: Token,
+        /// The time of day at which it ends, in milliseconds.
+        until_ms: Option<u64>,
+        /// As above.
+        counter: CounterUse,
+    },
+    /// PEXPIRE key ttl: gives the key so much time from now on, whoever has it.
+    Limit {
+        /// Its time to live.
+        ttl_ms: u64,
+    },
+    /// GET key: whether the key has this value.
+    Look {
+        /// The value that it must have.
+        token: Token,
+    },
     /// Gives the key so much time from now on if it has this value.
     Extend {
         /// The value that it must have.

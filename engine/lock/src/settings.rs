@@ -55,6 +55,14 @@ pub struct Settings {
     pub loss: LossSignal,
     /// Whether grants have numbers.
     pub fencing: Fencing,
+    /// How a key gets its end.
+    pub expiry: Expiry,
+    /// Whether a release asks first whose key it is, and then deletes it by another command,
+    /// whoever has it by then (S02).
+    pub looks_before_release: bool,
+    /// Whether extensions go on when the lock was given back: a key whose release is lost is there
+    /// for ever (S40).
+    pub extends_released: bool,
 }
 
 /// What is taken off a time to live: a part of it and a constant.
@@ -178,6 +186,23 @@ pub enum Fencing {
     Proposed,
 }
 
+/// How a key gets its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// With its value, in one command.
+    WithKey,
+    /// By a command of its own when the lock is there, whoever has the key by then; who is gone
+    /// before leaves a key without an end (S06).
+    Afterwards,
+    /// It gets twice the time with its value, and the time to live by a command of its own when
+    /// the lock is there, whoever has the key by then (S31).
+    ShortenedAfterwards,
+    /// With its value, as a time of day by the client's clock (S19).
+    AtClientTime,
+    /// It has none (S05).
+    Never,
+}
+
 /// What is dangerous about settings, in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Doubt {
@@ -211,6 +236,16 @@ pub enum Doubt {
     LateExtension,
     /// Clients that collide collide again.
     NoJitter,
+    /// A key may be left without an end.
+    Endless,
+    /// What ends a key may end another client's.
+    BlindExpiry,
+    /// The servers end keys by the client's time of day.
+    ClientTime,
+    /// A release may delete what another client got since it looked.
+    TornRelease,
+    /// Extensions outlive the lock.
+    LastingExtension,
 }
 
 impl fmt::Display for Doubt {
@@ -245,6 +280,13 @@ impl fmt::Display for Doubt {
             Self::Unfenced => "no fencing token: a paused holder's writes look like the next one's",
             Self::LateExtension => "an extension begins when the lock's time is over already",
             Self::NoJitter => "no jitter between attempts: clients that collide collide again",
+            Self::Endless => "a client that dies leaves a key that nothing ends",
+            Self::BlindExpiry => "a key's time is set by a command that does not look whose it is",
+            Self::ClientTime => "keys end by the client's time of day: it may be wrong",
+            Self::TornRelease => {
+                "a release looks and deletes in two commands: the key may be another's"
+            }
+            Self::LastingExtension => "extensions go on when the lock was given back",
         })
     }
 }
@@ -274,6 +316,9 @@ impl Settings {
             extension: None,
             loss: LossSignal::AtDeadline,
             fencing: Fencing::None,
+            expiry: Expiry::WithKey,
+            looks_before_release: false,
+            extends_released: false,
         }
     }
 
@@ -356,6 +401,14 @@ impl Settings {
             (self.fencing == Fencing::None, Doubt::Unfenced),
             (extension.is_some_and(is_late), Doubt::LateExtension),
             (self.retries > 0 && self.retry_jitter_ms == 0, Doubt::NoJitter),
+            (matches!(self.expiry, Expiry::Never | Expiry::Afterwards), Doubt::Endless),
+            (
+                matches!(self.expiry, Expiry::Afterwards | Expiry::ShortenedAfterwards),
+                Doubt::BlindExpiry,
+            ),
+            (self.expiry == Expiry::AtClientTime, Doubt::ClientTime),
+            (self.looks_before_release, Doubt::TornRelease),
+            (self.extends_released && extension.is_some(), Doubt::LastingExtension),
         ];
         all.into_iter().filter_map(|(applies, doubt)| applies.then_some(doubt)).collect()
     }

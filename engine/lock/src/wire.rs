@@ -104,6 +104,17 @@ const RELEASE: Script = Script {
     sha1: b"6fbe84d1140fd2047394924af9d845b83c070bec",
 };
 
+const SET_AND_READ: &[u8] = b"if redis.call('SET', KEYS[1], ARGV[1], 'NX', unpack(ARGV, 2)) \
+    then return tonumber(redis.call('GET', KEYS[2]) or 0) end return false";
+const SET_AND_COUNT: &[u8] = b"if redis.call('SET', KEYS[1], ARGV[1], 'NX', unpack(ARGV, 2)) \
+    then return redis.call('INCR', KEYS[2]) end return false";
+const SET_AND_PROPOSE: &[u8] = b"local number = table.remove(ARGV) \
+    if not redis.call('SET', KEYS[1], ARGV[1], 'NX', unpack(ARGV, 2)) then return false end \
+    local counter = tonumber(redis.call('GET', KEYS[2]) or 0) \
+    if counter < tonumber(number) then redis.call('SET', KEYS[2], number) end return counter";
+// GET as a script, so that its reply is one line.
+const LOOK: &[u8] = b"if redis.call('GET', KEYS[1]) == ARGV[1] then return 1 end return 0";
+
 /// Appends the command of a request.
 pub fn write(request: &Request, names: Names<'_>, dialect: Dialect, out: &mut Vec<u8>) {
     write_after(request, names, dialect, &mut Sent::default(), out);
@@ -137,6 +148,15 @@ pub fn write_after(
                 }
             };
             eval(script, &[b"2", lock, counter, &token, &ttl_ms], sent, out);
+        }
+        Request::AcquireUntil { token, until_ms, counter: counter_use } => {
+            write_until((token, until_ms), counter_use, names, out);
+        }
+        Request::Limit { ttl_ms } => {
+            command(out, [b"PEXPIRE".as_slice(), lock, &decimal(ttl_ms)]);
+        }
+        Request::Look { token } => {
+            command(out, [b"EVAL".as_slice(), LOOK, b"1", lock, &spelled(token)]);
         }
         Request::Extend { token, ttl_ms, recreates } => {
             let (token, ttl_ms) = (spelled(token), decimal(ttl_ms));
@@ -177,6 +197,32 @@ fn eval(script: &Script, words: &[&[u8]], sent: &mut Sent, out: &mut Vec<u8>) {
     words.iter().for_each(|word| bulk(out, word));
 }
 
+/// The command of an acquisition whose end is a time of day, or that has none.
+fn write_until(
+    (token, until_ms): (Token, Option<u64>),
+    counter_use: CounterUse,
+    Names { lock, counter }: Names<'_>,
+    out: &mut Vec<u8>,
+) {
+    let token = token.to_string().into_bytes();
+    let (script, number) = match counter_use {
+        CounterUse::Ignore => (None, None),
+        CounterUse::Read => (Some(SET_AND_READ), None),
+        CounterUse::Increment => (Some(SET_AND_COUNT), None),
+        CounterUse::Propose(number) => (Some(SET_AND_PROPOSE), Some(decimal(number))),
+    };
+    let mut words: Vec<&[u8]> = match script {
+        Some(script) => [b"EVAL".as_slice(), script, b"2", lock, counter, &token].into(),
+        None => [b"SET".as_slice(), lock, &token, b"NX"].into(),
+    };
+    let until = until_ms.map(decimal);
+    if let Some(until) = &until {
+        words.extend([b"PXAT".as_slice(), until]);
+    }
+    words.extend(number.as_deref());
+    command(out, words);
+}
+
 /// Reads the reply to a request from the front of what a server said, in either protocol.
 #[must_use]
 pub fn read(request: &Request, bytes: &[u8]) -> Said {
@@ -185,7 +231,9 @@ pub fn read(request: &Request, bytes: &[u8]) -> Said {
     };
     let (line, len) = (&bytes[..end], end + 2);
     let counts = match request {
-        Request::Acquire { counter, .. } => *counter != CounterUse::Ignore,
+        Request::Acquire { counter, .. } | Request::AcquireUntil { counter, .. } => {
+            *counter != CounterUse::Ignore
+        }
         _ => false,
     };
     let number = |digits: &[u8]| str::from_utf8(digits).ok()?.parse::<u64>().ok();

@@ -27,6 +27,11 @@ pub struct Algorithm {
     pub looks: bool,
     /// Whether requests to a server go over several connections and may overtake each other.
     pub is_pooled: bool,
+    /// Whether the number is asked for when the data is accessed, not kept from the grant (S30).
+    pub asks_number: bool,
+    /// After so long, in milliseconds, the client's library sends a request that has no answer once
+    /// more, and takes the answer for the first one's (S39).
+    pub resends_ms: Option<u64>,
 }
 
 fn extended(settings: Settings, every_ms: u64) -> Settings {
@@ -52,6 +57,8 @@ const PLAIN: Algorithm = Algorithm {
     fences: Fences::Nothing,
     looks: false,
     is_pooled: false,
+    asks_number: false,
+    resends_ms: None,
 };
 
 /// All that there are.

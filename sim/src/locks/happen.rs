@@ -63,6 +63,8 @@ fn lab(story: &Story, algorithm: &Algorithm) -> Lab {
     lab.network = story.network;
     lab.habits.looks = algorithm.looks;
     lab.habits.is_pooled = algorithm.is_pooled;
+    lab.habits.asks_number = algorithm.asks_number;
+    lab.habits.resends_us = algorithm.resends_ms.map(|ms| ms * 1000);
     lab.steps.clone_from(&story.steps);
     for (number, step) in story.steps.iter().enumerate() {
         lab.post(step.at_us, Event::Step(number));

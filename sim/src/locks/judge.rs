@@ -431,6 +431,11 @@ impl Judge {
         }
     }
 
+    /// Who has the key of a server, as far as is known.
+    pub(super) fn owner(&self, node: usize) -> Option<usize> {
+        self.owners[node]
+    }
+
     /// The clock by which a server's keys go was set.
     pub(super) fn server_clock(&mut self, at_us: u64, node: usize, by_ms: i64) {
         if let Some(owner) = self.owners[node] {

@@ -3,7 +3,7 @@
 //! Invariant: an event happens at its time; what comes for a client that is paused waits in order.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use orrery_engine::lock::{Action, Client, Grant, LossSignal, Node, Reply, Request, RequestId};
 use orrery_engine::lock::{Phase, Settings};
@@ -66,6 +66,8 @@ pub(super) enum Event {
     Begins(usize),
     /// A step of the story, by its number.
     Step(usize),
+    /// A request that may have no answer is sent once more, by its place.
+    Resends(usize),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -187,6 +189,9 @@ pub struct Lab {
     written: u64,
     ways: Vec<Way>,
     messages: Vec<Message>,
+    /// Requests that are sent once more if they have no answer, and those that have had one.
+    unanswered: Vec<(usize, RequestId, Message)>,
+    answered: BTreeSet<(usize, RequestId)>,
     free: Vec<u64>,
     posted: u64,
     queue: BinaryHeap<Reverse<(u64, u64, Event)>>,
@@ -245,6 +250,8 @@ impl Lab {
             written: 0,
             ways: vec![Way::default(); clients * (nodes + 1) * 2],
             messages: Vec::new(),
+            unanswered: Vec::new(),
+            answered: BTreeSet::new(),
             free: Vec::new(),
             posted: 0,
             queue: BinaryHeap::new(),
@@ -469,6 +476,7 @@ impl Lab {
             }
             Event::GoesOn(client) => self.go_on(client),
             Event::Step(number) => self.take_step(number),
+            Event::Resends(place) => self.resend(place),
             Event::Looks(client)
             | Event::HasWorked(client, _)
             | Event::Sends(client, _)
@@ -537,6 +545,9 @@ impl Lab {
                 let own = self.hosts[client].life;
                 match message {
                     Message::Answered { id, reply, life, .. } if life == own => {
+                        if self.habits.resends_us.is_some() {
+                            self.answered.insert((client, id));
+                        }
                         let mut out = core::mem::take(&mut self.actions);
                         let now = self.now(client);
                         self.clients[client].answer(now, id, reply, &mut out);
@@ -560,7 +571,15 @@ impl Lab {
             Event::Sends(_, session) => self.sends(client, session),
             Event::Begins(_) => self.begin(client),
             Event::Step(number) => self.act(client, number),
-            Event::GoesOn(_) => {}
+            Event::GoesOn(_) | Event::Resends(_) => {}
+        }
+    }
+
+    /// The client's library sends once more what has had no answer; nobody above it knows.
+    fn resend(&mut self, place: usize) {
+        let (client, id, message) = self.unanswered[place];
+        if !self.answered.contains(&(client, id)) && !self.hosts[client].is_gone {
+            self.send(message, None);
         }
     }
 
@@ -601,7 +620,9 @@ impl Lab {
     fn ask(&mut self, client: usize, node: Node, id: RequestId, request: Request) {
         let host = &mut self.hosts[client];
         match request {
-            Request::Acquire { token, .. } if token.attempt != host.attempt => {
+            Request::Acquire { token, .. } | Request::AcquireUntil { token, .. }
+                if token.attempt != host.attempt =>
+            {
                 (host.attempt, host.began_us) = (token.attempt, self.now_us);
             }
             Request::Extend { .. } => host.began_us = self.now_us,
@@ -612,7 +633,12 @@ impl Lab {
             self.sent.push((self.now_us, client, node, request));
         }
         let delay_us = self.delays_us.get(&(client, node.0)).copied();
-        self.send(Message::Asked { client, server, life, id, request }, delay_us);
+        let message = Message::Asked { client, server, life, id, request };
+        self.send(message, delay_us);
+        if let Some(resends_us) = self.habits.resends_us {
+            self.unanswered.push((client, id, message));
+            self.post(self.now_us + resends_us, Event::Resends(self.unanswered.len() - 1));
+        }
     }
 
     pub(super) fn told(&mut self, client: usize, told: Told) {

@@ -6,7 +6,7 @@
 use bytes::BytesMut;
 use orrery_engine::lock::{CounterUse, Dialect, Names, Reply, Request, Said, Token, read, write};
 use orrery_engine::time::TtlClock;
-use orrery_engine::{Config, ConnId, Effects, Engine, Input, Origin, Seed};
+use orrery_engine::{Config, ConnId, Effects, Engine, Input, Now, Origin, Seed};
 
 use crate::world::clock::HostClock;
 
@@ -42,6 +42,20 @@ impl IdealServer {
                 }
                 is_free
             }
+            Request::AcquireUntil { token, until_ms, counter } => {
+                let is_free = self.key.is_none();
+                if is_free {
+                    let until = until_ms.map_or(u64::MAX, |until_ms| until_ms.saturating_mul(1000));
+                    self.key = Some((token, until));
+                    self.counter += u64::from(counter == CounterUse::Increment);
+                }
+                is_free
+            }
+            Request::Limit { ttl_ms } => {
+                self.key = self.key.map(|(token, _)| (token, until(ttl_ms)));
+                self.key.is_some()
+            }
+            Request::Look { token } => has(token),
             Request::Extend { token, ttl_ms, recreates } => {
                 let may = has(token) || recreates && self.key.is_none();
                 if may {
@@ -97,6 +111,17 @@ impl Process {
         let sent = Input::Sent { conn: CONN, len: self.out.len() };
         self.engine.step(clock.now(at_ns), sent, &mut self.effects);
         &self.out
+    }
+}
+
+/// An end that is a time of day becomes one by the clock that only goes on, as an engine does it.
+fn by_mono(request: Request, now: Now) -> Request {
+    match request {
+        Request::AcquireUntil { token, until_ms: Some(until_ms), counter } => {
+            let ttl_ms = until_ms.saturating_sub(now.wall.0 / 1000);
+            Request::Acquire { token, ttl_ms, counter }
+        }
+        _ => request,
     }
 }
 
@@ -178,12 +203,17 @@ impl LockServer {
     /// # Panics
     /// If an engine says what it must not.
     pub fn carry_out(&mut self, at_ns: u64, request: Request) -> Reply {
-        if matches!(request, Request::Acquire { .. }) && self.refuses_keys(at_ns) {
+        let sets = matches!(request, Request::Acquire { .. } | Request::AcquireUntil { .. });
+        if sets && self.refuses_keys(at_ns) {
             return Reply::Failed;
         }
         let key_time_us = self.key_time_us(at_ns);
+        let now = self.clock.now(at_ns);
         match &mut self.kind {
-            Kind::Ideal { server, .. } => server.carry_out(key_time_us, request),
+            Kind::Ideal { server, by_wall } => {
+                let request = if *by_wall { request } else { by_mono(request, now) };
+                server.carry_out(key_time_us, request)
+            }
             Kind::Engine { process, .. } => {
                 let mut command = Vec::new();
                 write(&request, NAMES, Dialect::Conditions, &mut command);
@@ -217,6 +247,25 @@ impl LockServer {
     /// The clocks of its host go faster or slower.
     pub(super) fn add_rate(&mut self, at_ns: u64, by_ppm: i64) {
         self.clock.add_rate(at_ns, by_ppm);
+    }
+
+    /// What its counter says.
+    pub(super) fn counter(&mut self, at_ns: u64) -> u64 {
+        match &mut self.kind {
+            Kind::Ideal { server, .. } => server.counter,
+            Kind::Engine { process, .. } => {
+                let said = process.ask(at_ns, &self.clock, b"GET {lock}:count\r\n");
+                let digits = str::from_utf8(said).ok().and_then(|said| said.lines().nth(1));
+                digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+            }
+        }
+    }
+
+    /// The end of a key, in microseconds of true time, that its host's time of day gives it.
+    pub(super) fn end_us(&self, at_ns: u64, until_ms: Option<u64>) -> u64 {
+        let Some(until_ms) = until_ms else { return u64::MAX / 2 };
+        let left_ms = until_ms.saturating_sub(self.clock.now(at_ns).wall.0 / 1000);
+        at_ns / 1000 + self.true_us(at_ns, left_ms.saturating_mul(1000))
     }
 
     /// How much true time, in microseconds, its keys' clock takes for so much.

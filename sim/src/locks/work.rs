@@ -37,6 +37,10 @@ pub(super) struct Habits {
     pub(super) looks: bool,
     /// Whether messages on one way may overtake each other.
     pub(super) is_pooled: bool,
+    /// Whether the number is asked for when it is needed; the question takes no time.
+    pub(super) asks_number: bool,
+    /// After so long, in microseconds, what has no answer is sent once more to the server.
+    pub(super) resends_us: Option<u64>,
     /// From looking to writing, at most, in microseconds.
     pub(super) gap_us: u64,
     /// Clients have one session after the other.
@@ -45,7 +49,14 @@ pub(super) struct Habits {
 
 impl Default for Habits {
     fn default() -> Self {
-        Self { looks: true, is_pooled: true, gap_us: 100, again: None }
+        Self {
+            looks: true,
+            is_pooled: true,
+            asks_number: false,
+            resends_us: None,
+            gap_us: 100,
+            again: None,
+        }
     }
 }
 
@@ -87,13 +98,22 @@ impl Lab {
     }
 
     pub(super) fn read_value(&mut self, client: usize) {
-        let fence = self.hosts[client].fence;
+        let fence = self.number_of(client);
         self.access_with(client, fence, Access::Read);
+    }
+
+    /// The number that a client sends with its work.
+    fn number_of(&mut self, client: usize) -> Option<u64> {
+        if !self.habits.asks_number {
+            return self.hosts[client].fence;
+        }
+        let at_ns = self.now_us * 1000;
+        self.servers.iter_mut().map(|server| server.counter(at_ns)).max()
     }
 
     pub(super) fn write_value(&mut self, client: usize) {
         let (base, value) = (self.hosts[client].seen, self.new_value());
-        let fence = self.hosts[client].fence;
+        let fence = self.number_of(client);
         self.access_with(client, fence, Access::Write { base, value });
     }
 
@@ -214,8 +234,17 @@ impl Lab {
                 let until_us = until_us(ttl_ms);
                 (KeyChange::Extended { client, until_us }, Some((client, until_us)))
             }
+            Request::AcquireUntil { until_ms, .. } => {
+                let until_us = self.servers[node].end_us(at_us * 1000, until_ms);
+                (KeyChange::Set { client, until_us }, Some((client, until_us)))
+            }
+            Request::Limit { ttl_ms } => {
+                let until_us = until_us(ttl_ms);
+                let holder = self.judge.owner(node).map(|owner| (owner, until_us));
+                (KeyChange::Extended { client, until_us }, holder)
+            }
             Request::Release { .. } => (KeyChange::Released { client }, None),
-            Request::Commit { .. } => return,
+            Request::Commit { .. } | Request::Look { .. } => return,
         };
         self.judge.key(at_us, node, change);
         self.note(Happening::Key { node, holder });

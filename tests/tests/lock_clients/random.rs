@@ -5,8 +5,8 @@
 
 use orrery_engine::Seed;
 use orrery_engine::lock::{
-    AtQuorum, Cleanup, Drift, Extension, FailedExtension, Fencing, LocalClock, LossSignal, Order,
-    Phase, Settings, Since, TokenRule,
+    AtQuorum, Cleanup, Doubt, Drift, Expiry, Extension, FailedExtension, Fencing, LocalClock,
+    LossSignal, Order, Phase, Settings, Since, TokenRule,
 };
 use orrery_engine::rng::Rng;
 
@@ -122,6 +122,21 @@ fn what_is_planted_is_found() {
     assert!((0..WORLDS).any(goes_back), "numbers without a second round");
 }
 
+#[test]
+fn what_is_dangerous_about_how_keys_end_is_said() {
+    let with = |expiry: Expiry| Settings { expiry, ..settings() }.doubts();
+    assert_eq!(with(Expiry::WithKey), []);
+    assert_eq!(with(Expiry::Never), [Doubt::Endless]);
+    assert_eq!(with(Expiry::Afterwards), [Doubt::Endless, Doubt::BlindExpiry]);
+    assert_eq!(with(Expiry::ShortenedAfterwards), [Doubt::BlindExpiry]);
+    assert_eq!(with(Expiry::AtClientTime), [Doubt::ClientTime]);
+    let torn = Settings { looks_before_release: true, ..settings() };
+    assert_eq!(torn.doubts(), [Doubt::TornRelease]);
+    let lasting = Settings { extends_released: true, ..settings() };
+    assert_eq!(lasting.doubts(), [Doubt::LastingExtension]);
+    assert_eq!(Settings { extension: None, ..lasting }.doubts(), [], "there is nothing to last");
+}
+
 /// Settings of any kind, but for those that are no lock at all.
 fn drawn(draw: &mut Rng) -> Settings {
     let mut one_of = |most: u64| draw.below(most + 1);
@@ -157,6 +172,15 @@ fn drawn(draw: &mut Rng) -> Settings {
             [one_of(2) as usize],
         fencing: [Fencing::None, Fencing::Counter, Fencing::WriteBack, Fencing::Proposed]
             [one_of(3) as usize],
+        expiry: [
+            Expiry::WithKey,
+            Expiry::Afterwards,
+            Expiry::ShortenedAfterwards,
+            Expiry::AtClientTime,
+            Expiry::Never,
+        ][one_of(4) as usize],
+        looks_before_release: one_of(1) == 0,
+        extends_released: one_of(1) == 0,
     }
 }
 

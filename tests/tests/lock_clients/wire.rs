@@ -14,17 +14,21 @@ const REQUESTS: usize = 3000;
 
 fn drawn(draw: &mut Rng, ttl_ms: u64) -> Request {
     let token = Token { client: 7 + u128::from(draw.below(2)), attempt: draw.below(2) };
-    match draw.below(8) {
-        0..3 => {
-            let number = draw.below(2000);
-            let uses = [
-                CounterUse::Ignore,
-                CounterUse::Read,
-                CounterUse::Increment,
-                CounterUse::Propose(number),
-            ];
-            Request::Acquire { token, ttl_ms, counter: uses[draw.below(4) as usize] }
+    let number = draw.below(2000);
+    let uses = [
+        CounterUse::Ignore,
+        CounterUse::Read,
+        CounterUse::Increment,
+        CounterUse::Propose(number),
+    ];
+    match draw.below(12) {
+        0..3 => Request::Acquire { token, ttl_ms, counter: uses[draw.below(4) as usize] },
+        8 => {
+            let counter = uses[draw.below(4) as usize];
+            Request::AcquireUntil { token, until_ms: None, counter }
         }
+        9 => Request::Limit { ttl_ms },
+        10 | 11 => Request::Look { token },
         3 | 4 => Request::Extend { token, ttl_ms, recreates: draw.chance(1, 2) },
         5 => Request::Commit { token, number: draw.below(2000) },
         6 => Request::Release { token: Some(token) },
@@ -36,11 +40,10 @@ fn drawn(draw: &mut Rng, ttl_ms: u64) -> Request {
 /// What an ideal server says, as far as a real one tells it.
 fn expected(ideal: &mut IdealServer, now_us: u64, request: Request) -> Reply {
     match (ideal.carry_out(now_us, request), request) {
-        (Reply::Done { counter }, Request::Acquire { counter: uses, .. })
-            if uses != CounterUse::Ignore =>
-        {
-            Reply::Done { counter }
-        }
+        (
+            Reply::Done { counter },
+            Request::Acquire { counter: uses, .. } | Request::AcquireUntil { counter: uses, .. },
+        ) if uses != CounterUse::Ignore => Reply::Done { counter },
         (Reply::Done { .. }, _) => Reply::Done { counter: 0 },
         (reply, _) => reply,
     }
@@ -97,6 +100,28 @@ fn a_real_redis_does_with_scripts_what_an_ideal_server_does() {
             client.send(bytes);
             client.read_raw()
         });
+    }
+}
+
+#[test]
+fn an_end_that_is_a_time_of_day_may_be_over_already() {
+    let mut server = OrreryServer::new(Config::default(), Seed(1));
+    let conn = server.connect();
+    let token = Token { client: 1, attempt: 1 };
+    let done = Reply::Done { counter: 0 };
+    let far_ms = 100_000_000_000_000;
+    for (until_ms, is_there) in [(1, Reply::Refused), (far_ms, done)] {
+        let counter = CounterUse::Ignore;
+        for (request, reply) in [
+            (Request::AcquireUntil { token, until_ms: Some(until_ms), counter }, done),
+            (Request::Look { token }, is_there),
+        ] {
+            let mut bytes = Vec::new();
+            write(&request, NAMES, Dialect::Conditions, &mut bytes);
+            let said = server.send(conn, &bytes);
+            let text = said.escape_ascii();
+            assert_eq!(read(&request, &said), Said::Reply(reply, said.len()), "{text}");
+        }
     }
 }
 

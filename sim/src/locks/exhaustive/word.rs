@@ -34,6 +34,9 @@ impl Asked {
             Request::Release { token: Some(token) } => (RELEASE, token.attempt, 0),
             Request::Release { token: None } => (RELEASE_ANY, 0, 0),
             Request::Extend { token, .. } => (EXTEND, token.attempt, 0),
+            Request::AcquireUntil { .. } | Request::Limit { .. } | Request::Look { .. } => {
+                unreachable!("a scope has no settings that ask for it")
+            }
         };
         assert!(attempt < 4 && number < 16 && usize::from(tag) < TAGS, "a word has room for it");
         Self(kind | (attempt as u16) << 3 | (number as u16) << 5 | u16::from(tag) << 9)
