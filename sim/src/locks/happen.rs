@@ -8,7 +8,7 @@ use orrery_engine::Seed;
 use orrery_engine::lock::{Client, Phase};
 
 use super::algorithm::Algorithm;
-use super::judge::{Figures, Invariant, Violation};
+use super::judge::{Figures, Invariant, KeyChange, Violation};
 use super::lab::{Event, Lab, Trouble};
 use super::story::{Step, Story, What, Who};
 use super::trace::{Happening, Trace};
@@ -167,7 +167,9 @@ impl Lab {
             What::Fill { for_us } => self.servers[node].full_until_us = self.now_us + for_us,
             What::Grace { for_us } => {
                 self.servers[node].forget_with_grace(at_ns, for_us);
-                self.key_is_gone(node);
+                let until_us = self.now_us + self.servers[node].true_us(at_ns, for_us);
+                self.judge.key(self.now_us, node, KeyChange::Withheld { until_us });
+                self.note(Happening::Key { node, holder: None });
             }
             _ => {}
         }
@@ -197,5 +199,26 @@ impl Lab {
             _ => return,
         };
         self.troubles.push(Trouble { link, is_request, until_us: now_us + for_us, takes_us });
+        if let (Who::Link(client, _), What::Cut { .. }) = (link, what) {
+            self.count_ways(client);
+        }
+    }
+
+    /// While a client is cut off from most servers nobody can be blamed for what it does not get.
+    fn count_ways(&mut self, client: usize) {
+        let cut_until = |node: usize| {
+            let is_cut = |trouble: &&Trouble| {
+                trouble.link == Who::Link(client, node) && trouble.takes_us.is_none()
+            };
+            let ends = self.troubles.iter().filter(is_cut).map(|trouble| trouble.until_us);
+            ends.chain([self.servers[node].stopped_until_us]).max().unwrap_or(0)
+        };
+        let mut away: Vec<u64> = (0..self.servers.len()).map(cut_until).collect();
+        away.retain(|&until_us| until_us > self.now_us);
+        away.sort_unstable_by(|one, next| next.cmp(one));
+        let spare = usize::from(self.settings.nodes - self.settings.quorum);
+        if let Some(&back_us) = away.get(spare) {
+            self.judge.unreached(client, back_us);
+        }
     }
 }

@@ -107,6 +107,8 @@ pub(super) enum KeyChange {
     Released { client: usize },
     /// It is gone for another reason.
     Gone,
+    /// It is gone, and the server grants nothing before this moment of true time.
+    Withheld { until_us: u64 },
 }
 
 /// What a client is told that it has.
@@ -136,6 +138,8 @@ struct Party {
     is_gone: bool,
     /// Since when it has had nothing.
     idle_since: u64,
+    /// Until when it could not reach enough servers, last.
+    unreached_until: Option<u64>,
     /// Grants of others since its acquisition began.
     bypassed: u64,
     /// Until when each server keeps its key.
@@ -376,12 +380,22 @@ impl Judge {
     }
 
     fn check_availability(&mut self, at_us: u64, client: usize, since: u64) {
-        let was_free = self.believers == 0 && self.free_since <= since;
-        let were_there = self.majority_lost_us.is_none_or(|lost| lost < since);
+        // The time of one that is gone runs on: how long that may last is I8.
+        let is_owed = |party: &Party| party.is_gone && party.promised_until > since;
+        let is_owed = self.parties.iter().any(is_owed);
+        let was_free = self.believers == 0 && self.free_since <= since && !is_owed;
+        let unreached = self.parties[client].unreached_until;
+        let were_there = self.majority_lost_us.max(unreached).is_none_or(|lost| lost < since);
         if was_free && were_there {
             self.figures.unavailable += 1;
             self.broken(at_us, Invariant::Availability, client, None, at_us - since);
         }
+    }
+
+    /// A client cannot reach enough servers until then.
+    pub(super) fn unreached(&mut self, client: usize, until_us: u64) {
+        let party = &mut self.parties[client];
+        party.unreached_until = party.unreached_until.max(Some(until_us));
     }
 
     /// A client is gone.
@@ -415,6 +429,13 @@ impl Judge {
                 Some(client)
             }
             KeyChange::Released { client } => Some(client),
+            KeyChange::Withheld { until_us } => {
+                // Nobody else can have it before.
+                if let Some(owner) = before {
+                    self.parties[owner].keys[node] = until_us;
+                }
+                None
+            }
             KeyChange::Gone => None,
         };
         if matches!(change, KeyChange::Released { .. } | KeyChange::Gone) {
