@@ -5,7 +5,7 @@
 //!
 //! Invariant: a story says nothing about the algorithm; with one, it happens in one way.
 
-use orrery_engine::lock::NODES_MAX;
+use orrery_engine::lock::{NODES_MAX, TTL_MS_MAX};
 
 use super::lab::{CALM, Network, Servers};
 
@@ -13,6 +13,8 @@ use super::lab::{CALM, Network, Servers};
 pub const CLIENTS_MAX: usize = 26;
 /// Most steps.
 pub const STEPS_MAX: usize = 10_000;
+/// Greatest seed.
+const SEED_MAX: u64 = u64::MAX / 1000;
 /// Longest story, in microseconds: a day.
 pub const UNTIL_US_MAX: u64 = 86_400_000_000;
 
@@ -160,6 +162,31 @@ impl What {
         )
     }
 
+    /// The longest of the times in it.
+    fn longest_us(self) -> u64 {
+        match self {
+            Self::Work { for_us }
+            | Self::Pause { for_us }
+            | Self::Stop { for_us }
+            | Self::Fill { for_us }
+            | Self::Grace { for_us }
+            | Self::Cut { for_us } => for_us,
+            Self::SlowRequests { by_us, for_us } | Self::SlowReplies { by_us, for_us } => {
+                by_us.max(for_us)
+            }
+            Self::Acquire
+            | Self::Read
+            | Self::Write
+            | Self::Release
+            | Self::Use { .. }
+            | Self::Crash
+            | Self::Clock { .. }
+            | Self::Rate { .. }
+            | Self::Forget
+            | Self::Delete => 0,
+        }
+    }
+
     fn suits(self, who: Who) -> bool {
         match self {
             Self::Acquire
@@ -210,11 +237,20 @@ impl Story {
         if self.clients == 0 || self.clients > CLIENTS_MAX {
             return Some(format!("there are 1 to {CLIENTS_MAX} clients"));
         }
+        if self.ttl_ms == 0 || self.ttl_ms > TTL_MS_MAX {
+            return Some("the time to live is 1 ms to a year".to_owned());
+        }
+        if self.seed > SEED_MAX {
+            return Some(format!("the seed is at most {SEED_MAX}"));
+        }
         if self.steps.len() > STEPS_MAX {
             return Some(format!("there are at most {STEPS_MAX} steps"));
         }
         if self.until_us > UNTIL_US_MAX {
             return Some("it lasts a day at most".to_owned());
+        }
+        if self.network.most_us > UNTIL_US_MAX {
+            return Some("messages take a day at most".to_owned());
         }
         if self.network.least_us > self.network.most_us {
             return Some("messages take at least more than at most".to_owned());
@@ -245,6 +281,15 @@ impl Story {
                 let others = nodes.checked_shr(self.nodes.into()).unwrap_or(0);
                 let is_wrong = nodes == 0 || others != 0;
                 is_wrong.then(|| "a client uses one of the servers at least, and no others".into())
+            }
+            What::Clock { by_ms } if by_ms.unsigned_abs() > TTL_MS_MAX => {
+                Some("clocks are set by a year at most".to_owned())
+            }
+            What::Rate { by_ppm } if by_ppm.unsigned_abs() > 1_000_000 => {
+                Some("clocks' rates change by a million millionths at most".to_owned())
+            }
+            what if what.longest_us() > UNTIL_US_MAX => {
+                Some("nothing lasts longer than a day".to_owned())
             }
             _ => None,
         }
