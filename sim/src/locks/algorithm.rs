@@ -4,8 +4,8 @@
 //! servers that it is for.
 
 use orrery_engine::lock::{
-    AtQuorum, Cleanup, Extension, FailedExtension, Fencing, LocalClock, LossSignal, Order,
-    Settings, Since, TokenRule,
+    AtQuorum, Cleanup, Expiry, Extension, FailedExtension, Fencing, LocalClock, LossSignal, Order,
+    Settings, Since, TTL_MS_MAX, TokenRule,
 };
 
 use super::store::Fences;
@@ -37,12 +37,22 @@ pub struct Algorithm {
 fn extended(settings: Settings, every_ms: u64) -> Settings {
     let extension = Extension {
         every_ms: every_ms.max(1),
-        held_ms_max: settings.ttl_ms.saturating_mul(100),
+        held_ms_max: settings.ttl_ms.saturating_mul(100).min(TTL_MS_MAX),
         recreates: false,
         repairs: false,
         failed: FailedExtension::Keep,
     };
     Settings { extension: Some(extension), ..settings }
+}
+
+/// The same with another way to extend the time.
+fn extending(settings: Settings, change: impl Fn(Extension) -> Extension) -> Settings {
+    Settings { extension: settings.extension.map(change), ..settings }
+}
+
+/// One server, asked at regular intervals until it grants, and nobody who looks at the time.
+fn polling(ttl_ms: u64) -> Settings {
+    Settings { retries: 200, retry_delay_ms: 100, retry_jitter_ms: 0, ..naive(1, ttl_ms) }
 }
 
 fn naive(nodes: u16, ttl_ms: u64) -> Settings {
@@ -119,6 +129,196 @@ pub const ALGORITHMS: &[Algorithm] = &[
         words: "one server, released by DEL whoever has it",
         settings: |nodes, ttl_ms| Settings { checks_release: false, ..naive(nodes, ttl_ms) },
         is_single: true,
+        ..PLAIN
+    },
+    Algorithm {
+        name: "get-then-del",
+        words: "one server, released by GET and then DEL (redis-py before 3.0)",
+        settings: |nodes, ttl_ms| Settings { looks_before_release: true, ..naive(nodes, ttl_ms) },
+        is_single: true,
+        ..PLAIN
+    },
+    Algorithm {
+        name: "setnx-expire",
+        words: "one server, SETNX and EXPIRE as two commands",
+        settings: |nodes, ttl_ms| Settings { expiry: Expiry::Afterwards, ..naive(nodes, ttl_ms) },
+        is_single: true,
+        ..PLAIN
+    },
+    Algorithm {
+        name: "resending",
+        words: "one server, and a client library that sends SET NX once more when no answer comes",
+        settings: |nodes, ttl_ms| Settings {
+            cleanup: Cleanup::WhereGranted,
+            node_timeout_ms: 200,
+            ..naive(nodes, ttl_ms)
+        },
+        is_single: true,
+        resends_ms: Some(50),
+        ..PLAIN
+    },
+    Algorithm {
+        name: "redis-py",
+        words: "redis-py by default: no time to live, asks every 100 ms",
+        settings: |_, ttl_ms| Settings { expiry: Expiry::Never, ..polling(ttl_ms) },
+        is_single: true,
+        ..PLAIN
+    },
+    Algorithm {
+        name: "python-redis-lock",
+        words: "python-redis-lock with expire and auto_renewal: nobody is told when that ends",
+        settings: |_, ttl_ms| extended(polling(ttl_ms), ttl_ms * 2 / 3),
+        is_single: true,
+        ..PLAIN
+    },
+    Algorithm {
+        name: "bsm-redislock",
+        words: "bsm/redislock with FenceKey: numbers for writes, one attempt, no deadline",
+        settings: |nodes, ttl_ms| Settings {
+            fencing: Fencing::Counter,
+            retries: 0,
+            ..naive(nodes, ttl_ms)
+        },
+        is_single: true,
+        fences: Fences::Writes,
+        ..PLAIN
+    },
+    Algorithm {
+        name: "rueidislock",
+        words: "rueidislock: ends by the client's time of day, an extension that waits for ever",
+        settings: |_, ttl_ms| {
+            let settings = extended(Settings::redlock(1, ttl_ms), ttl_ms / 2);
+            let settings = Settings {
+                expiry: Expiry::AtClientTime,
+                checks_elapsed: false,
+                node_timeout_ms: ttl_ms,
+                loss: LossSignal::WhenExtensionFails,
+                ..settings
+            };
+            extending(settings, |it| Extension { failed: FailedExtension::Release, ..it })
+        },
+        is_single: true,
+        ..PLAIN
+    },
+    Algorithm {
+        name: "redisson",
+        words: "Redisson's RLock: a watchdog that no loss stops, and that may outlive the unlock",
+        settings: |nodes, ttl_ms| Settings {
+            extends_released: true,
+            ..extended(naive(nodes, ttl_ms), ttl_ms / 3)
+        },
+        is_single: true,
+        ..PLAIN
+    },
+    Algorithm {
+        name: "redisson-fenced",
+        words: "Redisson's RFencedLock, whose users ask for the number when they write",
+        settings: |nodes, ttl_ms| Settings {
+            fencing: Fencing::Counter,
+            ..extended(naive(nodes, ttl_ms), ttl_ms / 3)
+        },
+        is_single: true,
+        fences: Fences::All,
+        asks_number: true,
+        ..PLAIN
+    },
+    Algorithm {
+        name: "redisson-multi",
+        words: "Redisson's RedLock: no step 3, PEXPIRE of each key at the end, whoever has it",
+        settings: |nodes, ttl_ms| Settings {
+            expiry: Expiry::ShortenedAfterwards,
+            at_quorum: AtQuorum::GoOn,
+            order: Order::OneByOne,
+            ..naive(nodes, ttl_ms)
+        },
+        ..PLAIN
+    },
+    Algorithm {
+        name: "resending-redlock",
+        words: "Redlock over a client library that sends once more when no answer comes",
+        settings: |nodes, ttl_ms| Settings {
+            node_timeout_ms: 200,
+            ..Settings::redlock(nodes, ttl_ms)
+        },
+        resends_ms: Some(50),
+        ..PLAIN
+    },
+    Algorithm {
+        name: "pottery",
+        words: "pottery: done at a majority while other requests are on their way, pooled",
+        settings: |nodes, ttl_ms| Settings {
+            retry_delay_ms: 0,
+            ..Settings::redlock(nodes, ttl_ms)
+        },
+        is_pooled: true,
+        ..PLAIN
+    },
+    Algorithm {
+        name: "redlock-rb",
+        words: "redlock-rb: extensions bring back what is gone; one that fails gives all back",
+        settings: |nodes, ttl_ms| {
+            let settings = Settings {
+                node_timeout_ms: 100,
+                loss: LossSignal::WhenExtensionFails,
+                retry_jitter_ms: 50,
+                ..extended(Settings::redlock(nodes, ttl_ms), ttl_ms / 2)
+            };
+            let failed = FailedExtension::ReleaseSilently;
+            extending(settings, |it| Extension { recreates: true, failed, ..it })
+        },
+        ..PLAIN
+    },
+    Algorithm {
+        name: "aioredlock",
+        words: "aioredlock: extensions bring back what is gone, and errors are swallowed",
+        settings: |nodes, ttl_ms| {
+            let settings = Settings {
+                loss: LossSignal::Never,
+                retry_delay_ms: 100,
+                ..extended(Settings::redlock(nodes, ttl_ms), ttl_ms * 3 / 5)
+            };
+            extending(settings, |it| Extension { recreates: true, ..it })
+        },
+        ..PLAIN
+    },
+    Algorithm {
+        name: "distributed-lock",
+        words: "DistributedLock: time from the answer, a loss noticed at the next extension",
+        settings: |nodes, ttl_ms| Settings {
+            since: Since::Answer,
+            node_timeout_ms: (ttl_ms / 10).max(1),
+            loss: LossSignal::WhenExtensionFails,
+            ..extended(Settings::redlock(nodes, ttl_ms), ttl_ms * 3 / 10)
+        },
+        ..PLAIN
+    },
+    Algorithm {
+        name: "redlock-rust",
+        words: "the crate redlock: servers one by one, one token for all attempts",
+        settings: |nodes, ttl_ms| Settings {
+            order: Order::OneByOne,
+            at_quorum: AtQuorum::GoOn,
+            tokens: TokenRule::PerAcquisition,
+            retry_delay_ms: 0,
+            ..Settings::redlock(nodes, ttl_ms)
+        },
+        ..PLAIN
+    },
+    Algorithm {
+        name: "node-redlock-4",
+        words: "node-redlock 4: by the wall clock; an extension that fails gives everything back",
+        settings: |nodes, ttl_ms| {
+            let settings = Settings {
+                clock: LocalClock::Wall,
+                at_quorum: AtQuorum::GoOn,
+                tokens: TokenRule::PerAcquisition,
+                retries: 10,
+                retry_delay_ms: 100,
+                ..extended(Settings::redlock(nodes, ttl_ms), ttl_ms / 2)
+            };
+            let failed = FailedExtension::ReleaseSilently;
+            extending(settings, |it| Extension { failed, ..it })
+        },
         ..PLAIN
     },
     Algorithm {
