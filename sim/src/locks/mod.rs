@@ -17,6 +17,7 @@ mod server;
 mod spelling;
 mod store;
 mod story;
+mod telling;
 mod trace;
 mod work;
 
@@ -28,4 +29,5 @@ pub use server::{IdealServer, LockServer};
 pub use spelling::{Misspelled, letter, read};
 pub use store::{Access, Change, Fences};
 pub use story::{CLIENTS_MAX, STEPS_MAX, Step, Story, UNTIL_US_MAX, What, Who};
+pub use telling::{Line, tell};
 pub use trace::{Happening, Spoken, Told, Trace, Work};
