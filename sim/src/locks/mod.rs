@@ -21,6 +21,7 @@ mod story;
 mod telling;
 mod trace;
 mod work;
+pub mod zoo;
 
 pub use algorithm::{ALGORITHMS, Algorithm, algorithm};
 pub use happen::{Outcome, happen};
