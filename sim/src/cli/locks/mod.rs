@@ -6,6 +6,8 @@ use clap::{Args, Subcommand};
 
 mod atlas;
 mod exhaustive;
+mod run;
+mod zoo;
 
 /// Find out what locks keep and what breaks them.
 #[derive(Args, Debug)]
@@ -18,6 +20,8 @@ pub(super) struct Arguments {
 enum Command {
     Atlas(Box<atlas::Arguments>),
     Exhaustive(exhaustive::Arguments),
+    Run(run::Arguments),
+    Zoo(zoo::Arguments),
 }
 
 /// Runs the subcommand.
@@ -25,5 +29,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     match &arguments.command {
         Command::Atlas(arguments) => atlas::run(arguments),
         Command::Exhaustive(arguments) => exhaustive::run(arguments),
+        Command::Run(arguments) => run::run(arguments),
+        Command::Zoo(arguments) => zoo::run(arguments),
     }
 }
