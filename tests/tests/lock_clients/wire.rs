@@ -15,12 +15,8 @@ const REQUESTS: usize = 3000;
 fn drawn(draw: &mut Rng, ttl_ms: u64) -> Request {
     let token = Token { client: 7 + u128::from(draw.below(2)), attempt: draw.below(2) };
     let number = draw.below(2000);
-    let uses = [
-        CounterUse::Ignore,
-        CounterUse::Read,
-        CounterUse::Increment,
-        CounterUse::Propose(number),
-    ];
+    let uses =
+        [CounterUse::Ignore, CounterUse::Read, CounterUse::Increment, CounterUse::Propose(number)];
     match draw.below(12) {
         0..3 => Request::Acquire { token, ttl_ms, counter: uses[draw.below(4) as usize] },
         8 => {

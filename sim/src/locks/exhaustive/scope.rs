@@ -3,7 +3,9 @@
 //! Invariant: every count fits the words of a [`state`](super::state); a scope that does not is
 //! refused with the reason.
 
-use orrery_engine::lock::{Extension, FailedExtension, Fencing, LocalClock, Order, Settings};
+use orrery_engine::lock::{
+    Expiry, Extension, FailedExtension, Fencing, LocalClock, Order, Settings,
+};
 use orrery_engine::time::Micros;
 
 use crate::locks::Fences;
@@ -131,8 +133,11 @@ impl Scope {
         let attempts = u32::from(most_turns) * retries.saturating_add(1).min(100);
         let numbers = self.turns[0] + self.turns[1] + self.counters.iter().max().unwrap_or(&0);
         let held_ms_max = extension.map_or(0, |rule| rule.held_ms_max);
+        let Settings { expiry, looks_before_release, extends_released, .. } = self.settings;
+        let is_odd = expiry != Expiry::WithKey || looks_before_release || extends_released;
         let checks = [
             (usize::from(nodes) > NODES_MAX, "there are at most three servers"),
+            (is_odd, "keys end with their time to live, and releases are one request"),
             (retries > 0 && retry_jitter_ms > 0, "nothing is left to chance: no jitter"),
             (most_turns > 2, "a client has at most two turns"),
             (attempts > ATTEMPTS_MAX, "a client makes at most two attempts"),

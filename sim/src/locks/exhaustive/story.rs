@@ -436,7 +436,9 @@ impl Play {
 
 fn in_words(request: Request) -> String {
     match request {
-        Request::Acquire { .. } => "the lock".to_owned(),
+        Request::Acquire { .. } | Request::AcquireUntil { .. } => "the lock".to_owned(),
+        Request::Limit { .. } => "a time for its key".to_owned(),
+        Request::Look { .. } => "whose the key is".to_owned(),
         Request::Commit { number, .. } => format!("the note of number {number}"),
         Request::Release { .. } => "its release".to_owned(),
         Request::Extend { .. } => "its extension".to_owned(),
