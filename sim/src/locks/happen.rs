@@ -121,8 +121,9 @@ impl Lab {
         match step.what {
             What::Acquire => self.acquire(client),
             What::Work { for_us } => self.work_for(client, for_us),
-            What::Read => self.read_value(client),
-            What::Write => self.write_value(client),
+            // Who never had the lock has nothing to do with the store.
+            What::Read if self.hosts[client].grant > 0 => self.read_value(client),
+            What::Write if self.hosts[client].grant > 0 => self.write_value(client),
             What::Release => {
                 self.release(client);
             }
@@ -178,15 +179,19 @@ impl Lab {
 
     /// While most servers are away nobody can be blamed for a lock that is not to be had.
     fn count_servers(&mut self) {
-        let is_away = |server: &&super::server::LockServer| server.stopped_until_us > self.now_us;
         let mut away: Vec<u64> =
-            self.servers.iter().filter(is_away).map(|server| server.stopped_until_us).collect();
-        away.sort_unstable_by(|one, next| next.cmp(one));
-        // So many may be away, and no more.
-        let spare = usize::from(self.settings.nodes - self.settings.quorum);
-        if let Some(&back_us) = away.get(spare) {
+            self.servers.iter().map(|server| server.stopped_until_us).collect();
+        if let Some(back_us) = self.back_us(&mut away) {
             self.judge.majority_lost_us = self.judge.majority_lost_us.max(Some(back_us));
         }
+    }
+
+    /// When enough servers are there again; none: they are. Until when each is away.
+    fn back_us(&self, away: &mut Vec<u64>) -> Option<u64> {
+        away.retain(|&until_us| until_us > self.now_us);
+        away.sort_unstable_by(|one, next| next.cmp(one));
+        // So many may be away, and no more.
+        away.get(usize::from(self.settings.nodes - self.settings.quorum)).copied()
     }
 
     fn strike_link(&mut self, link: Who, what: What) {
@@ -214,10 +219,7 @@ impl Lab {
             ends.chain([self.servers[node].stopped_until_us]).max().unwrap_or(0)
         };
         let mut away: Vec<u64> = (0..self.servers.len()).map(cut_until).collect();
-        away.retain(|&until_us| until_us > self.now_us);
-        away.sort_unstable_by(|one, next| next.cmp(one));
-        let spare = usize::from(self.settings.nodes - self.settings.quorum);
-        if let Some(&back_us) = away.get(spare) {
+        if let Some(back_us) = self.back_us(&mut away) {
             self.judge.unreached(client, back_us);
         }
     }

@@ -337,6 +337,7 @@ impl Judge {
         if !core::mem::take(&mut party.holds) {
             return;
         }
+        party.idle_since = at_us;
         self.believers -= 1;
         self.free_since = self.free_since.max(at_us);
         self.freed_by_crash = party.is_gone;
@@ -381,7 +382,9 @@ impl Judge {
 
     fn check_availability(&mut self, at_us: u64, client: usize, since: u64) {
         // The time of one that is gone runs on: how long that may last is I8.
-        let is_owed = |party: &Party| party.is_gone && party.promised_until > since;
+        let is_owed = |party: &Party| {
+            party.is_gone && party.promised_until.max(party.idle_since + ttl_us(party)) > since
+        };
         let is_owed = self.parties.iter().any(is_owed);
         let was_free = self.believers == 0 && self.free_since <= since && !is_owed;
         let unreached = self.parties[client].unreached_until;
@@ -403,8 +406,8 @@ impl Judge {
         self.expire(at_us);
         let party = &mut self.parties[client];
         party.is_gone = true;
-        party.acquiring_since = None;
         party.idle_since = at_us;
+        party.acquiring_since = None;
         self.lets_go(at_us, client);
     }
 
