@@ -1,4 +1,5 @@
 //! `orrery-sim locks`: what is found out about locks, one file for each subcommand.
+//! `orrery-sim locks`: lock algorithms under faults, one file for each subcommand.
 
 use std::process::ExitCode;
 
@@ -10,6 +11,11 @@ mod run;
 mod zoo;
 
 /// Find out what locks keep and what breaks them.
+mod page;
+mod shrink;
+mod swarm;
+
+/// Try lock algorithms under faults.
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -22,6 +28,9 @@ enum Command {
     Exhaustive(exhaustive::Arguments),
     Run(run::Arguments),
     Zoo(zoo::Arguments),
+    Swarm(swarm::Arguments),
+    Shrink(shrink::Arguments),
+    Page(page::Arguments),
 }
 
 /// Runs the subcommand.
@@ -31,5 +40,8 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Command::Exhaustive(arguments) => exhaustive::run(arguments),
         Command::Run(arguments) => run::run(arguments),
         Command::Zoo(arguments) => zoo::run(arguments),
+        Command::Swarm(arguments) => swarm::run(arguments),
+        Command::Shrink(arguments) => shrink::run(arguments),
+        Command::Page(arguments) => page::run(arguments),
     }
 }
