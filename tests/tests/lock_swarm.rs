@@ -108,7 +108,7 @@ const FOUND: [(&str, Invariant, Scenario, u64, u64); 12] = [
     ("rslock", Invariant::Belief, Scenario::SilentRelease, 1, 1_000),
     ("redlock-py", Invariant::Belief, Scenario::ClientClock, 25_200, 500),
     ("fenced-writes", Invariant::StaleWrite, Scenario::UnfencedRead, 1, 5_000),
-    ("redlock-counters", Invariant::Numbers, Scenario::Counters, 1, 1_000),
+    ("redlock-counters", Invariant::Numbers, Scenario::Counters, 1, 5_000),
 ];
 
 #[test]

@@ -122,12 +122,15 @@ pub fn scenario(
     let breaks = |invariant| broken.contains(&invariant);
     let harms = breaks(Invariant::StaleWrite) || breaks(Invariant::LostUpdate);
     let is_twice = breaks(Invariant::Belief);
+    let is_broken =
+        is_twice || harms || breaks(Invariant::Numbers) || breaks(Invariant::Continuity);
     let is_unfenced = algorithm.fences == Fences::Nothing;
     let checks = [
+        // Whatever comes of it, it would not without.
+        (is_broken && seen.uses, Scenario::Membership),
         (breaks(Invariant::Foreign) && !settings.checks_release, Scenario::PlainRelease),
         (breaks(Invariant::Numbers) && seen.forgets, Scenario::LostCounter),
         (breaks(Invariant::Numbers) && has_counters(&settings), Scenario::Counters),
-        (is_twice && seen.uses, Scenario::Membership),
         (is_twice && seen.forgets, Scenario::Amnesia),
         (is_twice && seen.deletes && story.nodes == 1, Scenario::Deleted),
         (is_twice && seen.deletes, Scenario::LostKey),
