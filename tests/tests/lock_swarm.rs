@@ -106,7 +106,7 @@ const FOUND: [(&str, Invariant, Scenario, u64, u64); 12] = [
     ("redsync", Invariant::Belief, Scenario::LateRelease, 21_700, 500),
     ("redlock-net", Invariant::Continuity, Scenario::BroughtBack, 1, 1_000),
     ("rslock", Invariant::Belief, Scenario::SilentRelease, 1, 1_000),
-    ("redlock-py", Invariant::Belief, Scenario::ClientClock, 25_200, 500),
+    ("redlock-py", Invariant::Belief, Scenario::ClientClock, 12_700, 500),
     ("fenced-writes", Invariant::StaleWrite, Scenario::UnfencedRead, 1, 5_000),
     ("redlock-counters", Invariant::Numbers, Scenario::Counters, 1, 5_000),
 ];
