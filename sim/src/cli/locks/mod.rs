@@ -1,5 +1,4 @@
 //! `orrery-sim locks`: what is found out about locks, one file for each subcommand.
-//! `orrery-sim locks`: lock algorithms under faults, one file for each subcommand.
 
 use std::process::ExitCode;
 
@@ -7,15 +6,13 @@ use clap::{Args, Subcommand};
 
 mod atlas;
 mod exhaustive;
+mod page;
 mod run;
+mod shrink;
+mod swarm;
 mod zoo;
 
 /// Find out what locks keep and what breaks them.
-mod page;
-mod shrink;
-mod swarm;
-
-/// Try lock algorithms under faults.
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     #[command(subcommand)]

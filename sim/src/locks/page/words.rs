@@ -28,12 +28,14 @@ pub(super) fn spoken(spoken: Spoken) -> String {
     let number =
         |fence: Option<u64>| fence.map_or(String::new(), |it| format!(" with number {it}"));
     match spoken {
-        Spoken::Asked(Request::Acquire { token, .. }) => {
+        Spoken::Asked(Request::Acquire { token, .. } | Request::AcquireUntil { token, .. }) => {
             format!("give me the lock (attempt {})", token.attempt)
         }
         Spoken::Asked(Request::Extend { recreates, .. }) => {
             format!("extend it{}", if recreates { ", or set it again" } else { "" })
         }
+        Spoken::Asked(Request::Limit { .. }) => "give it a time to live".to_owned(),
+        Spoken::Asked(Request::Look { .. }) => "is it mine?".to_owned(),
         Spoken::Asked(Request::Commit { number, .. }) => format!("the number is {number}"),
         Spoken::Asked(Request::Release { token: Some(token) }) => {
             format!("take it back (attempt {})", token.attempt)
