@@ -59,7 +59,10 @@ pub(super) fn chart(scene: &Scene) -> String {
                 "<rect class=\"stripe\" x=\"0\" y=\"{top}\" width=\"{width}\" height=\"{high}\"/>"
             );
         }
-        for span in &lane.spans {
+        // What goes wrong lies over what it goes wrong with.
+        let is_fault = |span: &&Span| span.shade == Shade::Fault;
+        let rest = lane.spans.iter().filter(|span| !is_fault(span));
+        for span in rest.chain(lane.spans.iter().filter(is_fault)) {
             bar(&mut out, &axis, place, span, lane.who);
         }
         curves(&mut out, &axis, lane, place, scene.until_us);
