@@ -25,31 +25,16 @@ pub struct IdealServer {
 impl IdealServer {
     /// Does what it is asked for.
     pub fn carry_out(&mut self, now_us: u64, request: Request) -> Reply {
-        let before = self.counter;
         self.key = self.key.filter(|&(_, until)| now_us < until);
         let has = |token: Token| self.key.is_some_and(|(own, _)| own == token);
         let until = |ttl_ms: u64| now_us + ttl_ms * 1000;
         let is_done = match request {
             Request::Acquire { token, ttl_ms, counter } => {
-                let is_free = self.key.is_none();
-                if is_free {
-                    self.key = Some((token, until(ttl_ms)));
-                    self.counter += u64::from(counter == CounterUse::Increment);
-                    if let CounterUse::Propose(number) = counter {
-                        self.counter = self.counter.max(number);
-                        return Reply::Done { counter: before };
-                    }
-                }
-                is_free
+                return self.grant(token, until(ttl_ms), counter);
             }
             Request::AcquireUntil { token, until_ms, counter } => {
-                let is_free = self.key.is_none();
-                if is_free {
-                    let until = until_ms.map_or(u64::MAX, |until_ms| until_ms.saturating_mul(1000));
-                    self.key = Some((token, until));
-                    self.counter += u64::from(counter == CounterUse::Increment);
-                }
-                is_free
+                let until = until_ms.map_or(u64::MAX, |until_ms| until_ms.saturating_mul(1000));
+                return self.grant(token, until, counter);
             }
             Request::Limit { ttl_ms } => {
                 self.key = self.key.map(|(token, _)| (token, until(ttl_ms)));
@@ -79,6 +64,24 @@ impl IdealServer {
             }
         };
         if is_done { Reply::Done { counter: self.counter } } else { Reply::Refused }
+    }
+
+    /// Gives the key to who asks for it, if it is free.
+    fn grant(&mut self, token: Token, until: u64, counter: CounterUse) -> Reply {
+        if self.key.is_some() {
+            return Reply::Refused;
+        }
+        self.key = Some((token, until));
+        let before = self.counter;
+        match counter {
+            CounterUse::Ignore | CounterUse::Read => {}
+            CounterUse::Increment => self.counter += 1,
+            CounterUse::Propose(number) => {
+                self.counter = self.counter.max(number);
+                return Reply::Done { counter: before };
+            }
+        }
+        Reply::Done { counter: self.counter }
     }
 }
 
