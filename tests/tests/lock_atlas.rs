@@ -55,6 +55,19 @@ fn a_world_without_faults_breaks_nothing_and_clock_steps_and_pauses_do() {
 }
 
 #[test]
+fn the_worlds_of_a_point_are_different_ones() {
+    // A world is a thousand acquisitions.
+    let figures = |acquisitions| {
+        let sweep = sweep("clock-step=1000", "pause=1500", &["redlock"], acquisitions);
+        let points = run(&sweep);
+        let names = ["refusals", "belief", "lost_updates", "late_losses"];
+        names.map(|name| at(&points, 0, 1000, 1500).figure(name))
+    };
+    let (one, two) = (figures(1000), figures(2000));
+    assert_ne!(one.map(|figure| 2 * figure), two, "the second is not the first again");
+}
+
+#[test]
 fn crashes_and_forgetful_servers_are_measured_and_do_not_mix_up_lives() {
     let mut sweep = sweep("crash-every=0,3000", "forget-every=0,2000", &["fenced"], 1000);
     sweep.values = sweep.values.with(Values::find("pause-every").unwrap(), 0).unwrap();

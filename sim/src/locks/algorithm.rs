@@ -125,6 +125,17 @@ pub const ALGORITHMS: &[Algorithm] = &[
         ..PLAIN
     },
     Algorithm {
+        name: "fenced-proposed",
+        words: "as fenced, with numbers that are proposed, so that one round may be enough",
+        settings: |nodes, ttl_ms| Settings {
+            fencing: Fencing::Proposed,
+            ..Settings::fenced(nodes, ttl_ms)
+        },
+        fences: Fences::All,
+        looks: true,
+        ..PLAIN
+    },
+    Algorithm {
         name: "plain-del",
         words: "one server, released by DEL whoever has it",
         settings: |nodes, ttl_ms| Settings { checks_release: false, ..naive(nodes, ttl_ms) },

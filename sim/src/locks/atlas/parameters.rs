@@ -34,7 +34,7 @@ pub const PARAMETERS: [Parameter; 17] = [
     parameter("ttl", "time to live of a grant, ms", 1000, 4, DAY_MS),
     parameter("nodes", "lock servers, for algorithms of several", 5, 1, 64),
     parameter("clients", "clients that want the lock", 3, 1, 26),
-    parameter("work", "work of a holder, at most, ms", 100, 0, DAY_MS),
+    parameter("work", "work of a holder, at most, ms", 900, 0, DAY_MS),
     parameter("think", "break between two sessions of a client, at most, ms", 200, 0, DAY_MS),
     parameter("gap", "from looking at the deadline to writing, at most, us", 100, 0, DAY_MS),
     parameter("delay", "a message's way, at most, us; a quarter at least", 1000, 1, DAY_MS),

@@ -12,6 +12,9 @@ use super::world::world;
 /// Acquisitions of one world.
 const WORLD_GRANTS: u64 = 1000;
 
+/// Seeds of worlds are below this, so that a lab can make others of them.
+const SEED_MAX: u64 = u64::MAX >> 8;
+
 /// What is measured at a point.
 #[derive(Clone, Copy, Debug)]
 pub struct Measure {
@@ -77,7 +80,7 @@ impl Point {
         for number in 0..worlds {
             let grants = WORLD_GRANTS.min(acquisitions - number * WORLD_GRANTS);
             // Worlds are alike for all algorithms, so that differences are theirs.
-            let world_seed = seed.wrapping_mul(1_000_003).wrapping_add(number) >> 8;
+            let world_seed = seed.wrapping_mul(1_000_003).wrapping_add(number) & SEED_MAX;
             sum.add(world(algorithm, servers, values, world_seed, grants));
         }
         let broken = |invariant: Invariant| sum.broken[invariant as usize];
