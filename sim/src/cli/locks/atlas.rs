@@ -10,11 +10,12 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use orrery_engine::time::TtlClock;
 
+use super::choice::named;
 use crate::cli::print;
 use crate::locks::atlas::{
     Axis, PARAMETERS, Point, Sweep, Values, page, picture, read_table, write_head, write_point,
 };
-use crate::locks::{ALGORITHMS, Algorithm, Servers, algorithm};
+use crate::locks::{ALGORITHMS, Algorithm, Servers};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -68,13 +69,6 @@ pub(in crate::cli) struct Arguments {
     /// Name the parameters and algorithms, and do nothing else.
     #[arg(long)]
     parameters: bool,
-}
-
-fn named(name: &str) -> Result<&'static Algorithm, String> {
-    algorithm(name).ok_or_else(|| {
-        let names: Vec<&str> = ALGORITHMS.iter().map(|algorithm| algorithm.name).collect();
-        format!("there is no algorithm {name:?}; there are {}", names.join(", "))
-    })
 }
 
 fn servers(name: &str) -> Result<Servers, String> {

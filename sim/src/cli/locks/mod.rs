@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 mod atlas;
+mod choice;
 mod exhaustive;
 mod page;
 mod run;

@@ -5,12 +5,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::shrink::{load, named};
+use super::choice::{load, named};
 use crate::cli::print;
 use crate::locks::{Algorithm, RUNS_MAX, happen, page, shrink};
 
 const EXAMPLES: &str = "\
 Examples:
+  orrery-sim locks page S12 --algorithm redlock --out S12.html
   orrery-sim locks page found.story --algorithm redlock --out found.html
   orrery-sim locks page found.story --algorithm redlock --shrink --out small.html
 
@@ -21,8 +22,9 @@ or a file that cannot be read or written.";
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// The story.
-    file: PathBuf,
+    /// The name of a story of the catalogue, or a file.
+    #[arg(value_name = "STORY")]
+    story: String,
     /// With which algorithm it happens.
     #[arg(long, value_name = "NAME", value_parser = named)]
     algorithm: &'static Algorithm,
@@ -37,10 +39,10 @@ pub(super) struct Arguments {
 /// Runs the subcommand.
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let algorithm = arguments.algorithm;
-    let mut story = match load(&arguments.file, algorithm) {
+    let mut story = match load(&arguments.story, algorithm) {
         Ok(story) => story,
         Err(why) => {
-            eprintln!("orrery-sim: {}: {why}", arguments.file.display());
+            eprintln!("orrery-sim: {why}");
             return ExitCode::from(2);
         }
     };

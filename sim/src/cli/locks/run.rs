@@ -10,10 +10,9 @@ use clap::Args;
 use serde_json::json;
 
 use super::super::print;
-use crate::locks::zoo::{FILES, Scenario, counted, scenario};
-use crate::locks::{
-    ALGORITHMS, Algorithm, Invariant, Line, QUEUES, algorithm, happen, queue, tell,
-};
+use super::choice::{algorithm_names, scenario_named, story_for};
+use crate::locks::zoo::{Scenario, counted};
+use crate::locks::{Invariant, Line, QUEUES, algorithm, happen, queue, tell};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -64,32 +63,16 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 /// The names of all algorithms, semaphores and queues.
 pub(super) fn all_names() -> String {
     let queues = QUEUES.iter().map(|queue| queue.name).collect::<Vec<_>>().join(", ");
-    format!("{}, {queues}", names(|_| true))
-}
-
-/// The names of the algorithms that are wanted.
-fn names(is_wanted: impl Fn(&Algorithm) -> bool) -> String {
-    let wanted = ALGORITHMS.iter().filter(|algorithm| is_wanted(algorithm));
-    wanted.map(|algorithm| algorithm.name).collect::<Vec<_>>().join(", ")
+    format!("{}, {queues}", algorithm_names(|_| true))
 }
 
 fn told(arguments: &Arguments) -> Result<Told, String> {
     let name = &arguments.story;
-    let text = match FILES.iter().find(|(known, _)| known == name) {
-        Some((_, text)) => (*text).to_owned(),
-        None => std::fs::read_to_string(name).map_err(|error| {
-            let last = FILES.last().map_or("", |(last, _)| last);
-            format!("{name}: no story of the catalogue (S01 to {last}), and as a file: {error}")
-        })?,
-    };
-    let scenario = scenario(&text).map_err(|why| format!("{name}: {why}"))?;
-    if let Some(waits) = &scenario.waits {
-        return Err(format!("{name} cannot happen yet: it waits for {waits}"));
-    }
+    let scenario = scenario_named(name)?;
     let first = scenario.expected.first().map(|(first, _)| first);
     let wanted = arguments.algorithm.as_ref().or(first).ok_or_else(|| {
         format!("{name} expects nothing of any algorithm; choose one with --algorithm: {}", {
-            names(|algorithm| scenario.story_for(algorithm).is_some())
+            algorithm_names(|algorithm| scenario.story_for(algorithm).is_some())
         })
     })?;
     if let (Some(queue), Some(story)) = (queue(wanted), scenario.stories.first()) {
@@ -100,14 +83,8 @@ fn told(arguments: &Arguments) -> Result<Told, String> {
     let found = algorithm(wanted).ok_or_else(|| {
         format!("--algorithm: no algorithm {wanted:?}; there are {}", all_names())
     })?;
-    let story = scenario.story_for(found).ok_or_else(|| {
-        let others = names(|algorithm| scenario.story_for(algorithm).is_some());
-        format!("{wanted} is not for as many servers as {name} has; choose one of {others}")
-    })?;
-    if let Some(problem) = (found.settings)(story.nodes, story.ttl_ms).problem() {
-        return Err(format!("{name}: with {wanted} there is no such lock: {problem}"));
-    }
-    let outcome = happen(story, found, true);
+    let story = story_for(&scenario, name, found)?;
+    let outcome = happen(&story, found, true);
     let lines = outcome.trace.as_ref().map(tell).unwrap_or_default();
     let (name, words, broken) = (found.name, found.words, outcome.broken());
     Ok(Told { scenario, name, words, broken, lines })

@@ -1,18 +1,17 @@
 //! `orrery-sim locks shrink`: a story made as small as it can be.
 
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::json;
 
+use super::choice::{load, named};
 use crate::cli::print;
-use crate::locks::{
-    ALGORITHMS, Algorithm, Invariant, RUNS_MAX, Story, algorithm, happen, read, scenario, shrink,
-};
+use crate::locks::{Algorithm, Invariant, RUNS_MAX, happen, scenario, shrink};
 
 const EXAMPLES: &str = "\
 Examples:
+  orrery-sim locks shrink S12 --algorithm redlock
   orrery-sim locks shrink found.story --algorithm redlock
   orrery-sim locks shrink found.story --algorithm redsync --invariant I1 > small.story
 
@@ -24,8 +23,9 @@ be left out, 2 the story breaks nothing (or not this), usage or unreadable.";
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// The story.
-    file: PathBuf,
+    /// The name of a story of the catalogue, or a file.
+    #[arg(value_name = "STORY")]
+    story: String,
     /// With which algorithm it happens.
     #[arg(long, value_name = "NAME", value_parser = named)]
     algorithm: &'static Algorithm,
@@ -45,7 +45,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     match shrunk(arguments) {
         Ok(status) => status,
         Err(why) => {
-            eprintln!("orrery-sim: {}: {why}", arguments.file.display());
+            eprintln!("orrery-sim: {why}");
             ExitCode::from(2)
         }
     }
@@ -53,14 +53,20 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 
 fn shrunk(arguments: &Arguments) -> Result<ExitCode, String> {
     let algorithm = arguments.algorithm;
-    let story = load(&arguments.file, algorithm)?;
+    let story = load(&arguments.story, algorithm)?;
     let broken = happen(&story, algorithm, false).broken();
     let first = broken.first().copied();
     let invariant = arguments.invariant.or(first).ok_or_else(|| {
-        format!("nothing is broken in it with {}: there is nothing to keep", algorithm.name)
+        format!(
+            "nothing is broken in {} with {}: there is nothing to keep",
+            arguments.story, algorithm.name
+        )
     })?;
     let small = shrink(&story, algorithm, invariant, arguments.runs).ok_or_else(|| {
-        format!("{invariant} is not broken in it with {}, but: {broken:?}", algorithm.name)
+        format!(
+            "{invariant} is not broken in {} with {}, but: {broken:?}",
+            arguments.story, algorithm.name
+        )
     })?;
     let broken = happen(&small.story, algorithm, false).broken();
     let kind = scenario(&small.story, algorithm, &broken).map(|scenario| scenario.to_string());
@@ -89,28 +95,7 @@ fn shrunk(arguments: &Arguments) -> Result<ExitCode, String> {
     Ok(ExitCode::from(u8::from(!small.is_minimal)))
 }
 
-/// The algorithm of this name.
-pub(super) fn named(name: &str) -> Result<&'static Algorithm, String> {
-    algorithm(name).ok_or_else(|| {
-        let names: Vec<&str> = ALGORITHMS.iter().map(|algorithm| algorithm.name).collect();
-        format!("no algorithm {name:?}; there are {}", names.join(", "))
-    })
-}
-
 fn invariant(name: &str) -> Result<Invariant, String> {
     let found = Invariant::ALL.into_iter().find(|invariant| invariant.to_string() == name);
     found.ok_or_else(|| format!("no invariant {name:?}; there are I1 to I11"))
-}
-
-/// A story from a file that can happen with an algorithm. Lines about what is expected of it are
-/// not read.
-pub(super) fn load(file: &Path, algorithm: &Algorithm) -> Result<Story, String> {
-    let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
-    let story = read(&text, &["expect"]).map_err(|wrong| wrong.to_string())?;
-    match (algorithm.is_single, story.nodes) {
-        (true, 1) => Ok(story),
-        (false, nodes) if nodes > 1 => Ok(story),
-        (true, nodes) => Err(format!("{} is for one server, not {nodes}", algorithm.name)),
-        (false, _) => Err(format!("{} is for several servers, not one", algorithm.name)),
-    }
 }

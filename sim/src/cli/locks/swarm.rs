@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 use serde_json::json;
 
-use super::shrink::named;
+use super::choice::named;
 use crate::cli::print;
 use crate::locks::{
     Algorithm, Invariant, RUNS_MAX, Scenario, Shrunk, Swarm, Totals, draw, happen, page, scenario,
