@@ -1,6 +1,6 @@
 //! The zoo: the catalogue's stories as files, and which invariants each algorithm breaks in them.
 //!
-//! A file is a story in its spelling ([`super::spelling`]) with lines of the zoo's own:
+//! A file is a story in its spelling (`locks::spelling`) with lines of the zoo's own:
 //!
 //! ```text
 //! about what happens, why, and what helps
