@@ -169,7 +169,10 @@ pub fn faults(setup: &Setup, outcome: &Outcome, judged: &[Judged]) -> Vec<Fault>
         _ => planned(*kind),
     };
     let silent = FaultKind::ALL.into_iter().filter(expected);
-    faults.extend(silent.filter(|kind| outcome.fired[kind.index()] == 0).map(Fault::NeverFired));
+    // While no client has a connection to any server, none can be broken.
+    let silent = silent
+        .filter(|kind| outcome.fired[kind.index()] == 0 && !outcome.struck_nobody[kind.index()]);
+    faults.extend(silent.map(Fault::NeverFired));
     faults.extend(unknown);
     faults
 }

@@ -54,6 +54,13 @@ const WORLDS: &[(&str, &str)] = &[
          --workload registers,counters,ttl,queues,groups,fields,bulk,caches \
          --faults kill,power-loss,isolate,reset,loss --memory volatile-lrm:9919",
     ),
+    (
+        "no connection was left to be broken, and that was called a failure",
+        "--seed 800092025 --servers 1 --clients 4 --seconds 5 \
+         --workload registers,counters,queues,fields,bulk,caches \
+         --faults kill,power-loss,vm-freeze,clock-step,clock-slew,isolate,isolate-primary,\
+         half-open,reset,loss",
+    ),
 ];
 
 #[test]

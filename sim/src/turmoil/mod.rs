@@ -151,6 +151,7 @@ pub fn run(setup: &Setup) -> Run {
         steps: 0,
         simulated_ns: nanos(elapsed),
         fired: faults.fired,
+        struck_nobody: [false; FaultKind::ALL.len()],
         deaths: faults.deaths,
         clock_error_ms: vec![clock_error_ms(&knobs); setup.servers],
         starved: (0..starved).map(|_| "a client".to_owned()).collect(),

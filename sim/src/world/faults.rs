@@ -129,6 +129,11 @@ impl World {
             if self.progress[place].state == Stage::InForce {
                 self.end(place);
             }
+            let kind = self.plan.faults[place].fault.kind;
+            let needs_connection = matches!(kind, FaultKind::HalfOpen | FaultKind::Reset);
+            if needs_connection && self.progress[place].state == Stage::Waiting {
+                self.struck_nobody[kind.index()] = true;
+            }
             self.progress[place].state = Stage::Over;
         }
         for server in &mut self.servers {

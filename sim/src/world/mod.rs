@@ -90,6 +90,8 @@ pub struct Outcome {
     pub simulated_ns: u64,
     /// How often each kind of fault struck.
     pub fired: [u32; FaultKind::ALL.len()],
+    /// Which kinds, of those that strike a connection, waited for one to the end in vain.
+    pub struck_nobody: [bool; FaultKind::ALL.len()],
     /// Which servers died when.
     pub deaths: Vec<Death>,
     /// By how much each server may have misjudged the longest time to live, in milliseconds.
@@ -150,6 +152,7 @@ pub(crate) struct World {
     ambush_ns: u64,
     progress: Vec<Progress>,
     fired: [u32; FaultKind::ALL.len()],
+    struck_nobody: [bool; FaultKind::ALL.len()],
     deaths: Vec<Death>,
     power_losses: Vec<(u16, u64)>,
     digest: u64,
@@ -241,6 +244,7 @@ impl World {
             progress: vec![Progress::default(); plan.faults.len()],
             plan,
             fired: [0; FaultKind::ALL.len()],
+            struck_nobody: [false; FaultKind::ALL.len()],
             deaths: Vec::new(),
             power_losses: Vec::new(),
             digest: setup.seed,
@@ -390,6 +394,7 @@ impl World {
             steps: self.servers.iter().map(|server| server.steps).sum(),
             simulated_ns: now_ns,
             fired: self.fired,
+            struck_nobody: self.struck_nobody,
             clock_error_ms: clock_error_ms.collect(),
             starved: waiting.map(Client::describe).collect(),
             overfull: self.servers.iter().filter_map(Server::overfull).collect(),
