@@ -127,6 +127,7 @@ fn outcome(options: &Options, record: &Record) -> Outcome {
         steps: 0,
         simulated_ns: 0,
         fired: record.deeds.fired,
+        struck_nobody: [false; FaultKind::ALL.len()],
         deaths: record.deeds.deaths_ns.iter().copied().map(death).collect(),
         clock_error_ms: vec![options.clock_error_max_ms],
         starved: Vec::new(),
