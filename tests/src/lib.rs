@@ -1,5 +1,6 @@
 //! Tests that cross crates live in `tests/tests`; here is what they share.
 
+pub mod free_port;
 pub mod memory_disk;
 pub mod model;
 pub mod real_check_aof;

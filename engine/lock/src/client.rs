@@ -212,7 +212,8 @@ impl Client {
                     self.votes.asked(open);
                 }
                 Reply::Done { counter } => self.votes.grant(node, counter),
-                Reply::Refused => {}
+                Reply::Refused { counter } if self.numbers_follow_all() => self.votes.saw(counter),
+                Reply::Refused { .. } => {}
                 Reply::Failed => self.votes.fail(),
             }
             self.decide(now, out);
@@ -417,6 +418,12 @@ impl Client {
                 self.votes = votes;
             }
         }
+    }
+
+    /// Whether a number is to be above the counters of those that refused, too: they may be the
+    /// only ones that still know of an earlier one (S32b).
+    fn numbers_follow_all(&self) -> bool {
+        matches!(self.settings.fencing, Fencing::WriteBack | Fencing::Proposed)
     }
 
     fn decide_commit(&mut self, now: Now, out: &mut Vec<Action>) {

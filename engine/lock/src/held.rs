@@ -113,7 +113,7 @@ impl Client {
                 round.votes.grant(node, counter);
                 held.granted |= 1 << node.0;
             }
-            Reply::Refused => held.granted &= !(1 << node.0),
+            Reply::Refused { .. } => held.granted &= !(1 << node.0),
             Reply::Failed => round.votes.fail(),
         }
         self.decide_extension(now, out);

@@ -32,6 +32,6 @@ pub use held::Grant;
 pub use message::{CounterUse, Node, Reply, Request, RequestId, Token};
 pub use settings::{
     AtQuorum, Cleanup, Doubt, Drift, Expiry, Extension, FailedExtension, Fencing, LocalClock,
-    LossSignal, NODES_MAX, Order, Settings, Since, TTL_MS_MAX, TokenRule,
+    LossSignal, NODES_MAX, Order, Replicas, Settings, Since, TTL_MS_MAX, TokenRule,
 };
-pub use wire::{Dialect, Names, REPLY_BYTES_MAX, Said, Sent, read, write, write_after};
+pub use wire::{Dialect, Manner, Names, REPLY_BYTES_MAX, Said, Sent, read, write, write_after};

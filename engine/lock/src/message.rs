@@ -82,6 +82,20 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// Whether it changes what a lock must not lose before its time.
+    #[must_use]
+    pub fn is_to_last(&self) -> bool {
+        match self {
+            Self::Acquire { .. }
+            | Self::AcquireUntil { .. }
+            | Self::Extend { .. }
+            | Self::Commit { .. } => true,
+            Self::Limit { .. } | Self::Look { .. } | Self::Release { .. } => false,
+        }
+    }
+}
+
 /// What an acquisition does with the counter of its lock, which is never deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CounterUse {
@@ -104,8 +118,12 @@ pub enum Reply {
         counter: u64,
     },
     /// It was not: the key has another value, or is not there.
-    Refused,
-    /// The server said something else, or cannot be asked. Whether it was done is not known.
+    Refused {
+        /// The lock's counter, where that was asked for.
+        counter: u64,
+    },
+    /// The server said something else, cannot be asked, or too few of its replicas have it. Whether
+    /// it was done is not known.
     Failed,
 }
 

@@ -63,6 +63,21 @@ pub struct Settings {
     /// Whether extensions go on when the lock was given back: a key whose release is lost is there
     /// for ever (S40).
     pub extends_released: bool,
+    /// What a server's replicas are waited for, where one of them may take its place.
+    pub replicas: Option<Replicas>,
+}
+
+/// What a server's replicas are waited for, after everything that must not be forgotten when one
+/// of them takes its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replicas {
+    /// So many must have it; 0: none is waited for. Those that have it need not be those that take
+    /// the server's place (S10).
+    pub needed: u16,
+    /// They are waited for so long.
+    pub timeout_ms: u64,
+    /// Whether a server that has no replicas at all need not wait (S11).
+    pub none_will_do: bool,
 }
 
 /// What is taken off a time to live: a part of it and a constant.
@@ -246,6 +261,12 @@ pub enum Doubt {
     TornRelease,
     /// Extensions outlive the lock.
     LastingExtension,
+    /// A replica that takes its server's place may not have what that granted.
+    Failover,
+    /// Replicas are waited for, but others may take the server's place.
+    OtherReplicas,
+    /// A server that is cut off from its replicas grants as if they had it.
+    NoReplicas,
 }
 
 impl fmt::Display for Doubt {
@@ -287,6 +308,13 @@ impl fmt::Display for Doubt {
                 "a release looks and deletes in two commands: the key may be another's"
             }
             Self::LastingExtension => "extensions go on when the lock was given back",
+            Self::Failover => {
+                "a replica that takes its primary's place may not know what that granted"
+            }
+            Self::OtherReplicas => {
+                "replicas are waited for, but another one may take their primary's place"
+            }
+            Self::NoReplicas => "a primary that has lost its replicas grants by itself",
         })
     }
 }
@@ -319,6 +347,7 @@ impl Settings {
             expiry: Expiry::WithKey,
             looks_before_release: false,
             extends_released: false,
+            replicas: None,
         }
     }
 
@@ -375,6 +404,18 @@ impl Settings {
                 "attempts are at most a year apart",
             ),
             (extension.is_some_and(|it| it.every_ms == 0), "extensions are at least 1 ms apart"),
+            (
+                self.replicas.is_some_and(|it| it.needed > NODES_MAX),
+                "at most 64 replicas are waited for",
+            ),
+            (
+                self.replicas.is_some_and(|it| it.needed > 0 && it.timeout_ms == 0),
+                "replicas are waited for at least 1 ms",
+            ),
+            (
+                self.replicas.is_some_and(|it| it.timeout_ms > self.node_timeout_ms),
+                "replicas are waited for no longer than their server",
+            ),
         ];
         checks.into_iter().find_map(|(is_wrong, why)| is_wrong.then_some(why))
     }
@@ -409,6 +450,9 @@ impl Settings {
             (self.expiry == Expiry::AtClientTime, Doubt::ClientTime),
             (self.looks_before_release, Doubt::TornRelease),
             (self.extends_released && extension.is_some(), Doubt::LastingExtension),
+            (self.replicas.is_some_and(|it| it.needed == 0), Doubt::Failover),
+            (self.replicas.is_some_and(|it| it.needed > 0), Doubt::OtherReplicas),
+            (self.replicas.is_some_and(|it| it.none_will_do), Doubt::NoReplicas),
         ];
         all.into_iter().filter_map(|(applies, doubt)| applies.then_some(doubt)).collect()
     }
@@ -449,5 +493,11 @@ mod tests {
         assert!(refused(Settings::redlock(5, 2)), "nothing is left");
         assert!(!refused(Settings::redlock(5, 4)));
         assert!(refused(Settings { retries: RETRIES_MAX + 1, ..good }));
+        let waits = |needed, timeout_ms| {
+            let replicas = Some(Replicas { needed, timeout_ms, none_will_do: false });
+            refused(Settings { node_timeout_ms: 50, replicas, ..good })
+        };
+        assert!(!waits(0, 0) && !waits(1, 1) && !waits(64, 50));
+        assert!(waits(1, 0) && waits(1, 51) && waits(65, 50));
     }
 }

@@ -51,6 +51,11 @@ impl Votes {
 
     pub(super) fn grant(&mut self, node: Node, counter: u64) {
         self.granted |= 1 << node.0;
+        self.saw(counter);
+    }
+
+    /// One that did not grant has said how its counter stands.
+    pub(super) fn saw(&mut self, counter: u64) {
         self.counter = self.counter.max(counter);
     }
 
@@ -67,7 +72,7 @@ impl Votes {
         self.granted
     }
 
-    /// The greatest counter of those that granted.
+    /// The greatest counter that counts.
     pub(super) fn counter(&self) -> u64 {
         self.counter
     }

@@ -5,6 +5,7 @@
 //! Invariant: both dialects do the same with a key and a counter that only these commands touch.
 
 use super::message::{CounterUse, Reply, Request, Token};
+use super::settings::Replicas;
 use orrery_base::encode::{array, bulk, command};
 
 /// Which commands a server has.
@@ -14,6 +15,15 @@ pub enum Dialect {
     Conditions,
     /// Scripts: any Redis or Valkey.
     Scripts,
+}
+
+/// How a server is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manner {
+    /// Which commands it has.
+    pub dialect: Dialect,
+    /// The replicas that are waited for.
+    pub replicas: Option<Replicas>,
 }
 
 /// The keys of a lock. In a cluster both must be in one slot.
@@ -61,8 +71,9 @@ pub const REPLY_BYTES_MAX: usize = 4096;
 const ACQUIRE_AND_READ: Script = Script {
     bit: 1 << 0,
     text: b"if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) \
-    then return tonumber(redis.call('GET', KEYS[2]) or 0) end return false",
-    sha1: b"4a5a0d840499989b98690d0007fda8b8a7676510",
+    then return tonumber(redis.call('GET', KEYS[2]) or 0) end \
+    return -1 - tonumber(redis.call('GET', KEYS[2]) or 0)",
+    sha1: b"0227dc5976d27f289dd46375ffa68b3eae852a19",
 };
 const ACQUIRE_AND_COUNT: Script = Script {
     bit: 1 << 1,
@@ -72,10 +83,11 @@ const ACQUIRE_AND_COUNT: Script = Script {
 };
 const ACQUIRE_AND_PROPOSE: Script = Script {
     bit: 1 << 6,
-    text: b"if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return false end \
+    text: b"local is_set = redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) \
     local counter = tonumber(redis.call('GET', KEYS[2]) or 0) \
+    if not is_set then return -1 - counter end \
     if counter < tonumber(ARGV[3]) then redis.call('SET', KEYS[2], ARGV[3]) end return counter",
-    sha1: b"63f0d5376f975cc4e98de9ea49707376c966496a",
+    sha1: b"c2b2c0597ca3b9bbbd8e71dbebe2a80eb0ded118",
 };
 const EXTEND: Script = Script {
     bit: 1 << 2,
@@ -105,24 +117,52 @@ const RELEASE: Script = Script {
 };
 
 const SET_AND_READ: &[u8] = b"if redis.call('SET', KEYS[1], ARGV[1], 'NX', unpack(ARGV, 2)) \
-    then return tonumber(redis.call('GET', KEYS[2]) or 0) end return false";
+    then return tonumber(redis.call('GET', KEYS[2]) or 0) end \
+    return -1 - tonumber(redis.call('GET', KEYS[2]) or 0)";
 const SET_AND_COUNT: &[u8] = b"if redis.call('SET', KEYS[1], ARGV[1], 'NX', unpack(ARGV, 2)) \
     then return redis.call('INCR', KEYS[2]) end return false";
 const SET_AND_PROPOSE: &[u8] = b"local number = table.remove(ARGV) \
-    if not redis.call('SET', KEYS[1], ARGV[1], 'NX', unpack(ARGV, 2)) then return false end \
+    local is_set = redis.call('SET', KEYS[1], ARGV[1], 'NX', unpack(ARGV, 2)) \
     local counter = tonumber(redis.call('GET', KEYS[2]) or 0) \
+    if not is_set then return -1 - counter end \
     if counter < tonumber(number) then redis.call('SET', KEYS[2], number) end return counter";
 // GET as a script, so that its reply is one line.
 const LOOK: &[u8] = b"if redis.call('GET', KEYS[1]) == ARGV[1] then return 1 end return 0";
 
-/// Appends the command of a request.
-pub fn write(request: &Request, names: Names<'_>, dialect: Dialect, out: &mut Vec<u8>) {
-    write_after(request, names, dialect, &mut Sent::default(), out);
+// How many replicas there are, as a script, so that the reply is one line.
+const COUNT_REPLICAS: &[u8] = b"return tonumber(string.match(\
+    redis.call('INFO', 'replication'), 'connected_slaves:(%d+)'))";
+
+/// Appends the command of a request, and those that wait for replicas.
+pub fn write(request: &Request, names: Names<'_>, manner: Manner, out: &mut Vec<u8>) {
+    write_after(request, names, manner, &mut Sent::default(), out);
 }
 
 /// Appends the command of a request to a server that has been sent these scripts, in this order,
-/// over one connection.
+/// over one connection, and those that wait for replicas.
 pub fn write_after(
+    request: &Request,
+    names: Names<'_>,
+    manner: Manner,
+    sent: &mut Sent,
+    out: &mut Vec<u8>,
+) {
+    let replicas = awaited(request, manner.replicas);
+    if replicas.is_some_and(|it| it.none_will_do) {
+        command(out, [b"EVAL".as_slice(), COUNT_REPLICAS, b"0"]);
+    }
+    write_one(request, names, manner.dialect, sent, out);
+    if let Some(Replicas { needed, timeout_ms, .. }) = replicas {
+        command(out, [b"WAIT".as_slice(), &decimal(needed.into()), &decimal(timeout_ms)]);
+    }
+}
+
+/// The replicas that are waited for after a request, if any are.
+fn awaited(request: &Request, replicas: Option<Replicas>) -> Option<Replicas> {
+    replicas.filter(|it| it.needed > 0 && request.is_to_last())
+}
+
+fn write_one(
     request: &Request,
     names: Names<'_>,
     dialect: Dialect,
@@ -223,33 +263,82 @@ fn write_until(
     command(out, words);
 }
 
-/// Reads the reply to a request from the front of what a server said, in either protocol.
+/// Reads the reply to a request from the front of what a server said, in either protocol, with
+/// what it said about its replicas.
 #[must_use]
-pub fn read(request: &Request, bytes: &[u8]) -> Said {
-    let Some(end) = bytes.windows(2).position(|pair| pair == b"\r\n") else {
-        return if bytes.len() > REPLY_BYTES_MAX { Said::Odd } else { Said::Part };
-    };
-    let (line, len) = (&bytes[..end], end + 2);
+pub fn read(request: &Request, replicas: Option<Replicas>, bytes: &[u8]) -> Said {
     let counts = match request {
         Request::Acquire { counter, .. } | Request::AcquireUntil { counter, .. } => {
             *counter != CounterUse::Ignore
         }
         _ => false,
     };
-    let number = |digits: &[u8]| str::from_utf8(digits).ok()?.parse::<u64>().ok();
-    let reply = match line {
-        b"+OK" if !counts => Reply::Done { counter: 0 },
-        b"$-1" | b"_" | b"*-1" => Reply::Refused,
-        [b'-', ..] => Reply::Failed,
-        [b':', digits @ ..] => match number(digits) {
-            Some(counter) if counts => Reply::Done { counter },
-            Some(0) => Reply::Refused,
-            Some(1) => Reply::Done { counter: 0 },
-            _ => return Said::Odd,
-        },
-        _ => return Said::Odd,
+    let of_request = |line: &[u8]| one_reply(line, counts);
+    match awaited(request, replicas) {
+        None => {
+            line(bytes, of_request).map_or_else(|said| said, |(reply, len)| Said::Reply(reply, len))
+        }
+        Some(replicas) => {
+            read_with_replicas(replicas, bytes, of_request).unwrap_or_else(|said| said)
+        }
+    }
+}
+
+/// The replies to a request and to what waits for replicas: with too few of them it has failed.
+fn read_with_replicas(
+    Replicas { needed, none_will_do, .. }: Replicas,
+    bytes: &[u8],
+    of_request: impl Fn(&[u8]) -> Option<Reply>,
+) -> Result<Said, Said> {
+    let how_many = |line: &[u8]| match line {
+        [b'-', ..] => Some(None),
+        [b':', digits @ ..] => number(digits).map(Some),
+        _ => None,
     };
-    Said::Reply(reply, len)
+    let mut at = 0;
+    let mut connected = None;
+    if none_will_do {
+        (connected, at) = line(bytes, how_many)?;
+    }
+    let (reply, len) = line(&bytes[at..], of_request)?;
+    at += len;
+    let (acknowledged, len) = line(&bytes[at..], how_many)?;
+    let is_enough = connected == Some(0) || acknowledged >= Some(needed.into());
+    let reply = match reply {
+        Reply::Done { .. } if !is_enough => Reply::Failed,
+        reply => reply,
+    };
+    Ok(Said::Reply(reply, at + len))
+}
+
+/// What the first line means, and its length.
+fn line<T>(bytes: &[u8], meaning: impl Fn(&[u8]) -> Option<T>) -> Result<(T, usize), Said> {
+    let Some(end) = bytes.windows(2).position(|pair| pair == b"\r\n") else {
+        return Err(if bytes.len() > REPLY_BYTES_MAX { Said::Odd } else { Said::Part });
+    };
+    meaning(&bytes[..end]).map(|it| (it, end + 2)).ok_or(Said::Odd)
+}
+
+fn one_reply(line: &[u8], counts: bool) -> Option<Reply> {
+    Some(match line {
+        b"+OK" if !counts => Reply::Done { counter: 0 },
+        b"$-1" | b"_" | b"*-1" => Reply::Refused { counter: 0 },
+        [b'-', ..] => Reply::Failed,
+        [b':', b'-', digits @ ..] if counts => {
+            Reply::Refused { counter: number(digits)?.checked_sub(1)? }
+        }
+        [b':', digits @ ..] => match number(digits)? {
+            counter if counts => Reply::Done { counter },
+            0 => Reply::Refused { counter: 0 },
+            1 => Reply::Done { counter: 0 },
+            _ => return None,
+        },
+        _ => return None,
+    })
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    str::from_utf8(digits).ok()?.parse().ok()
 }
 
 fn decimal(value: u64) -> Vec<u8> {
@@ -260,19 +349,29 @@ fn decimal(value: u64) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    fn acquire(counter: CounterUse) -> Request {
+        Request::Acquire { token: Token { client: 1, attempt: 2 }, ttl_ms: 5, counter }
+    }
+
+    fn done(counter: u64) -> Reply {
+        Reply::Done { counter }
+    }
+
+    const REFUSED: Reply = Reply::Refused { counter: 0 };
+
     #[test]
     fn replies_are_read_whole_and_only_as_what_they_can_be() {
-        let token = Token { client: 1, attempt: 2 };
-        let acquire = |counter| Request::Acquire { token, ttl_ms: 5, counter };
         let (plain, counted) = (acquire(CounterUse::Ignore), acquire(CounterUse::Read));
-        let release = Request::Release { token: Some(token) };
-        let done = |counter| Reply::Done { counter };
+        let release = Request::Release { token: Some(Token { client: 1, attempt: 2 }) };
+        let read = |request: &Request, bytes: &[u8]| read(request, None, bytes);
         assert_eq!(read(&plain, b"+OK\r\n:1"), Said::Reply(done(0), 5));
-        assert_eq!(read(&plain, b"$-1\r\n"), Said::Reply(Reply::Refused, 5));
-        assert_eq!(read(&plain, b"_\r\n"), Said::Reply(Reply::Refused, 3));
+        assert_eq!(read(&plain, b"$-1\r\n"), Said::Reply(REFUSED, 5));
+        assert_eq!(read(&plain, b"_\r\n"), Said::Reply(REFUSED, 3));
         assert_eq!(read(&counted, b":0\r\n"), Said::Reply(done(0), 4));
         assert_eq!(read(&counted, b":17\r\n"), Said::Reply(done(17), 5));
-        assert_eq!(read(&release, b":0\r\n"), Said::Reply(Reply::Refused, 4));
+        assert_eq!(read(&counted, b":-1\r\n"), Said::Reply(REFUSED, 5));
+        assert_eq!(read(&counted, b":-18\r\n"), Said::Reply(Reply::Refused { counter: 17 }, 6));
+        assert_eq!(read(&release, b":0\r\n"), Said::Reply(REFUSED, 4));
         assert_eq!(read(&release, b"-LOADING\r\n"), Said::Reply(Reply::Failed, 10));
         for part in [&b""[..], b"+OK", b"+OK\r"] {
             assert_eq!(read(&plain, part), Said::Part);
@@ -280,8 +379,34 @@ mod tests {
         for odd in [&b":2\r\n"[..], b":-1\r\n", b"$3\r\nfoo\r\n", b"+OKAY\r\n", b"\r\n"] {
             assert_eq!(read(&release, odd), Said::Odd, "{}", odd.escape_ascii());
         }
-        assert_eq!(read(&counted, b"+OK\r\n"), Said::Odd, "there must be a number");
+        for odd in [&b"+OK\r\n"[..], b":-0\r\n", b":--1\r\n", b":-\r\n"] {
+            assert_eq!(read(&counted, odd), Said::Odd, "there must be a number");
+        }
         assert_eq!(read(&plain, &[b'-'; REPLY_BYTES_MAX]), Said::Part);
         assert_eq!(read(&plain, &[b'-'; REPLY_BYTES_MAX + 1]), Said::Odd);
+    }
+
+    #[test]
+    fn a_grant_is_one_when_enough_replicas_have_it() {
+        let counted = acquire(CounterUse::Increment);
+        let read = |none_will_do, bytes: &[u8]| {
+            read(&counted, Some(Replicas { needed: 2, timeout_ms: 9, none_will_do }), bytes)
+        };
+        assert_eq!(read(false, b":7\r\n:2\r\n+"), Said::Reply(done(7), 8));
+        assert_eq!(read(false, b":7\r\n:1\r\n"), Said::Reply(Reply::Failed, 8));
+        assert_eq!(read(false, b"$-1\r\n:2\r\n"), Said::Reply(REFUSED, 9));
+        assert_eq!(read(false, b":7\r\n-ERR no\r\n"), Said::Reply(Reply::Failed, 13));
+        assert_eq!(read(false, b"-ERR no\r\n:2\r\n"), Said::Reply(Reply::Failed, 13));
+        for part in [&b":7\r\n"[..], b":7\r\n:2", b":7"] {
+            assert_eq!(read(false, part), Said::Part);
+        }
+        assert_eq!(read(false, b":7\r\n+OK\r\n"), Said::Odd);
+        assert_eq!(read(true, b":0\r\n:7\r\n:0\r\n"), Said::Reply(done(7), 12), "none is there");
+        let refused = Said::Reply(Reply::Failed, 12);
+        assert_eq!(read(true, b":1\r\n:7\r\n:0\r\n"), refused);
+        assert_eq!(read(true, b":3\r\n:7\r\n:2\r\n"), Said::Reply(done(7), 12));
+        let release = Request::Release { token: None };
+        let replicas = Some(Replicas { needed: 2, timeout_ms: 9, none_will_do: true });
+        assert_eq!(super::read(&release, replicas, b":1\r\n"), Said::Reply(done(0), 4));
     }
 }

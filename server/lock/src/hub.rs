@@ -70,7 +70,7 @@ impl Hub {
     pub(crate) fn new(settings: Settings, identity: u128, seed: u64) -> Self {
         let silence = Micros::from_millis(settings.node_timeout_ms);
         let state = State {
-            links: (0..settings.nodes).map(|_| Link::new(silence)).collect(),
+            links: (0..settings.nodes).map(|_| Link::new(silence, settings.replicas)).collect(),
             locks: BTreeMap::new(),
             dues: BTreeSet::new(),
             alarm: Instant(u64::MAX),

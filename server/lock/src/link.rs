@@ -12,7 +12,8 @@ use std::sync::Arc;
 use orrery_base::encode::command;
 use orrery_base::time::{Instant, Micros};
 use orrery_lock_machine::{
-    Dialect, Names, Reply, Request, RequestId, Said, Sent, read as read_reply, write_after,
+    Dialect, Manner, Names, Replicas, Reply, Request, RequestId, Said, Sent, read as read_reply,
+    write_after,
 };
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::{Notify, oneshot};
@@ -63,6 +64,8 @@ pub(crate) struct Answered {
 pub(crate) struct Link {
     writer: Option<Arc<OwnedWriteHalf>>,
     dialect: Dialect,
+    /// The server's replicas that are waited for.
+    replicas: Option<Replicas>,
     sent: Sent,
     sent_turns: SentTurns,
     out: Vec<u8>,
@@ -74,10 +77,11 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(silence: Micros) -> Self {
+    pub(crate) fn new(silence: Micros, replicas: Option<Replicas>) -> Self {
         Self {
             writer: None,
             dialect: Dialect::Scripts,
+            replicas,
             sent: Sent::default(),
             sent_turns: SentTurns::default(),
             out: Vec::new(),
@@ -129,7 +133,8 @@ impl Link {
             turn.write(&request, &names.counter, &mut self.sent_turns, out);
         } else {
             let names = Names { lock: &names.lock, counter: &names.counter };
-            write_after(&request, names, self.dialect, &mut self.sent, out);
+            let manner = Manner { dialect: self.dialect, replicas: self.replicas };
+            write_after(&request, names, manner, &mut self.sent, out);
         }
         let asked = Asked::Request { lock, id, request, names: Arc::clone(names) };
         self.open.push_back(Open { since: now, asked });
@@ -188,14 +193,17 @@ impl Link {
             // Nobody asked: a server that ends tells why, and closes the connection.
             let Some(open) = self.open.front() else { return Err(Odd) };
             let len = match &open.asked {
-                Asked::Request { request, .. } => match read_reply(request, rest) {
-                    Said::Part => break,
-                    Said::Odd => return Err(Odd),
-                    Said::Reply(reply, len) => {
-                        self.answered(reply, &rest[..len], now, answers);
-                        len
+                Asked::Request { request, names, .. } => {
+                    let replicas = self.replicas.filter(|_| names.turn.is_none());
+                    match read_reply(request, replicas, rest) {
+                        Said::Part => break,
+                        Said::Odd => return Err(Odd),
+                        Said::Reply(reply, len) => {
+                            self.answered(reply, &rest[..len], now, answers);
+                            len
+                        }
                     }
-                },
+                }
                 Asked::Command(_) => match reply::read(rest)? {
                     None => break,
                     Some((value, len)) => {
@@ -261,7 +269,7 @@ mod tests {
         let address = listener.local_addr().expect("it is bound");
         let stream = TcpStream::connect(address).await.expect("it listens");
         let writer = Arc::new(stream.into_split().1);
-        let mut link = Link::new(silence);
+        let mut link = Link::new(silence, None);
         link.attach(Arc::clone(&writer), Dialect::Conditions);
         let names = LockNames { lock: b"n".to_vec(), counter: b"c".to_vec(), turn: None };
         (link, writer, Arc::new(names))
@@ -297,7 +305,7 @@ mod tests {
         let len = link.take_replies(b":1\r\n$-1\r\n:", Instant(12), &mut answers);
         assert_eq!(len, Ok(9), "and a part");
         let replies: Vec<(u64, Reply)> = answers.iter().map(|it| (it.id.0, it.reply)).collect();
-        assert_eq!(replies, [(0, Reply::Done { counter: 1 }), (10, Reply::Refused)]);
+        assert_eq!(replies, [(0, Reply::Done { counter: 1 }), (10, Reply::Refused { counter: 0 })]);
         assert_eq!(link.open.len(), 1, "the release was sent");
         assert_eq!(link.take_replies(b":1\r\n:1\r\n", Instant(12), &mut answers), Err(Odd));
     }

@@ -5,7 +5,7 @@
 
 use orrery_engine::lock::{
     AtQuorum, Cleanup, Expiry, Extension, FailedExtension, Fencing, LocalClock, LossSignal, Order,
-    Settings, Since, TTL_MS_MAX, TokenRule,
+    Replicas, Settings, Since, TTL_MS_MAX, TokenRule,
 };
 
 use super::store::Fences;
@@ -29,6 +29,8 @@ pub struct Algorithm {
     pub is_pooled: bool,
     /// Whether the number is asked for when the data is accessed, not kept from the grant (S30).
     pub asks_number: bool,
+    /// Whether numbers come with their owner, so that the data can tell equal ones apart.
+    pub names_owners: bool,
     /// After so long, in milliseconds, the client's library sends a request that has no answer once
     /// more, and takes the answer for the first one's (S39).
     pub resends_ms: Option<u64>,
@@ -50,6 +52,12 @@ fn extending(settings: Settings, change: impl Fn(Extension) -> Extension) -> Set
     Settings { extension: settings.extension.map(change), ..settings }
 }
 
+/// The same on a server whose replicas may take its place, of which so many are waited for.
+fn replicated(settings: Settings, needed: u16, none_will_do: bool) -> Settings {
+    let timeout_ms = if needed > 0 { settings.node_timeout_ms.div_ceil(2) } else { 0 };
+    Settings { replicas: Some(Replicas { needed, timeout_ms, none_will_do }), ..settings }
+}
+
 /// One server, asked at regular intervals until it grants, and nobody who looks at the time.
 fn polling(ttl_ms: u64) -> Settings {
     Settings { retries: 200, retry_delay_ms: 100, retry_jitter_ms: 0, ..naive(1, ttl_ms) }
@@ -68,6 +76,7 @@ const PLAIN: Algorithm = Algorithm {
     looks: false,
     is_pooled: false,
     asks_number: false,
+    names_owners: false,
     resends_ms: None,
 };
 
@@ -87,6 +96,37 @@ pub const ALGORITHMS: &[Algorithm] = &[
         is_single: true,
         fences: Fences::All,
         looks: true,
+        names_owners: true,
+        ..PLAIN
+    },
+    Algorithm {
+        name: "failover",
+        words: "as single, on a primary whose place a replica may take, with what it has",
+        settings: |_, ttl_ms| replicated(Settings::single(ttl_ms), 0, false),
+        is_single: true,
+        fences: Fences::All,
+        looks: true,
+        names_owners: true,
+        ..PLAIN
+    },
+    Algorithm {
+        name: "wait-one",
+        words: "as failover, and a grant is one when one replica has it (WAIT 1)",
+        settings: |_, ttl_ms| replicated(Settings::single(ttl_ms), 1, false),
+        is_single: true,
+        fences: Fences::All,
+        looks: true,
+        names_owners: true,
+        ..PLAIN
+    },
+    Algorithm {
+        name: "wait-two",
+        words: "as failover, and a grant is one when two replicas have it (WAIT 2)",
+        settings: |_, ttl_ms| replicated(Settings::single(ttl_ms), 2, false),
+        is_single: true,
+        fences: Fences::All,
+        looks: true,
+        names_owners: true,
         ..PLAIN
     },
     Algorithm { name: "redlock", words: "Redlock as it is specified", ..PLAIN },
@@ -106,6 +146,7 @@ pub const ALGORITHMS: &[Algorithm] = &[
         },
         fences: Fences::All,
         looks: true,
+        names_owners: true,
         ..PLAIN
     },
     Algorithm {
@@ -114,6 +155,7 @@ pub const ALGORITHMS: &[Algorithm] = &[
         settings: Settings::fenced,
         fences: Fences::Writes,
         looks: true,
+        names_owners: true,
         ..PLAIN
     },
     Algorithm {
@@ -122,6 +164,7 @@ pub const ALGORITHMS: &[Algorithm] = &[
         settings: Settings::fenced,
         fences: Fences::All,
         looks: true,
+        names_owners: true,
         ..PLAIN
     },
     Algorithm {
@@ -133,6 +176,7 @@ pub const ALGORITHMS: &[Algorithm] = &[
         },
         fences: Fences::All,
         looks: true,
+        names_owners: true,
         ..PLAIN
     },
     Algorithm {
@@ -231,6 +275,13 @@ pub const ALGORITHMS: &[Algorithm] = &[
         is_single: true,
         fences: Fences::All,
         asks_number: true,
+        ..PLAIN
+    },
+    Algorithm {
+        name: "redisson-wait",
+        words: "Redisson's RLock that waits for a replica, unless there is none",
+        settings: |nodes, ttl_ms| replicated(extended(naive(nodes, ttl_ms), ttl_ms / 3), 1, true),
+        is_single: true,
         ..PLAIN
     },
     Algorithm {

@@ -60,7 +60,13 @@ fn lab(story: &Story, algorithm: &Algorithm) -> Lab {
     let mut lab = Lab::new(story.seed, settings, story.clients, story.servers)
         .with_fences(algorithm.fences)
         .without_records();
+    if algorithm.names_owners {
+        lab = lab.with_owners();
+    }
     lab.network = story.network;
+    for server in &mut lab.servers {
+        server.replicas = story.replicas;
+    }
     lab.habits.looks = algorithm.looks;
     lab.habits.is_pooled = algorithm.is_pooled;
     lab.habits.asks_number = algorithm.asks_number;

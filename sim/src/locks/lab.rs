@@ -267,6 +267,13 @@ impl Lab {
         self
     }
 
+    /// The same, and the store is told whose the numbers are.
+    #[must_use]
+    pub fn with_owners(mut self) -> Self {
+        self.store.names_owners = true;
+        self
+    }
+
     /// The same, and everything that happens is written down.
     #[must_use]
     pub fn with_trace(mut self) -> Self {
@@ -504,12 +511,19 @@ impl Lab {
                 if server.is_cut || self.now_us < server.stopped_until_us {
                     return;
                 }
-                let reply = server.carry_out(self.now_us * 1000, request);
+                let mut reply = server.carry_out(self.now_us * 1000, request);
+                let mut takes_us = None;
                 self.heard(message);
                 if matches!(reply, Reply::Done { .. }) {
                     self.key_changed(node, client, request);
+                    let replicas = self.settings.replicas;
+                    let vain_us = self.servers[node].waits_in_vain_us(&request, replicas);
+                    if let Some(vain_us) = vain_us {
+                        reply = Reply::Failed;
+                        takes_us = Some(vain_us + self.network.least_us);
+                    }
                 }
-                self.send(Message::Answered { client, server: node, life, id, reply }, None);
+                self.send(Message::Answered { client, server: node, life, id, reply }, takes_us);
             }
             Message::Accessed { client, life, fence, access, grant } => {
                 self.heard(message);

@@ -4,7 +4,9 @@
 //! engine is there up to the end of its last millisecond.
 
 use bytes::BytesMut;
-use orrery_engine::lock::{CounterUse, Dialect, Names, Reply, Request, Said, Token, read, write};
+use orrery_engine::lock::{
+    CounterUse, Dialect, Manner, Names, Replicas, Reply, Request, Said, Token, read, write,
+};
 use orrery_engine::time::TtlClock;
 use orrery_engine::{Config, ConnId, Effects, Engine, Input, Now, Origin, Seed};
 
@@ -63,13 +65,14 @@ impl IdealServer {
                 may
             }
         };
-        if is_done { Reply::Done { counter: self.counter } } else { Reply::Refused }
+        if is_done { Reply::Done { counter: self.counter } } else { Reply::Refused { counter: 0 } }
     }
 
     /// Gives the key to who asks for it, if it is free.
     fn grant(&mut self, token: Token, until: u64, counter: CounterUse) -> Reply {
         if self.key.is_some() {
-            return Reply::Refused;
+            let tells = matches!(counter, CounterUse::Read | CounterUse::Propose(_));
+            return Reply::Refused { counter: if tells { self.counter } else { 0 } };
         }
         self.key = Some((token, until));
         let before = self.counter;
@@ -140,6 +143,9 @@ pub struct LockServer {
     seed: u64,
     /// Nothing reaches it.
     pub is_cut: bool,
+    /// How many replicas say at once that they have what it has. They are nothing but a number:
+    /// none takes its place.
+    pub replicas: u16,
     /// Nothing reaches it before then, in microseconds of true time.
     pub(super) stopped_until_us: u64,
     /// It sets no keys before then.
@@ -170,6 +176,7 @@ impl LockServer {
             clock,
             seed,
             is_cut: false,
+            replicas: 0,
             stopped_until_us: 0,
             full_until_us: 0,
             grace_until_us: None,
@@ -219,14 +226,26 @@ impl LockServer {
             }
             Kind::Engine { process, .. } => {
                 let mut command = Vec::new();
-                write(&request, NAMES, Dialect::Conditions, &mut command);
+                let manner = Manner { dialect: Dialect::Conditions, replicas: None };
+                write(&request, NAMES, manner, &mut command);
                 let said = process.ask(at_ns, &self.clock, &command);
-                match read(&request, said) {
+                match read(&request, None, said) {
                     Said::Reply(reply, len) if len == said.len() => reply,
                     _ => panic!("{request:?} was answered with {}", said.escape_ascii()),
                 }
             }
         }
+    }
+
+    /// How long it waits for replicas after something that it did, in vain; none: enough have it.
+    pub(super) fn waits_in_vain_us(
+        &self,
+        request: &Request,
+        replicas: Option<Replicas>,
+    ) -> Option<u64> {
+        let Replicas { needed, timeout_ms, none_will_do } = replicas?;
+        let is_enough = self.replicas >= needed || none_will_do && self.replicas == 0;
+        (request.is_to_last() && !is_enough).then_some(timeout_ms * 1000)
     }
 
     fn refuses_keys(&mut self, at_ns: u64) -> bool {

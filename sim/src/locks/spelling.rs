@@ -113,6 +113,9 @@ impl fmt::Display for Story {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "story {}\ntitle {}", self.name, self.title)?;
         writeln!(f, "nodes {}\nclients {}", self.nodes, self.clients)?;
+        if self.replicas > 0 {
+            writeln!(f, "replicas {}", self.replicas)?;
+        }
         writeln!(f, "ttl {}\nuntil {}", self.ttl_ms, Millis(self.until_us))?;
         writeln!(f, "servers {}", spelled(self.servers))?;
         let Network { least_us, most_us, slow_one_in, lost_one_in } = self.network;
@@ -164,6 +167,7 @@ fn header(story: &mut Story, word: &str, rest: &[&str], line: &str) -> Result<()
         ("story", [name]) => story.name = (*name).to_owned(),
         ("title", _) => story.title = line["title".len()..].trim().to_owned(),
         ("nodes", [count]) => story.nodes = number(count)?,
+        ("replicas", [count]) => story.replicas = number(count)?,
         ("clients", [count]) => story.clients = number(count)?,
         ("ttl", [ttl_ms]) => story.ttl_ms = number(ttl_ms)?,
         ("until", [time]) => story.until_us = micros(time)?,

@@ -74,6 +74,9 @@ pub(super) struct Store {
     process: Process,
     clock: HostClock,
     fences: Fences,
+    /// Whether numbers come with the grant whose they are: equal ones of two grants are told
+    /// apart.
+    pub(super) names_owners: bool,
     value: u64,
 }
 
@@ -81,14 +84,14 @@ impl Store {
     pub(super) fn new(fences: Fences, seed: u64) -> Self {
         let clock = HostClock::new(0, 0, 0);
         let process = Process::new(TtlClock::Monotonic, seed, 0, &clock);
-        Self { process, clock, fences, value: 0 }
+        Self { process, clock, fences, names_owners: false, value: 0 }
     }
 
-    /// Reads the value or changes it, for a client with its number.
+    /// Reads the value or changes it, for a client with its number and its grant.
     pub(super) fn access(
         &mut self,
         at_us: u64,
-        (client, fence): (usize, Option<u64>),
+        (client, fence, grant): (usize, Option<u64>, u64),
         access: Access,
     ) -> Accessed {
         let command = match access {
@@ -100,6 +103,9 @@ impl Store {
             (Fences::Writes | Fences::All, _) => true,
         };
         let line = match fence.filter(|_| is_checked) {
+            Some(number) if self.names_owners => {
+                format!("FENCE fence {number}:{client}-{grant} {command}\r\n")
+            }
             Some(number) => format!("FENCE fence {number} {command}\r\n"),
             None => format!("{command}\r\n"),
         };

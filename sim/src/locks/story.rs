@@ -29,6 +29,8 @@ pub struct Story {
     pub nodes: u16,
     /// How many clients.
     pub clients: usize,
+    /// How many replicas each of them has. They are nothing but a number: none takes its place.
+    pub replicas: u16,
     /// How long a server keeps a grant that nobody extends.
     pub ttl_ms: u64,
     /// What the servers are.
@@ -219,6 +221,7 @@ impl Story {
             title: String::new(),
             nodes,
             clients,
+            replicas: 0,
             ttl_ms: 10_000,
             servers: Servers::Ideal,
             network: CALM,
@@ -233,6 +236,9 @@ impl Story {
     pub fn problem(&self) -> Option<String> {
         if self.nodes == 0 || self.nodes > NODES_MAX {
             return Some(format!("there are 1 to {NODES_MAX} servers"));
+        }
+        if self.replicas > NODES_MAX {
+            return Some(format!("a server has at most {NODES_MAX} replicas"));
         }
         if self.clients == 0 || self.clients > CLIENTS_MAX {
             return Some(format!("there are 1 to {CLIENTS_MAX} clients"));

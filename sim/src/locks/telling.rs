@@ -213,7 +213,7 @@ fn done(client: char, request: Request, reply: Reply) -> (String, &'static str) 
     if reply == Reply::Failed {
         return (format!("{client} is answered with an error"), "");
     }
-    let is_done = reply != Reply::Refused;
+    let is_done = !matches!(reply, Reply::Refused { .. });
     let before = match request {
         Request::Acquire { .. } | Request::AcquireUntil { .. } if is_done => {
             format!("{client} gets the key")

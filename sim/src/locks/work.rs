@@ -195,7 +195,7 @@ impl Lab {
         grant: u64,
     ) -> Work {
         let (at_us, is_write) = (self.now_us, access != Access::Read);
-        let accessed = self.store.access(at_us, (client, fence), access);
+        let accessed = self.store.access(at_us, (client, fence, grant), access);
         if !matches!(accessed, Accessed::Refused) {
             self.judge.accessed(at_us, client, grant, is_write);
         }

@@ -40,10 +40,10 @@ macro_rules! files {
 /// All files by name, in order.
 #[rustfmt::skip]
 pub const FILES: &[(&str, &str)] = files![
-    "S01" "S02" "S03" "S04" "S05" "S06" "S07" "S08" "S09" "S10" "S11" "S12" "S12b" "S13" "S14"
-    "S15" "S16" "S17" "S18" "S18b" "S18c" "S19" "S20" "S20b" "S20c" "S21" "S21b" "S22" "S22b"
-    "S23" "S23b" "S24" "S25" "S25b" "S26" "S26b" "S27" "S28" "S29" "S30" "S31" "S32" "S32b" "S33"
-    "S34" "S35" "S36" "S37" "S38" "S38b" "S39" "S40" "S41" "S42" "S43"
+    "S01" "S02" "S03" "S04" "S05" "S06" "S07" "S08" "S09" "S10" "S10b" "S11" "S11b" "S12"
+    "S12b" "S13" "S14" "S15" "S16" "S17" "S18" "S18b" "S18c" "S19" "S20" "S20b" "S20c" "S21"
+    "S21b" "S22" "S22b" "S23" "S23b" "S24" "S25" "S25b" "S26" "S26b" "S27" "S28" "S29" "S30"
+    "S31" "S32" "S32b" "S33" "S34" "S35" "S36" "S37" "S38" "S38b" "S39" "S40" "S41" "S42" "S43"
 ];
 
 /// A story of the catalogue, and what is expected of whom.

@@ -9,9 +9,9 @@ mod wire;
 
 use orrery_engine::lock::{
     AtQuorum, Cleanup, Ended, Extension, FailedExtension, Fencing, LocalClock, LossSignal, Order,
-    Phase, Request, Settings, Since, TokenRule,
+    Phase, Replicas, Request, Settings, Since, Token, TokenRule,
 };
-use orrery_sim::locks::{Lab, Servers, Told};
+use orrery_sim::locks::{IdealServer, Lab, Servers, Told};
 
 const MS: u64 = 1000;
 
@@ -50,6 +50,61 @@ fn a_lock_on_one_server_has_a_number_and_ends_a_little_before_its_key() {
     lab.acquire(1);
     lab.run_until_ms(8);
     assert_eq!(lab.fences(), [1, 2]);
+}
+
+/// One server whose replicas are waited for, so many of which it has.
+fn replicated(needed: u16, replicas: u16) -> Lab {
+    let single = Settings::single(TTL_MS);
+    let extension = extending(FailedExtension::Keep).extension;
+    let replicas_rule = Replicas { needed, timeout_ms: 40, none_will_do: false };
+    let settings = Settings { retries: 0, extension, replicas: Some(replicas_rule), ..single };
+    let mut lab = Lab::new(1, settings, 1, Servers::Ideal);
+    lab.servers[0].replicas = replicas;
+    lab.acquire(0);
+    lab
+}
+
+#[test]
+fn a_server_grants_when_enough_of_its_replicas_have_the_grant() {
+    for (needed, replicas) in [(0, 0), (1, 1), (2, 2), (2, 3)] {
+        let mut lab = replicated(needed, replicas);
+        lab.run_until_ms(2);
+        assert!(lab.is_granted(0), "{needed} of {replicas}");
+    }
+    for (needed, replicas) in [(1, 0), (2, 1)] {
+        let mut lab = replicated(needed, replicas);
+        lab.run_until_ms(40);
+        assert!(lab.told.is_empty() && keys(&mut lab) == 1, "it still waits for them");
+        lab.run_until_ms(50);
+        assert_eq!(lab.told_to(0), [Told::Ended(Ended::NotAcquired)], "{needed} of {replicas}");
+        assert_eq!(keys(&mut lab), 0, "what nobody was granted is given back");
+    }
+}
+
+#[test]
+fn an_extension_is_none_that_replicas_do_not_have() {
+    let mut lab = replicated(1, 1);
+    lab.run_until_ms(3500);
+    let [_, Told::Extended(grant)] = lab.told_to(0)[..] else { panic!("{:?}", lab.told) };
+    lab.servers[0].replicas = 0;
+    lab.run_until_ms(20_000);
+    let last = lab.told.last().expect("something was told");
+    assert_eq!(*last, (grant.until.0, 0, Told::Ended(Ended::DeadlinePassed)));
+}
+
+#[test]
+fn a_number_is_above_those_that_only_servers_know_that_refuse() {
+    for fencing in [Fencing::WriteBack, Fencing::Proposed] {
+        let settings = Settings { fencing, ..Settings::fenced(5, TTL_MS) };
+        let mut lab = Lab::new(1, settings, 1, Servers::Ideal);
+        for node in [3, 4] {
+            let other = Token { client: 9, attempt: 1 };
+            *lab.ideal(node) = IdealServer { key: Some((other, TTL_MS * MS)), counter: 7 };
+        }
+        lab.acquire(0);
+        lab.run_until_ms(100);
+        assert_eq!(lab.fences(), [8], "{fencing:?}");
+    }
 }
 
 #[test]

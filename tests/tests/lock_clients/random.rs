@@ -6,7 +6,7 @@
 use orrery_engine::Seed;
 use orrery_engine::lock::{
     AtQuorum, Cleanup, Doubt, Drift, Expiry, Extension, FailedExtension, Fencing, LocalClock,
-    LossSignal, Order, Phase, Settings, Since, TokenRule,
+    LossSignal, Order, Phase, Replicas, Settings, Since, TokenRule,
 };
 use orrery_engine::rng::Rng;
 
@@ -135,6 +135,13 @@ fn what_is_dangerous_about_how_keys_end_is_said() {
     let lasting = Settings { extends_released: true, ..settings() };
     assert_eq!(lasting.doubts(), [Doubt::LastingExtension]);
     assert_eq!(Settings { extension: None, ..lasting }.doubts(), [], "there is nothing to last");
+    let replicated = |needed, none_will_do| {
+        let replicas = Some(Replicas { needed, timeout_ms: 5, none_will_do });
+        Settings { replicas, ..settings() }.doubts()
+    };
+    assert_eq!(replicated(0, false), [Doubt::Failover]);
+    assert_eq!(replicated(1, false), [Doubt::OtherReplicas]);
+    assert_eq!(replicated(1, true), [Doubt::OtherReplicas, Doubt::NoReplicas]);
 }
 
 /// Settings of any kind, but for those that are no lock at all.
@@ -149,13 +156,19 @@ fn drawn(draw: &mut Rng) -> Settings {
         failed: [FailedExtension::Keep, FailedExtension::Release, FailedExtension::ReleaseSilently]
             [one_of(2) as usize],
     };
+    let node_timeout_ms = 1 + one_of(40);
+    let replicas = Replicas {
+        needed: one_of(2) as u16,
+        timeout_ms: 1 + one_of(node_timeout_ms - 1),
+        none_will_do: one_of(1) == 0,
+    };
     Settings {
         nodes,
         quorum: 1 + one_of(u64::from(nodes) - 1) as u16,
         ttl_ms: 10 + one_of(600),
         drift: Drift { per_mille: one_of(100) as u32, plus_ms: one_of(5) },
         order: [Order::OneByOne, Order::AllAtOnce][one_of(1) as usize],
-        node_timeout_ms: 1 + one_of(40),
+        node_timeout_ms,
         retries: one_of(4) as u32,
         retry_delay_ms: one_of(50),
         retry_jitter_ms: one_of(50),
@@ -181,6 +194,7 @@ fn drawn(draw: &mut Rng) -> Settings {
         ][one_of(4) as usize],
         looks_before_release: one_of(1) == 0,
         extends_released: one_of(1) == 0,
+        replicas: Some(replicas).filter(|_| one_of(1) == 0),
     }
 }
 

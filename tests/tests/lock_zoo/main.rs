@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use orrery_engine::lock::Settings;
+use orrery_engine::lock::{Replicas, Settings};
 use orrery_sim::locks::zoo::{FILES, Scenario, Verdict, counted, run, scenario, scenarios};
 use orrery_sim::locks::{Algorithm, Fences, Invariant, algorithm, happen, tell};
 
@@ -105,6 +105,17 @@ fn an_algorithm_that_is_altered_has_other_verdicts() {
                 ..ours("fenced")
             },
         ),
+        (
+            "S11b",
+            Algorithm {
+                settings: |_, ttl_ms| {
+                    let replicas = Replicas { needed: 1, timeout_ms: 5, none_will_do: true };
+                    Settings { replicas: Some(replicas), ..Settings::single(ttl_ms) }
+                },
+                ..ours("wait-one")
+            },
+        ),
+        ("S32", Algorithm { names_owners: false, ..ours("single") }),
     ];
     for (story, planted) in planted {
         assert!(is_as_expected(story, &ours(planted.name)), "{story}");

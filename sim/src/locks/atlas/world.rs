@@ -121,6 +121,9 @@ fn lab(algorithm: &Algorithm, servers: Servers, values: &Values, seed: u64) -> L
     let mut lab = Lab::new(seed, settings, values.of("clients") as usize, servers)
         .with_fences(algorithm.fences)
         .without_records();
+    if algorithm.names_owners {
+        lab = lab.with_owners();
+    }
     let delay_us = values.of("delay");
     lab.network = Network {
         least_us: delay_us.div_ceil(4),

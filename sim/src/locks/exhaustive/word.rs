@@ -107,12 +107,17 @@ impl Answered {
                 assert!(counter < 16, "a word has room for it");
                 Self { tag, is_done: true, counter: counter as u8 }
             }
-            Reply::Refused | Reply::Failed => Self { tag, is_done: false, counter: 0 },
+            Reply::Refused { counter } => {
+                assert!(counter < 16, "a word has room for it");
+                Self { tag, is_done: false, counter: counter as u8 }
+            }
+            Reply::Failed => Self { tag, is_done: false, counter: 0 },
         }
     }
 
     pub(super) fn reply(self) -> Reply {
-        if self.is_done { Reply::Done { counter: self.counter.into() } } else { Reply::Refused }
+        let counter = self.counter.into();
+        if self.is_done { Reply::Done { counter } } else { Reply::Refused { counter } }
     }
 }
 
@@ -242,7 +247,9 @@ mod tests {
             assert_eq!(word.tagged(1).tagged(tag as u8), word);
         }
         assert!(row.is_empty());
-        for reply in [Reply::Refused, Reply::Done { counter: 0 }, Reply::Done { counter: 15 }] {
+        let done = |counter| Reply::Done { counter };
+        let refused = |counter| Reply::Refused { counter };
+        for reply in [refused(0), refused(15), done(0), done(15)] {
             let answered = Answered::new(reply, 2);
             assert_eq!((answered.reply(), Answered::unpack(answered.pack())), (reply, answered));
         }

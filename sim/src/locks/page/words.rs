@@ -42,7 +42,7 @@ pub(super) fn spoken(spoken: Spoken) -> String {
         }
         Spoken::Asked(Request::Release { token: None }) => "delete it".to_owned(),
         Spoken::Answered(Reply::Done { .. }) => "done".to_owned(),
-        Spoken::Answered(Reply::Refused) => "no".to_owned(),
+        Spoken::Answered(Reply::Refused { .. }) => "no".to_owned(),
         Spoken::Answered(Reply::Failed) => "an error".to_owned(),
         Spoken::Accessed(Access::Read, fence) => format!("read{}", number(fence)),
         Spoken::Accessed(Access::Write { base, value }, fence) => {
