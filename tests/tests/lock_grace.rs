@@ -119,6 +119,24 @@ fn a_lock_that_was_not_lost_can_be_used() {
 }
 
 #[test]
+fn a_key_that_comes_to_another_database_is_made_there() {
+    let (mut server, conn) = start(&[LOG], Files::new());
+    server.check(conn, "SET lock:a mine PX 10000", "OK");
+    server.check(conn, "SET other 1", "OK");
+    let files = kill(&mut server);
+    let (mut server, conn) = start(&[LOG], files);
+    is_refused(&mut server, conn, "MOVE lock:a 1", 16_384);
+    is_refused(&mut server, conn, "COPY other lock:a DB 1", 16_384);
+    is_refused(&mut server, conn, "COPY lock:a lock:a DB 1 REPLACE", 16_384);
+    server.check(conn, "COPY lock:a other DB 1", "(integer) 1");
+    server.check(conn, "MOVE other 2", "(integer) 1");
+    server.check(conn, "MOVE lock:a 99", "(error) ERR DB index is out of range");
+    server.check(conn, "GET lock:a", "\"mine\"");
+    server.advance_ms(16_384);
+    server.check(conn, "COPY lock:a lock:a DB 1", "(integer) 0");
+}
+
+#[test]
 fn nothing_waits_after_an_end_that_lost_nothing() {
     for (directives, command) in
         [(&[][..], "SHUTDOWN SAVE"), (&[LOG], "SHUTDOWN"), (&[("save", "3600 1")], "SHUTDOWN")]

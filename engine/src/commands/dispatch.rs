@@ -10,7 +10,7 @@ use super::memory_gate;
 use super::monitor_line;
 use super::planted;
 use super::schema;
-use super::spec::Flags;
+use super::spec::{Databases, Flags};
 use super::table::{Row, Unknown};
 use crate::args::{Args, Words};
 use crate::config::Access;
@@ -176,18 +176,30 @@ fn find_refused_lock(cx: &mut Cx<'_>, args: Args<'_>) -> Option<Error> {
         return None;
     }
     let may_grow = cx.flags_with(args).has(Flags::DENYOOM);
+    let elsewhere = other_databases(cx, args);
+    let databases = if elsewhere.is_empty() { vec![cx.session.db] } else { elsewhere.clone() };
     for key in cx.row.keys(args).ok()? {
         let has = |flag| key.flags.contains(&flag);
-        let may_make = has("OW") || has("INSERT") || has("UPDATE") && may_grow;
+        let may_update = may_grow || !elsewhere.is_empty();
+        let may_make = has("OW") || has("INSERT") || has("UPDATE") && may_update;
         let word = args.at(key.index);
+        let keyspace = &mut cx.state.keyspace;
         if may_make
-            && cx.state.keyspace.is_lock(word)
-            && cx.state.keyspace.find(cx.session.db, word).is_none()
+            && keyspace.is_lock(word)
+            && databases.iter().any(|&db| keyspace.find(db, word).is_none())
         {
             return cx.state.grace_refusal(cx.now.mono);
         }
     }
     None
+}
+
+/// The databases in which a command makes its keys, if it names them (COPY, MOVE).
+fn other_databases(cx: &Cx<'_>, args: Args<'_>) -> Vec<usize> {
+    let Databases::SelectedAndNamed(words) = cx.row.command.databases else { return Vec::new() };
+    // One that is not there is told by the command.
+    let database = |index: usize| super::arguments::database(cx, args.opt(index)?).ok();
+    words(args).into_iter().filter_map(database).collect()
 }
 
 /// Replies with the error that the command of row `row` has ended with.
