@@ -22,6 +22,7 @@ mod client;
 mod essence;
 mod held;
 mod message;
+mod script;
 mod settings;
 mod votes;
 mod wire;
@@ -30,8 +31,9 @@ pub use client::{Action, Client, Ended, Phase};
 pub use essence::{Essence, NodeEssence, Scale};
 pub use held::Grant;
 pub use message::{CounterUse, Node, Reply, Request, RequestId, Token};
+pub use script::{Script, Sent};
 pub use settings::{
     AtQuorum, Cleanup, Doubt, Drift, Expiry, Extension, FailedExtension, Fencing, LocalClock,
     LossSignal, NODES_MAX, Order, Replicas, Settings, Since, TTL_MS_MAX, TokenRule,
 };
-pub use wire::{Dialect, Manner, Names, REPLY_BYTES_MAX, Said, Sent, read, write, write_after};
+pub use wire::{Dialect, Manner, Names, REPLY_BYTES_MAX, Said, read, write, write_after};

@@ -5,8 +5,9 @@
 //! Invariant: both dialects do the same with a key and a counter that only these commands touch.
 
 use super::message::{CounterUse, Reply, Request, Token};
+use super::script::{Script, Sent};
 use super::settings::Replicas;
-use orrery_base::encode::{array, bulk, command};
+use orrery_base::encode::command;
 
 /// Which commands a server has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,25 +45,6 @@ pub enum Said {
     Reply(Reply, usize),
     /// Nothing that such a command is answered with: whoever is there does not understand it.
     Odd,
-}
-
-/// The scripts that a server has been sent: it is told their names from then on, and not their
-/// texts. What it has forgotten, as it says with NOSCRIPT, it is sent again after [`Sent::forget`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Sent(u8);
-
-impl Sent {
-    /// Nothing is known to be there.
-    pub fn forget(&mut self) {
-        *self = Self::default();
-    }
-}
-
-/// A script and what a server calls it.
-struct Script {
-    bit: u8,
-    text: &'static [u8],
-    sha1: &'static [u8; 40],
 }
 
 /// Longest reply, in bytes: an error's text.
@@ -184,10 +166,10 @@ fn write_one(
                 CounterUse::Propose(number) => {
                     let words: [&[u8]; 6] =
                         [b"2", lock, counter, &token, &ttl_ms, &decimal(number)];
-                    return eval(&ACQUIRE_AND_PROPOSE, &words, sent, out);
+                    return sent.call(&ACQUIRE_AND_PROPOSE, words.into_iter(), out);
                 }
             };
-            eval(script, &[b"2", lock, counter, &token, &ttl_ms], sent, out);
+            sent.call(script, [b"2", lock, counter, &token, &ttl_ms].into_iter(), out);
         }
         Request::AcquireUntil { token, until_ms, counter: counter_use } => {
             write_until((token, until_ms), counter_use, names, out);
@@ -207,34 +189,20 @@ fn write_one(
                 );
             }
             let script = if recreates { &EXTEND_OR_SET } else { &EXTEND };
-            eval(script, &[b"1", lock, &token, &ttl_ms], sent, out);
+            sent.call(script, [b"1", lock, &token, &ttl_ms].into_iter(), out);
         }
         Request::Commit { token, number } => {
             let (token, number) = (spelled(token), decimal(number));
-            eval(&COMMIT, &[b"2", lock, counter, &token, &number], sent, out);
+            sent.call(&COMMIT, [b"2", lock, counter, &token, &number].into_iter(), out);
         }
         Request::Release { token: None } => command(out, [b"DEL".as_slice(), lock]),
         Request::Release { token: Some(token) } if has_conditions => {
             command(out, [b"DELEX".as_slice(), lock, b"IFEQ", &spelled(token)]);
         }
         Request::Release { token: Some(token) } => {
-            eval(&RELEASE, &[b"1", lock, &spelled(token)], sent, out);
+            sent.call(&RELEASE, [b"1", lock, &spelled(token)].into_iter(), out);
         }
     }
-}
-
-/// Appends the call of a script, by its name where the server has been sent it.
-fn eval(script: &Script, words: &[&[u8]], sent: &mut Sent, out: &mut Vec<u8>) {
-    array(out, 2 + words.len());
-    if sent.0 & script.bit == 0 {
-        bulk(out, b"EVAL");
-        bulk(out, script.text);
-        sent.0 |= script.bit;
-    } else {
-        bulk(out, b"EVALSHA");
-        bulk(out, script.sha1);
-    }
-    words.iter().for_each(|word| bulk(out, word));
 }
 
 /// The command of an acquisition whose end is a time of day, or that has none.

@@ -19,7 +19,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::{Notify, oneshot};
 
 use crate::reply::{self, Odd, Value};
-use crate::turn::{SentTurns, Turn};
+use crate::turn::Turn;
 
 /// Most requests that wait for answers of one server.
 pub(crate) const OPEN_MAX: usize = 16 * 1024;
@@ -67,7 +67,7 @@ pub(crate) struct Link {
     /// The server's replicas that are waited for.
     replicas: Option<Replicas>,
     sent: Sent,
-    sent_turns: SentTurns,
+    sent_turns: Sent,
     out: Vec<u8>,
     open: VecDeque<Open>,
     /// Wakes the connection's task: there is something to be written, or nothing to be hoped for.
@@ -83,7 +83,7 @@ impl Link {
             dialect: Dialect::Scripts,
             replicas,
             sent: Sent::default(),
-            sent_turns: SentTurns::default(),
+            sent_turns: Sent::default(),
             out: Vec::new(),
             open: VecDeque::new(),
             wake: Arc::default(),
@@ -243,7 +243,7 @@ impl Link {
 
     fn forget_scripts(&mut self) {
         self.sent.forget();
-        self.sent_turns = SentTurns::default();
+        self.sent_turns.forget();
     }
 
     fn has_room(&self) -> bool {

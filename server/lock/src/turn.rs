@@ -11,8 +11,7 @@
 //! given again. Nothing is given back between two questions, and all go over one connection, so
 //! that no late release meets a later question with the same token.
 
-use orrery_base::encode::{array, bulk};
-use orrery_lock_machine::{Request, Token};
+use orrery_lock_machine::{Request, Script, Sent, Token};
 
 /// Hexadecimal digits of a token that are the same for all locks of one client.
 pub(crate) const CLIENT_DIGITS: usize = 20;
@@ -38,16 +37,6 @@ pub(crate) struct Turn {
 pub(crate) enum Mode {
     Alone,
     Shared,
-}
-
-/// The scripts that a server has been sent over this connection.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct SentTurns(u8);
-
-struct Script {
-    bit: u8,
-    text: &'static [u8],
-    sha1: &'static [u8; 40],
 }
 
 const COME: Script = Script {
@@ -83,7 +72,7 @@ impl Turn {
         &self,
         request: &Request,
         counter: &[u8],
-        sent: &mut SentTurns,
+        sent: &mut Sent,
         out: &mut Vec<u8>,
     ) {
         let who = |token: Token| format!("{}{token}", char::from(self.mode)).into_bytes();
@@ -113,22 +102,13 @@ impl Turn {
         script: &Script,
         words: &[&[u8]],
         counter: &[u8],
-        sent: &mut SentTurns,
+        sent: &mut Sent,
         out: &mut Vec<u8>,
     ) {
-        array(out, 3 + self.keys.len() + 1 + words.len());
-        if sent.0 & script.bit == 0 {
-            bulk(out, b"EVAL");
-            bulk(out, script.text);
-            sent.0 |= script.bit;
-        } else {
-            bulk(out, b"EVALSHA");
-            bulk(out, script.sha1);
-        }
-        bulk(out, b"5");
-        self.keys.iter().for_each(|key| bulk(out, key));
-        bulk(out, counter);
-        words.iter().for_each(|word| bulk(out, word));
+        let keys = self.keys.iter().map(Vec::as_slice).chain([counter]);
+        let words: Vec<&[u8]> =
+            [b"5".as_slice()].into_iter().chain(keys).chain(words.iter().copied()).collect();
+        sent.call(script, words.into_iter(), out);
     }
 }
 
@@ -163,7 +143,7 @@ mod tests {
     fn scripts_are_sent_once_and_named_from_then_on() {
         let turn = Turn::new("n", Mode::Shared, "semaphore 3".into(), 3, 500);
         let token = Token { client: 1, attempt: 1 };
-        let mut sent = SentTurns::default();
+        let mut sent = Sent::default();
         let mut spell = |request| {
             let mut out = Vec::new();
             turn.write(&request, b"{n}:fence", &mut sent, &mut out);
