@@ -1,8 +1,7 @@
-//! How locks are set up: what is asked of them, what is refused, and what is warned about.
+//! How locks are set up: what is asked of them, and what servers there are.
 //!
 //! Invariant: nothing is granted by a set-up that this has refused.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use crate::connection::{Greeted, Keeper, greet};
 use crate::facts::{Facts, Roster, Unfit};
 use crate::hub::Hub;
 use crate::locks::{Locks, Owner, Timing};
+use crate::refusal::{Refusal, Warning};
 
 /// Without a word about it a lock lives so long after its last extension.
 const TTL: Duration = Duration::from_secs(10);
@@ -257,130 +257,6 @@ impl Builder {
         }
         let owner = Owner::new(hub, addresses, timing, warnings, tasks).map_err(Refusal::Clock)?;
         Ok(Locks::of(owner))
-    }
-}
-
-/// Why locks cannot be set up.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// An address that is none.
-    Address(&'static str),
-    /// One server under two names counts as two that fail together.
-    SameServer {
-        /// Its first name.
-        one: String,
-        /// And its other.
-        other: String,
-    },
-    /// Times and numbers that make no lock.
-    Settings(&'static str),
-    /// Settings that cannot exclude anybody.
-    Unsafe(Doubt),
-    /// Too few servers can be reached.
-    Unreachable {
-        /// So many must be.
-        needed: u16,
-        /// Those that are not, and why.
-        troubles: Vec<(String, String)>,
-    },
-    /// A server that copies from another.
-    Replica(String),
-    /// A lock's time would be over when it is there.
-    ShortTtl {
-        /// How long it lives.
-        ttl: Duration,
-        /// How long a server takes to answer.
-        round_trip: Duration,
-    },
-    /// The system has no entropy.
-    Entropy,
-    /// The system has no clock that goes on while it sleeps.
-    Clock(std::io::Error),
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Address(why) | Self::Settings(why) => f.write_str(why),
-            Self::SameServer { one, other } => write!(
-                f,
-                "{one} and {other} are one server: it would vote twice, and fail twice at once"
-            ),
-            Self::Unsafe(doubt) => doubt.fmt(f),
-            Self::Unreachable { needed, troubles } => {
-                write!(f, "{needed} servers must be there")?;
-                troubles.iter().try_for_each(|(server, why)| write!(f, "; {server}: {why}"))
-            }
-            Self::Replica(server) => {
-                write!(f, "{server} is a replica: what it grants its primary overrules")
-            }
-            Self::ShortTtl { ttl, round_trip } => write!(
-                f,
-                "a time to live of {ttl:?} is shorter than two round trips of {round_trip:?}: \
-                 a lock would be over when it is there"
-            ),
-            Self::Entropy => f.write_str("the system has no entropy for the names of holders"),
-            Self::Clock(error) => {
-                write!(f, "the system has no clock that goes on while it sleeps: {error}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for Refusal {}
-
-/// What is not as it should be, though there are locks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Warning {
-    /// A doubt about the settings.
-    Doubt(Doubt),
-    /// A server that could not be reached; it is tried again and again.
-    Unreachable {
-        /// Which.
-        server: String,
-        /// And why.
-        why: String,
-    },
-    /// A server that removes keys when its memory is full, and locks are keys (S26).
-    Evicts {
-        /// Which.
-        server: String,
-        /// By this policy.
-        policy: String,
-    },
-    /// A server that does not tell who it is: that it is not another's twin is not known.
-    Nameless {
-        /// Which.
-        server: String,
-    },
-    /// Servers are given less time than they take.
-    ShortTimeout {
-        /// So much.
-        timeout: Duration,
-        /// And they take this.
-        round_trip: Duration,
-    },
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Doubt(doubt) => doubt.fmt(f),
-            Self::Unreachable { server, why } => write!(f, "{server} cannot be reached: {why}"),
-            Self::Evicts { server, policy } => write!(
-                f,
-                "{server} may remove locks when its memory is full (maxmemory-policy {policy})"
-            ),
-            Self::Nameless { server } => {
-                write!(f, "{server} does not tell its run_id: it may be one of the others")
-            }
-            Self::ShortTimeout { timeout, round_trip } => write!(
-                f,
-                "servers have {timeout:?} to answer, less than two round trips of {round_trip:?}"
-            ),
-        }
     }
 }
 

@@ -43,11 +43,12 @@ mod locks;
 mod many;
 mod metrics;
 mod reentrant;
+mod refusal;
 mod reply;
 mod turn;
 
 pub use address::Address;
-pub use builder::{Builder, Refusal, Warning};
+pub use builder::Builder;
 pub use clock::Deadline;
 pub use fair::{FairLock, PERMITS_MAX, ReadWriteLock, Semaphore};
 pub use found::{Found, What};
@@ -58,3 +59,4 @@ pub use many::{LOCKS_MAX, ManyGuard};
 pub use metrics::Metrics;
 pub use orrery_lock_machine::Doubt;
 pub use reentrant::{EnterError, Entered, ReentrantLock};
+pub use refusal::{Refusal, Warning};

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::address::Address;
-use crate::builder::{Builder, Warning};
+use crate::builder::Builder;
 use crate::clock::Alarm;
 use crate::found::{Found, look};
 use crate::guard::Guard;
@@ -24,6 +24,7 @@ use crate::listener::listen;
 use crate::many::{ManyGuard, lock_in_order};
 use crate::metrics::Metrics;
 use crate::reentrant::ReentrantLock;
+use crate::refusal::Warning;
 
 /// Longest name of a lock, in bytes.
 pub const NAME_BYTES_MAX: usize = 512;
