@@ -1,41 +1,70 @@
-//! Where a server is: `redis://[[user]:password@]host[:port][/database]`.
+//! Where a server is: `redis://[[user]:password@]host[:port][/database]`, the same with `rediss://`
+//! for TLS, or `redis+unix://[[user]:password@]/path[?db=database]` for a socket in a folder.
 //!
 //! Invariant: a password is never shown.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 const PORT: u16 = 6379;
 /// Longer ones are none.
 const BYTES_MAX: usize = 2048;
+/// The system has room for 108 bytes, of which the last is zero.
+const PATH_BYTES_MAX: usize = 107;
 
 /// The address of a server, and as whom to speak to it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
-    host: String,
-    port: u16,
+    place: Place,
     database: u32,
     user: Option<String>,
     password: Option<String>,
 }
 
+/// What a connection is made to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Tcp { host: String, port: u16 },
+    Unix { path: String },
+}
+
 impl Address {
-    /// The host's name or number, without brackets.
+    /// The host's name or number, without brackets; none where the server is at a path.
     #[must_use]
-    pub fn host(&self) -> &str {
-        &self.host
+    pub fn host(&self) -> Option<&str> {
+        match &self.place {
+            Place::Tcp { host, .. } => Some(host),
+            Place::Unix { .. } => None,
+        }
     }
 
-    /// The port, 6379 where none is named.
+    /// The port, 6379 where none is named; none where the server is at a path.
     #[must_use]
-    pub fn port(&self) -> u16 {
-        self.port
+    pub fn port(&self) -> Option<u16> {
+        match self.place {
+            Place::Tcp { port, .. } => Some(port),
+            Place::Unix { .. } => None,
+        }
+    }
+
+    /// The path of the server's socket, where it has one.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Tcp { .. } => None,
+            Place::Unix { path } => Some(path.as_ref()),
+        }
     }
 
     /// The database, 0 where none is named.
     #[must_use]
     pub fn database(&self) -> u32 {
         self.database
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// The words of AUTH behind its name.
@@ -46,7 +75,12 @@ impl Address {
     /// Whether both are the same server as far as their names tell: databases of one server fail
     /// together.
     pub(crate) fn is_same_server(&self, other: &Self) -> bool {
-        self.port == other.port && self.host.eq_ignore_ascii_case(&other.host)
+        match (&self.place, &other.place) {
+            (Place::Tcp { host, port }, Place::Tcp { host: other, port: other_port }) => {
+                port == other_port && host.eq_ignore_ascii_case(other)
+            }
+            (one, other) => one == other,
+        }
     }
 }
 
@@ -57,40 +91,34 @@ impl FromStr for Address {
         if text.len() > BYTES_MAX {
             return Err("an address is at most 2048 bytes long");
         }
-        if text.starts_with("rediss://") {
-            return Err("TLS is not supported: use redis:// over a network that is safe");
+        let (scheme, rest) = text.split_once("://").unwrap_or_default();
+        match scheme {
+            "redis" => tcp(rest),
+            "rediss" => Err("TLS is not supported: use redis:// over a network that is safe"),
+            "redis+unix" | "unix" => unix(rest),
+            _ => Err("an address begins with redis:// or redis+unix://"),
         }
-        let rest = text.strip_prefix("redis://").ok_or("an address begins with redis://")?;
-        let (place, database) = rest.split_once('/').unwrap_or((rest, ""));
-        let (login, place) = match place.rsplit_once('@') {
-            Some((login, place)) => (Some(login), place),
-            None => (None, place),
-        };
-        let (user, password) = match login.map(|login| login.split_once(':')) {
-            None => (None, None),
-            Some(None) => return Err("before the @ stands user:password or :password"),
-            Some(Some((user, password))) => {
-                (Some(decoded(user)?).filter(|it| !it.is_empty()), Some(decoded(password)?))
-            }
-        };
-        let (host, port) = host_and_port(place)?;
-        let database = match database {
-            "" => 0,
-            digits => digits.parse().map_err(|_| "behind the / stands a database's number")?,
-        };
-        Ok(Self { host: host.to_owned(), port, database, user, password })
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port, database, .. } = self;
-        if host.contains(':') {
-            write!(f, "[{host}]:{port}")?;
-        } else {
-            write!(f, "{host}:{port}")?;
-        }
-        if *database > 0 { write!(f, "/{database}") } else { Ok(()) }
+        let separator = match &self.place {
+            Place::Tcp { host, port } if host.contains(':') => {
+                write!(f, "[{host}]:{port}")?;
+                "/"
+            }
+            Place::Tcp { host, port } => {
+                write!(f, "{host}:{port}")?;
+                "/"
+            }
+            Place::Unix { path } => {
+                f.write_str(path)?;
+                "?db="
+            }
+        };
+        let database = self.database;
+        if database > 0 { write!(f, "{separator}{database}") } else { Ok(()) }
     }
 }
 
@@ -98,6 +126,69 @@ impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Address({self})")
     }
+}
+
+fn tcp(rest: &str) -> Result<Address, &'static str> {
+    let (place, database) = rest.split_once('/').unwrap_or((rest, ""));
+    let (login, place) = match place.rsplit_once('@') {
+        Some((login, place)) => (Some(login), place),
+        None => (None, place),
+    };
+    let (user, password) = login.map_or(Ok((None, None)), user_and_password)?;
+    let (host, port) = host_and_port(place)?;
+    let database = if database.is_empty() { 0 } else { number(database)? };
+    let place = Place::Tcp { host: host.to_owned(), port };
+    Ok(Address { place, database, user, password })
+}
+
+/// A path, with the login before it or, as some write it, behind a question mark.
+fn unix(rest: &str) -> Result<Address, &'static str> {
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let at = rest.find('/').ok_or("the path of a socket begins with /")?;
+    let (login, path) = rest.split_at(at);
+    let (mut user, mut password) = match login {
+        "" => (None, None),
+        login => user_and_password(
+            login
+                .strip_suffix('@')
+                .ok_or("before the path of a socket stands nothing, or user:password@")?,
+        )?,
+    };
+    let path = decoded(path)?;
+    if path.len() > PATH_BYTES_MAX {
+        return Err("the path of a socket is at most 107 bytes long");
+    }
+    if path.contains('\0') {
+        return Err("no path contains a zero byte");
+    }
+    let mut database = None;
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let is_second = match pair.split_once('=') {
+            Some(("db", digits)) => database.replace(number(digits)?).is_some(),
+            Some(("user" | "username", text)) => user.replace(decoded(text)?).is_some(),
+            Some(("pass" | "password", text)) => password.replace(decoded(text)?).is_some(),
+            _ => return Err("behind the ? of a socket stand db=, user= and password="),
+        };
+        if is_second {
+            return Err("database, user and password are named once");
+        }
+    }
+    if user.is_some() && password.is_none() {
+        return Err("a user has a password");
+    }
+    let place = Place::Unix { path };
+    Ok(Address { place, database: database.unwrap_or(0), user, password })
+}
+
+fn user_and_password(login: &str) -> Result<(Option<String>, Option<String>), &'static str> {
+    let (user, password) =
+        login.split_once(':').ok_or("before the @ stands user:password or :password")?;
+    let user = Some(decoded(user)?).filter(|user| !user.is_empty());
+    Ok((user, Some(decoded(password)?)))
+}
+
+fn number(digits: &str) -> Result<u32, &'static str> {
+    digits.parse().map_err(|_| "a database is a number")
 }
 
 fn host_and_port(place: &str) -> Result<(&str, u16), &'static str> {
@@ -132,7 +223,7 @@ fn decoded(text: &str) -> Result<String, &'static str> {
         bytes.push((digit(digits[0])? * 16 + digit(digits[1])?) as u8);
         rest = &behind[2..];
     }
-    String::from_utf8(bytes).map_err(|_| "user and password are UTF-8")
+    String::from_utf8(bytes).map_err(|_| "user, password and path are UTF-8")
 }
 
 #[cfg(test)]
@@ -150,6 +241,8 @@ mod tests {
             ("redis://localhost:1/", "localhost:1"),
             ("redis://[::1]:7000/15", "[::1]:7000/15"),
             ("redis://me:secret@host:2/3", "host:2/3"),
+            ("unix:///run/redis.sock", "/run/redis.sock"),
+            ("redis+unix://me:secret@/run/re%20dis.sock?db=3", "/run/re dis.sock?db=3"),
         ] {
             assert_eq!(parsed(text).to_string(), shown);
         }
@@ -159,8 +252,20 @@ mod tests {
         assert!(!format!("{full} {full:?}").contains("cret"));
         let nameless = parsed("redis://:pass@host");
         assert_eq!(nameless.credentials().collect::<Vec<_>>(), [b"pass".as_slice()]);
+        for same in [
+            "unix://me:pass@/s",
+            "unix:///s?user=me&pass=pass",
+            "unix:///s?password=pass&username=me",
+        ] {
+            let address = parsed(same);
+            assert_eq!(address, parsed("redis+unix://me:pass@/s?db=0"), "{same}");
+            assert_eq!(address.path(), Some(Path::new("/s")));
+            assert_eq!((address.host(), address.port()), (None, None));
+        }
         assert!(parsed("redis://Host/1").is_same_server(&parsed("redis://host/2")));
         assert!(!parsed("redis://host:1").is_same_server(&parsed("redis://host:2")));
+        assert!(parsed("unix:///s?db=1").is_same_server(&parsed("unix://:x@/s")));
+        assert!(!parsed("unix:///s").is_same_server(&parsed("unix:///S")));
     }
 
     #[test]
@@ -181,11 +286,24 @@ mod tests {
             "redis://:%4@host",
             "redis://:%zz@host",
             "redis://:%ff@host",
+            "redis+unix://",
+            "unix://run.sock",
+            "unix://me@/run.sock",
+            "unix://me:pass/run.sock",
+            "unix:///run%00.sock",
+            "unix:///run.sock?db=x",
+            "unix:///run.sock?db=1&db=2",
+            "unix://:one@/run.sock?password=two",
+            "unix:///run.sock?user=me",
+            "unix:///run.sock?protocol",
         ] {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }
         let longest = format!("redis://{}", "h".repeat(BYTES_MAX - 8));
         assert!(longest.parse::<Address>().is_ok());
         assert!(format!("{longest}h").parse::<Address>().is_err());
+        let longest = format!("unix:///{}", "p".repeat(PATH_BYTES_MAX - 1));
+        assert!(longest.parse::<Address>().is_ok());
+        assert!(format!("{longest}p").parse::<Address>().is_err());
     }
 }

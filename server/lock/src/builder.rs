@@ -57,8 +57,9 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// One more server: `redis://[[user]:password@]host[:port][/database]`. One is enough; three or
-    /// five that do not copy from each other survive the loss of one or two.
+    /// One more server: `redis://[[user]:password@]host[:port][/database]`, or a unix socket:
+    /// `redis+unix://[[user]:password@]/path[?db=database]`. One is enough; three or five that do
+    /// not copy from each other survive the loss of one or two.
     pub fn node(mut self, address: impl Into<String>) -> Self {
         self.nodes.push(address.into());
         self

@@ -9,15 +9,13 @@ use std::time::Duration;
 
 use orrery_base::encode::command;
 use orrery_base::time::Micros;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::address::Address;
 use crate::facts::{Facts, Roster};
 use crate::hub::Hub;
 use crate::reply::{self, Value};
+use crate::stream::{Reader, Stream, Writer};
 
 /// The first pause before a server is tried again, and the longest.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
@@ -32,7 +30,7 @@ const READ_BYTES: usize = 16 * 1024;
 
 /// A connection that has been greeted.
 pub(crate) struct Greeted {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     pub(crate) facts: Facts,
 }
 
@@ -75,9 +73,8 @@ pub(crate) async fn greet(address: &Address, patience: Duration) -> io::Result<G
 }
 
 /// Connects as whom the address says, to the database that it says; waits while the server loads.
-pub(crate) async fn connect(address: &Address) -> io::Result<TcpStream> {
-    let mut stream = TcpStream::connect((address.host(), address.port())).await?;
-    stream.set_nodelay(true)?;
+pub(crate) async fn connect(address: &Address) -> io::Result<Stream> {
+    let mut stream = Stream::connect(address.place()).await?;
     let mut out = Vec::new();
     let mut words: Vec<&[u8]> = address.credentials().collect();
     if !words.is_empty() {
@@ -111,7 +108,7 @@ fn refused(said: Value) -> io::Result<()> {
 
 /// Asks one thing after another, while nobody else does.
 struct Speaker<'a> {
-    stream: &'a mut TcpStream,
+    stream: &'a mut Stream,
     pending: Vec<u8>,
 }
 
@@ -139,8 +136,8 @@ impl Speaker<'_> {
 
 /// A connection that requests are written to.
 pub(crate) struct Attached {
-    reader: OwnedReadHalf,
-    writer: Arc<OwnedWriteHalf>,
+    reader: Reader,
+    writer: Arc<Writer>,
 }
 
 /// A server that is to be kept connected.

@@ -13,7 +13,6 @@ use orrery_base::time::{Instant, Micros, Now};
 use orrery_lock_machine::{
     Action, Client, Dialect, Ended, Fencing, Phase, Reply, Request, RequestId, Settings,
 };
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::{Notify, oneshot};
 
 use crate::clock;
@@ -21,6 +20,7 @@ use crate::lease::{Lease, Lost, Stage};
 use crate::link::{Answer, Answered, Link, LockNames};
 use crate::metrics::Counts;
 use crate::reply::Odd;
+use crate::stream::Writer;
 use crate::turn::channel;
 
 /// All locks of one client, and its servers.
@@ -167,7 +167,7 @@ impl Hub {
     }
 
     /// A server is there.
-    pub(crate) fn attach(&self, node: usize, writer: Arc<OwnedWriteHalf>, dialect: Dialect) {
+    pub(crate) fn attach(&self, node: usize, writer: Arc<Writer>, dialect: Dialect) {
         self.counts.connected.one();
         self.state().links[node].attach(writer, dialect);
     }

@@ -45,6 +45,7 @@ mod metrics;
 mod reentrant;
 mod refusal;
 mod reply;
+mod stream;
 mod turn;
 
 pub use address::Address;

@@ -15,10 +15,10 @@ use orrery_lock_machine::{
     Dialect, Manner, Names, Replicas, Reply, Request, RequestId, Said, Sent, read as read_reply,
     write_after,
 };
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::{Notify, oneshot};
 
 use crate::reply::{self, Odd, Value};
+use crate::stream::Writer;
 use crate::turn::Turn;
 
 /// Most requests that wait for answers of one server.
@@ -62,7 +62,7 @@ pub(crate) struct Answered {
 
 /// A server, connected or not.
 pub(crate) struct Link {
-    writer: Option<Arc<OwnedWriteHalf>>,
+    writer: Option<Arc<Writer>>,
     dialect: Dialect,
     /// The server's replicas that are waited for.
     replicas: Option<Replicas>,
@@ -91,7 +91,7 @@ impl Link {
         }
     }
 
-    pub(crate) fn attach(&mut self, writer: Arc<OwnedWriteHalf>, dialect: Dialect) {
+    pub(crate) fn attach(&mut self, writer: Arc<Writer>, dialect: Dialect) {
         assert!(self.open.is_empty() && self.out.is_empty(), "it was detached before");
         self.writer = Some(writer);
         self.dialect = dialect;
@@ -254,6 +254,7 @@ impl Link {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stream::Stream;
     use orrery_base::rng::{Rng, Seed};
     use orrery_lock_machine::{CounterUse, Token};
     use tokio::net::{TcpListener, TcpStream};
@@ -264,11 +265,11 @@ mod tests {
         Request::Acquire { token: TOKEN, ttl_ms: 5, counter: CounterUse::Increment };
 
     /// A link to somebody who never reads.
-    async fn link(silence: Micros) -> (Link, Arc<OwnedWriteHalf>, Arc<LockNames>) {
+    async fn link(silence: Micros) -> (Link, Arc<Writer>, Arc<LockNames>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("there are ports");
         let address = listener.local_addr().expect("it is bound");
         let stream = TcpStream::connect(address).await.expect("it listens");
-        let writer = Arc::new(stream.into_split().1);
+        let writer = Arc::new(Stream::Tcp(stream).into_split().1);
         let mut link = Link::new(silence, None);
         link.attach(Arc::clone(&writer), Dialect::Conditions);
         let names = LockNames { lock: b"n".to_vec(), counter: b"c".to_vec(), turn: None };

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orrery_base::encode::command;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 
 use crate::address::Address;

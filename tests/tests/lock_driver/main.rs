@@ -11,6 +11,7 @@ mod quorum;
 mod servers;
 mod setup;
 mod single;
+mod wires;
 
 use std::future::Future;
 use std::time::{Duration, Instant};
