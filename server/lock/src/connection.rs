@@ -213,11 +213,16 @@ impl Keeper {
                     },
                     Err(error) => return error,
                 },
-                () = wake.notified() => is_full = self.hub.flush(self.node),
-                room = writer.writable(), if is_full => match room {
-                    Ok(()) => is_full = self.hub.flush(self.node),
+                () = wake.notified() => match self.hub.write_out(self.node) {
+                    Ok(is_left) => is_full = is_left,
                     Err(error) => return error,
                 },
+                room = writer.writable(), if is_full => {
+                    match room.and_then(|()| self.hub.write_out(self.node)) {
+                        Ok(is_left) => is_full = is_left,
+                        Err(error) => return error,
+                    }
+                }
                 _ = looks.tick() => if self.hub.is_silent(self.node, stall) {
                     return io::Error::new(io::ErrorKind::TimedOut, "it owes answers for too long");
                 },

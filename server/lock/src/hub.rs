@@ -6,6 +6,7 @@
 //! it holds the state.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use orrery_base::rng::{Rng, Seed};
@@ -186,12 +187,10 @@ impl Hub {
         Arc::clone(&self.state().links[node].wake)
     }
 
-    /// Writes what could not be written at once; returns whether something is left.
-    pub(crate) fn flush(&self, node: usize) -> bool {
-        let mut state = self.state();
-        let link = &mut state.links[node];
-        link.flush();
-        link.has_output()
+    /// Writes what could not be written at once, for the task of the connection; returns whether
+    /// something is left.
+    pub(crate) fn write_out(&self, node: usize) -> io::Result<bool> {
+        self.state().links[node].write_out()
     }
 
     /// Whether a server owes an answer for longer than this.

@@ -6,7 +6,7 @@
 //! is never asked again (S39): the state machines decide what to do instead.
 
 use std::collections::VecDeque;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use orrery_base::encode::command;
@@ -155,20 +155,33 @@ impl Link {
 
     /// Writes what the socket takes; the rest is written by the connection's task.
     pub(crate) fn flush(&mut self) {
-        let Some(writer) = &self.writer else { return };
+        // Whether it is full or broken: the task that waits for the socket finds out.
+        if !matches!(self.write_out(), Ok(false)) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Writes what the socket takes, for the connection's task, which must not wake itself: it would
+    /// do so again and again, and nobody would ever look at the socket. Returns whether something
+    /// is left.
+    pub(crate) fn write_out(&mut self) -> io::Result<bool> {
+        let Some(writer) = &self.writer else { return Ok(false) };
         let mut written = 0;
+        let mut result = Ok(());
         while written < self.out.len() {
             match writer.try_write(&self.out[written..]) {
-                Ok(len) if len > 0 => written += len,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // Whether it is full or broken: the task that waits for the socket finds out.
-                _ => {
-                    self.wake.notify_one();
-                    break;
-                }
+                Ok(0) => result = Err(ErrorKind::WriteZero.into()),
+                Ok(len) => written += len,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => result = Err(error),
+            }
+            if result.is_err() {
+                break;
             }
         }
         self.out.drain(..written);
+        result.map(|()| self.has_output())
     }
 
     pub(crate) fn has_output(&self) -> bool {
@@ -257,7 +270,9 @@ mod tests {
     use crate::stream::Stream;
     use orrery_base::rng::{Rng, Seed};
     use orrery_lock_machine::{CounterUse, Token};
-    use tokio::net::{TcpListener, TcpStream};
+    use std::time::Duration;
+    use tokio::net::{TcpListener, TcpStream, UnixStream};
+    use tokio::time::timeout;
 
     const TOKEN: Token = Token { client: 1, attempt: 1 };
     const RELEASE: Request = Request::Release { token: Some(TOKEN) };
@@ -294,6 +309,24 @@ mod tests {
         let mut second = link.command(Instant(0), &[b"ECHO", &half]);
         assert!(first.try_recv().is_err() && second.try_recv().is_err(), "both wait");
         assert_eq!(link.command(Instant(0), &[b"PING"]).try_recv(), Ok(None));
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn who_finds_the_socket_full_wakes_the_task_and_the_task_does_not_wake_itself() {
+        let (stream, _peer) = UnixStream::pair().expect("there are sockets");
+        let mut link = Link::new(Micros(u64::MAX));
+        link.attach(Arc::new(Stream::Unix(stream).into_split().1), Dialect::Scripts);
+        let wake = Arc::clone(&link.wake);
+        let is_woken = async || timeout(Duration::from_millis(1), wake.notified()).await.is_ok();
+        let text = vec![0; OUT_BYTES_MAX / 2];
+        while !link.has_output() {
+            assert!(!is_woken().await, "everything was written");
+            drop(link.command(Instant(0), &[b"ECHO", &text]));
+            link.flush();
+        }
+        assert!(is_woken().await);
+        assert_eq!(link.write_out().ok(), Some(true));
+        assert!(!is_woken().await);
     }
 
     #[tokio::test(flavor = "current_thread")]

@@ -14,6 +14,8 @@ use crate::{LATE_MAX, built, run, until, with_patience};
 const MS: Duration = Duration::from_millis(1);
 /// A socket's path has no more bytes than this.
 const PATH_BYTES_MAX: usize = 107;
+/// More locks at once than one write to a socket takes.
+const CROWD: usize = 2000;
 
 /// The path of a socket, as long as one can be; removed when dropped.
 struct SocketPath(PathBuf);
@@ -85,6 +87,7 @@ async fn everything_works(ours: &Locks, theirs: &Locks) {
     assert!(next.token() > token);
     drop(next);
     queue_is_woken(ours, theirs).await;
+    a_crowd_is_served(ours).await;
 }
 
 /// Waiters in a queue are told when it is their turn, and not only when they ask again.
@@ -114,6 +117,19 @@ async fn queue_is_woken(ours: &Locks, theirs: &Locks) {
     let permit = ours.semaphore("pool", 1).expect("one server").acquire().await;
     let full = theirs.semaphore("pool", 1).expect("one server").try_acquire().await;
     assert!(permit.is_ok() && full.is_err());
+}
+
+/// Requests that no socket takes at once are written when it does.
+async fn a_crowd_is_served(locks: &Locks) {
+    let mut tasks = JoinSet::new();
+    for number in 0..CROWD {
+        let locks = locks.clone();
+        tasks.spawn(async move {
+            let guard = locks.lock(&format!("crowd:{number}:{}", "n".repeat(400))).await;
+            guard.expect("nobody else wants it").release().await.expect("it is held");
+        });
+    }
+    tasks.join_all().await;
 }
 
 /// A connection that broke is made anew.
