@@ -25,7 +25,7 @@ pub struct Address {
 /// What a connection is made to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    Tcp { host: String, port: u16 },
+    Tcp { host: String, port: u16, is_secure: bool },
     Unix { path: String },
 }
 
@@ -63,6 +63,11 @@ impl Address {
         self.database
     }
 
+    #[cfg(feature = "tls")]
+    pub(crate) fn is_secure(&self) -> bool {
+        matches!(self.place, Place::Tcp { is_secure: true, .. })
+    }
+
     pub(crate) fn place(&self) -> &Place {
         &self.place
     }
@@ -76,7 +81,7 @@ impl Address {
     /// together.
     pub(crate) fn is_same_server(&self, other: &Self) -> bool {
         match (&self.place, &other.place) {
-            (Place::Tcp { host, port }, Place::Tcp { host: other, port: other_port }) => {
+            (Place::Tcp { host, port, .. }, Place::Tcp { host: other, port: other_port, .. }) => {
                 port == other_port && host.eq_ignore_ascii_case(other)
             }
             (one, other) => one == other,
@@ -93,10 +98,11 @@ impl FromStr for Address {
         }
         let (scheme, rest) = text.split_once("://").unwrap_or_default();
         match scheme {
-            "redis" => tcp(rest),
-            "rediss" => Err("TLS is not supported: use redis:// over a network that is safe"),
+            "redis" => tcp(rest, false),
+            "rediss" if cfg!(feature = "tls") => tcp(rest, true),
+            "rediss" => Err("rediss:// needs the feature `tls` of orrery-lock"),
             "redis+unix" | "unix" => unix(rest),
-            _ => Err("an address begins with redis:// or redis+unix://"),
+            _ => Err("an address begins with redis://, rediss:// or redis+unix://"),
         }
     }
 }
@@ -104,11 +110,11 @@ impl FromStr for Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let separator = match &self.place {
-            Place::Tcp { host, port } if host.contains(':') => {
+            Place::Tcp { host, port, .. } if host.contains(':') => {
                 write!(f, "[{host}]:{port}")?;
                 "/"
             }
-            Place::Tcp { host, port } => {
+            Place::Tcp { host, port, .. } => {
                 write!(f, "{host}:{port}")?;
                 "/"
             }
@@ -128,7 +134,7 @@ impl fmt::Debug for Address {
     }
 }
 
-fn tcp(rest: &str) -> Result<Address, &'static str> {
+fn tcp(rest: &str, is_secure: bool) -> Result<Address, &'static str> {
     let (place, database) = rest.split_once('/').unwrap_or((rest, ""));
     let (login, place) = match place.rsplit_once('@') {
         Some((login, place)) => (Some(login), place),
@@ -137,7 +143,7 @@ fn tcp(rest: &str) -> Result<Address, &'static str> {
     let (user, password) = login.map_or(Ok((None, None)), user_and_password)?;
     let (host, port) = host_and_port(place)?;
     let database = if database.is_empty() { 0 } else { number(database)? };
-    let place = Place::Tcp { host: host.to_owned(), port };
+    let place = Place::Tcp { host: host.to_owned(), port, is_secure };
     Ok(Address { place, database, user, password })
 }
 
@@ -268,12 +274,27 @@ mod tests {
         assert!(!parsed("unix:///s").is_same_server(&parsed("unix:///S")));
     }
 
+    #[cfg(feature = "tls")]
+    #[test]
+    fn an_address_with_tls_is_another_way_to_the_same_host() {
+        assert_eq!(parsed("rediss://:x@host:1/2").to_string(), "host:1/2");
+        assert_ne!(parsed("rediss://host"), parsed("redis://host"));
+        assert!(parsed("rediss://host").is_same_server(&parsed("redis://host")));
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn without_the_feature_tls_is_refused_with_its_name() {
+        let refused = "rediss://host".parse::<Address>();
+        assert_eq!(refused, Err("rediss:// needs the feature `tls` of orrery-lock"));
+    }
+
     #[test]
     fn what_is_no_address_is_refused_with_the_reason() {
         for text in [
             "",
             "localhost",
-            "rediss://host",
+            "rediss://",
             "redis://",
             "redis://:1",
             "redis://host:0",

@@ -12,8 +12,11 @@ use crate::address::Address;
 use crate::connection::{Greeted, Keeper, greet};
 use crate::facts::{Facts, Roster, Unfit};
 use crate::hub::Hub;
-use crate::locks::{Locks, Owner, Timing};
+use crate::locks::{Locks, Owner};
 use crate::refusal::{Refusal, Warning};
+use crate::stream::Dialer;
+#[cfg(feature = "tls")]
+use crate::tls::Certificates;
 
 /// Without a word about it a lock lives so long after its last extension.
 const TTL: Duration = Duration::from_secs(10);
@@ -38,6 +41,8 @@ pub struct Builder {
     extends: bool,
     held_max: Option<Duration>,
     connect_timeout: Duration,
+    #[cfg(feature = "tls")]
+    certificates: Certificates,
 }
 
 impl Default for Builder {
@@ -52,14 +57,17 @@ impl Default for Builder {
             extends: true,
             held_max: None,
             connect_timeout: CONNECT_TIMEOUT,
+            #[cfg(feature = "tls")]
+            certificates: Certificates::default(),
         }
     }
 }
 
 impl Builder {
     /// One more server: `redis://[[user]:password@]host[:port][/database]`, or a unix socket:
-    /// `redis+unix://[[user]:password@]/path[?db=database]`. One is enough; three or five that do
-    /// not copy from each other survive the loss of one or two.
+    /// `redis+unix://[[user]:password@]/path[?db=database]`. `rediss://` is TLS, with the crate's
+    /// feature `tls`. One is enough; three or five that do not copy from each other survive the
+    /// loss of one or two.
     pub fn node(mut self, address: impl Into<String>) -> Self {
         self.nodes.push(address.into());
         self
@@ -118,6 +126,26 @@ impl Builder {
         self
     }
 
+    /// Whose signatures make a server's certificate good, for `rediss://`: certificates of
+    /// authorities as PEM, one after another. Those of the system if it is not said.
+    #[cfg(feature = "tls")]
+    pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.certificates.roots = Some(pem.into());
+        self
+    }
+
+    /// How this client shows servers who it is: its certificate, with those that lead from it to an
+    /// authority behind it, and its key, each as PEM. Servers that want none are not shown it.
+    #[cfg(feature = "tls")]
+    pub fn client_certificate(
+        mut self,
+        certificate_pem: impl Into<Vec<u8>>,
+        key_pem: impl Into<Vec<u8>>,
+    ) -> Self {
+        self.certificates.identity = Some((certificate_pem.into(), key_pem.into()));
+        self
+    }
+
     /// Connects to the servers, and refuses what cannot be safe.
     ///
     /// # Errors
@@ -132,7 +160,8 @@ impl Builder {
         if let Some(doubt) = serious {
             return Err(Refusal::Unsafe(doubt));
         }
-        let found = greet_all(&addresses, self.connect_timeout).await;
+        let dialer = self.dialer(&addresses)?;
+        let found = greet_all(&addresses, &dialer).await;
         let roster = Roster::new(addresses.len());
         let mut there = Vec::new();
         let mut troubles = Vec::new();
@@ -160,7 +189,7 @@ impl Builder {
         for warning in &warnings {
             tracing::warn!(%warning, "locks are not as they should be");
         }
-        self.start(settings, addresses, roster, there, warnings)
+        self.start(settings, addresses, dialer, roster, there, warnings)
     }
 
     fn addresses(&self) -> Result<Vec<Address>, Refusal> {
@@ -177,6 +206,24 @@ impl Builder {
             return Err(Refusal::Settings("a lock has 1 to 64 servers"));
         }
         Ok(addresses)
+    }
+
+    #[cfg_attr(
+        not(feature = "tls"),
+        expect(
+            clippy::unnecessary_wraps,
+            unused_variables,
+            reason = "only certificates can be wrong"
+        )
+    )]
+    fn dialer(&self, addresses: &[Address]) -> Result<Dialer, Refusal> {
+        #[cfg(feature = "tls")]
+        let tls = addresses.iter().any(Address::is_secure).then(|| self.certificates.connector());
+        Ok(Dialer {
+            patience: self.connect_timeout,
+            #[cfg(feature = "tls")]
+            tls: tls.transpose().map_err(Refusal::Certificates)?,
+        })
     }
 
     fn settings(&self, nodes: u16) -> Result<Settings, Refusal> {
@@ -234,13 +281,13 @@ impl Builder {
         self,
         settings: Settings,
         addresses: Vec<Address>,
+        dialer: Dialer,
         roster: Roster,
         there: Vec<Option<Greeted>>,
         warnings: Vec<Warning>,
     ) -> Result<Locks, Refusal> {
         let (identity, seed) = entropy()?;
         let hub = Arc::new(Hub::new(settings, identity, seed));
-        let timing = Timing { wait: self.wait, connect: self.connect_timeout };
         let stall_ms = settings.ttl_ms.clamp(STALL_MS.0, STALL_MS.1);
         let roster = Arc::new(roster);
         let mut tasks = JoinSet::new();
@@ -249,14 +296,15 @@ impl Builder {
                 hub: Arc::clone(&hub),
                 node,
                 address: address.clone(),
-                patience: self.connect_timeout,
+                dialer: dialer.clone(),
                 stall: Duration::from_millis(stall_ms.max(settings.node_timeout_ms * 4)),
                 roster: Arc::clone(&roster),
             };
             let attached = greeted.map(|greeted| keeper.attach(greeted));
             tasks.spawn(keeper.keep(attached));
         }
-        let owner = Owner::new(hub, addresses, timing, warnings, tasks).map_err(Refusal::Clock)?;
+        let owner = Owner::new(hub, addresses, dialer, self.wait, warnings, tasks)
+            .map_err(Refusal::Clock)?;
         Ok(Locks::of(owner))
     }
 }
@@ -269,10 +317,11 @@ fn doubts(settings: &Settings) -> (Vec<Warning>, Option<Doubt>) {
     (doubts.into_iter().map(Warning::Doubt).collect(), serious)
 }
 
-async fn greet_all(addresses: &[Address], patience: Duration) -> Vec<std::io::Result<Greeted>> {
+async fn greet_all(addresses: &[Address], dialer: &Dialer) -> Vec<std::io::Result<Greeted>> {
     let mut greetings = JoinSet::new();
     for (node, address) in addresses.iter().cloned().enumerate() {
-        greetings.spawn(async move { (node, greet(&address, patience).await) });
+        let dialer = dialer.clone();
+        greetings.spawn(async move { (node, greet(&address, &dialer).await) });
     }
     let mut found: Vec<(usize, _)> = greetings.join_all().await;
     found.sort_by_key(|(node, _)| *node);

@@ -15,7 +15,7 @@ use crate::address::Address;
 use crate::facts::{Facts, Roster};
 use crate::hub::Hub;
 use crate::reply::{self, Value};
-use crate::stream::{Reader, Stream, Writer};
+use crate::stream::{Dialer, Reader, Stream, Writer};
 
 /// The first pause before a server is tried again, and the longest.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
@@ -35,9 +35,9 @@ pub(crate) struct Greeted {
 }
 
 /// Connects and finds out who is there.
-pub(crate) async fn greet(address: &Address, patience: Duration) -> io::Result<Greeted> {
+pub(crate) async fn greet(address: &Address, dialer: &Dialer) -> io::Result<Greeted> {
     let greeting = async {
-        let mut stream = connect(address).await?;
+        let mut stream = connect(address, dialer).await?;
         let info = |section: &'static str| [b"INFO".to_vec(), section.as_bytes().to_vec()];
         let questions = [
             [b"COMMAND".to_vec(), b"INFO".to_vec(), b"DELEX".to_vec()].to_vec(),
@@ -66,15 +66,15 @@ pub(crate) async fn greet(address: &Address, patience: Duration) -> io::Result<G
         let facts = Facts::read(&infos, &delex, round_trip);
         Ok(Greeted { stream, facts })
     };
-    match timeout(patience, greeting).await {
+    match timeout(dialer.patience, greeting).await {
         Ok(greeted) => greeted,
         Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "it does not answer in time")),
     }
 }
 
 /// Connects as whom the address says, to the database that it says; waits while the server loads.
-pub(crate) async fn connect(address: &Address) -> io::Result<Stream> {
-    let mut stream = Stream::connect(address.place()).await?;
+pub(crate) async fn connect(address: &Address, dialer: &Dialer) -> io::Result<Stream> {
+    let mut stream = dialer.connect(address.place()).await?;
     let mut out = Vec::new();
     let mut words: Vec<&[u8]> = address.credentials().collect();
     if !words.is_empty() {
@@ -145,8 +145,7 @@ pub(crate) struct Keeper {
     pub(crate) hub: Arc<Hub>,
     pub(crate) node: usize,
     pub(crate) address: Address,
-    /// How long it may take to connect.
-    pub(crate) patience: Duration,
+    pub(crate) dialer: Dialer,
     /// How long it may owe an answer.
     pub(crate) stall: Duration,
     pub(crate) roster: Arc<Roster>,
@@ -187,7 +186,7 @@ impl Keeper {
     }
 
     async fn connect(&self) -> Result<Attached, String> {
-        let greeted = greet(&self.address, self.patience).await;
+        let greeted = greet(&self.address, &self.dialer).await;
         let greeted = greeted.map_err(|error| error.to_string())?;
         let fit = self.roster.admit(self.node, &greeted.facts);
         fit.map_err(|unfit| unfit.to_string())?;

@@ -167,7 +167,7 @@ impl Queue {
 
     async fn wait(&self, mode: Mode) -> Result<Guard, LockError> {
         let owner = self.locks.owner();
-        let end = Instant::now() + owner.timing.wait;
+        let end = Instant::now() + owner.wait;
         owner.listen();
         let wish = Wish::waiting(owner, self.names(mode)?, &self.name, self.ask_every_ms());
         wish.granted_by(end).await

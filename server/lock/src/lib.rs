@@ -46,6 +46,8 @@ mod reentrant;
 mod refusal;
 mod reply;
 mod stream;
+#[cfg(feature = "tls")]
+mod tls;
 mod turn;
 
 pub use address::Address;

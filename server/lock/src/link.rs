@@ -167,21 +167,20 @@ impl Link {
     pub(crate) fn write_out(&mut self) -> io::Result<bool> {
         let Some(writer) = &self.writer else { return Ok(false) };
         let mut written = 0;
-        let mut result = Ok(());
-        while written < self.out.len() {
+        let is_left = loop {
+            if written == self.out.len() {
+                break writer.try_flush();
+            }
             match writer.try_write(&self.out[written..]) {
-                Ok(0) => result = Err(ErrorKind::WriteZero.into()),
+                Ok(0) => break Err(ErrorKind::WriteZero.into()),
                 Ok(len) => written += len,
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => result = Err(error),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break Ok(true),
+                Err(error) => break Err(error),
             }
-            if result.is_err() {
-                break;
-            }
-        }
+        };
         self.out.drain(..written);
-        result.map(|()| self.has_output())
+        is_left
     }
 
     pub(crate) fn has_output(&self) -> bool {

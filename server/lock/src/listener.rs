@@ -15,6 +15,7 @@ use crate::address::Address;
 use crate::connection::{PING, connect};
 use crate::hub::Hub;
 use crate::reply::{self, Value};
+use crate::stream::Dialer;
 use crate::turn::woken;
 
 const PAUSE_MIN: Duration = Duration::from_millis(20);
@@ -23,10 +24,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 const QUIET: Duration = Duration::from_secs(5);
 
 /// Listens for ever.
-pub(crate) async fn listen(hub: Arc<Hub>, address: Address, patience: Duration) {
+pub(crate) async fn listen(hub: Arc<Hub>, address: Address, dialer: Dialer) {
     let mut pause = PAUSE_MIN;
     loop {
-        let why = match hear(&hub, &address, patience, &mut pause).await {
+        let why = match hear(&hub, &address, &dialer, &mut pause).await {
             Ok(()) => io::ErrorKind::UnexpectedEof.into(),
             Err(error) => error,
         };
@@ -40,11 +41,11 @@ pub(crate) async fn listen(hub: Arc<Hub>, address: Address, patience: Duration) 
 async fn hear(
     hub: &Hub,
     address: &Address,
-    patience: Duration,
+    dialer: &Dialer,
     pause: &mut Duration,
 ) -> io::Result<()> {
     let late = |_| io::Error::from(io::ErrorKind::TimedOut);
-    let mut stream = timeout(patience, connect(address)).await.map_err(late)??;
+    let mut stream = timeout(dialer.patience, connect(address, dialer)).await.map_err(late)??;
     let mut out = Vec::new();
     command(&mut out, [b"SUBSCRIBE".as_slice(), hub.channel().as_bytes()]);
     stream.write_all(&out).await?;

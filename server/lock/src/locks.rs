@@ -25,6 +25,7 @@ use crate::many::{ManyGuard, lock_in_order};
 use crate::metrics::Metrics;
 use crate::reentrant::ReentrantLock;
 use crate::refusal::Warning;
+use crate::stream::Dialer;
 
 /// Longest name of a lock, in bytes.
 pub const NAME_BYTES_MAX: usize = 512;
@@ -73,7 +74,7 @@ impl Locks {
     /// # Errors
     /// If it was not granted in time; the error says what was in the way.
     pub async fn lock(&self, name: &str) -> Result<Guard, LockError> {
-        self.lock_until(name, Instant::now() + self.owner.timing.wait).await
+        self.lock_until(name, Instant::now() + self.owner.wait).await
     }
 
     pub(crate) async fn lock_until(&self, name: &str, end: Instant) -> Result<Guard, LockError> {
@@ -101,7 +102,7 @@ impl Locks {
         I::Item: Into<String>,
     {
         let names = names.into_iter().map(Into::into).collect();
-        lock_in_order(self, names, Instant::now() + self.owner.timing.wait).await
+        lock_in_order(self, names, Instant::now() + self.owner.wait).await
     }
 
     /// A lock that its owner may enter again while holding it.
@@ -175,39 +176,35 @@ impl std::error::Error for LockError {}
 pub(crate) struct Owner {
     pub(crate) hub: Arc<Hub>,
     pub(crate) addresses: Vec<Address>,
-    pub(crate) timing: Timing,
+    pub(crate) dialer: Dialer,
+    /// How long [`Locks::lock`] tries.
+    pub(crate) wait: Duration,
     warnings: Vec<Warning>,
     /// Aborted when dropped.
     tasks: Mutex<JoinSet<()>>,
     is_listening: AtomicBool,
 }
 
-/// How long things may take.
-#[derive(Clone, Copy)]
-pub(crate) struct Timing {
-    pub(crate) wait: Duration,
-    pub(crate) connect: Duration,
-}
-
 impl Owner {
     pub(crate) fn new(
         hub: Arc<Hub>,
         addresses: Vec<Address>,
-        timing: Timing,
+        dialer: Dialer,
+        wait: Duration,
         warnings: Vec<Warning>,
         mut tasks: JoinSet<()>,
     ) -> io::Result<Self> {
         let alarm = Alarm::new()?;
         tasks.spawn(keep_time(Arc::clone(&hub), alarm));
         let (tasks, is_listening) = (Mutex::new(tasks), AtomicBool::new(false));
-        Ok(Self { hub, addresses, timing, warnings, tasks, is_listening })
+        Ok(Self { hub, addresses, dialer, wait, warnings, tasks, is_listening })
     }
 
     /// Sees to it that waiters in queues are woken.
     pub(crate) fn listen(&self) {
         if !self.is_listening.swap(true, Ordering::Relaxed) {
-            let (hub, patience) = (Arc::clone(&self.hub), self.timing.connect);
-            let listener = listen(hub, self.addresses[0].clone(), patience);
+            let (hub, dialer) = (Arc::clone(&self.hub), self.dialer.clone());
+            let listener = listen(hub, self.addresses[0].clone(), dialer);
             self.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(listener);
         }
     }

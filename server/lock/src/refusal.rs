@@ -14,6 +14,8 @@ use orrery_lock_machine::Doubt;
 pub enum Refusal {
     /// An address that is none.
     Address(&'static str),
+    /// Certificates for TLS that are none, or no roots at all.
+    Certificates(String),
     /// One server under two names counts as two that fail together.
     SameServer {
         /// Its first name.
@@ -51,6 +53,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(why) | Self::Settings(why) => f.write_str(why),
+            Self::Certificates(why) => f.write_str(why),
             Self::SameServer { one, other } => write!(
                 f,
                 "{one} and {other} are one server: it would vote twice, and fail twice at once"

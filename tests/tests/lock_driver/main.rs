@@ -4,6 +4,8 @@
 //! Times are never compared closely: what must not happen early is checked to the millisecond, what
 //! must happen in time with room for a busy machine.
 
+#[path = "../tls_server/authority.rs"]
+mod authority;
 mod examples;
 mod faults;
 mod queues;

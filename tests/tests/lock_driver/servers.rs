@@ -199,7 +199,7 @@ fn copy_late(mut from: TcpStream, mut into: TcpStream, delay: Duration) {
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let socket = TcpListener::bind("127.0.0.1:0").expect("there are free ports");
     socket.local_addr().expect("it is bound").port()
 }

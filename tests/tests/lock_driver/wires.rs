@@ -8,7 +8,8 @@ use orrery_lock::{Builder, LockError, Locks, Refusal};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::servers::{Kind, Server};
+use crate::authority::{Authority, Identity};
+use crate::servers::{Kind, Server, free_port};
 use crate::{LATE_MAX, built, run, until, with_patience};
 
 const MS: Duration = Duration::from_millis(1);
@@ -67,6 +68,122 @@ fn a_unix_socket_is_as_good_as_a_port() {
         let gone = run(Locks::builder().node(format!("unix://{}", path.text())).build());
         let gone = gone.expect_err("nobody is there").to_string();
         assert!(gone.starts_with("1 servers must be there; ") && gone.contains(path.text()));
+    }
+}
+
+/// A server that speaks TLS too, and who signed for it.
+struct SecureServer {
+    server: Server,
+    port: u16,
+    authority: Authority,
+    folder: PathBuf,
+}
+
+impl SecureServer {
+    /// With a certificate for this host; `asks` is whether clients must show one.
+    fn start(kind: Kind, host: &str, asks: &str) -> Self {
+        let authority = Authority::new("authority");
+        let Identity { certificate, key } = authority.certify_for("server", host);
+        let port = free_port();
+        let folder = std::env::temp_dir();
+        let folder = folder.join(format!("orrery-lock-tls-{}-{port}", std::process::id()));
+        fs::create_dir(&folder).expect("the folder for temporary files is writable");
+        let file = |name: &str, text: String| {
+            let path = folder.join(name);
+            fs::write(&path, text).expect("a temporary file");
+            path.to_str().expect("it is text").to_owned()
+        };
+        let files =
+            [file("crt", certificate), file("key", key), file("authority", authority.pem())];
+        let port_text = port.to_string();
+        let [certificate, key, roots] = &files;
+        let arguments = ["--tls-port", &port_text, "--tls-auth-clients", asks];
+        let named = ["--tls-cert-file", certificate, "--tls-key-file", key];
+        let all = [&arguments[..], &named, &["--tls-ca-cert-file", roots]].concat();
+        Self { server: Server::start_with(kind, &all), port, authority, folder }
+    }
+
+    fn locks(&self, host: &str) -> Builder {
+        timed(Locks::builder().node(format!("rediss://{host}:{}", self.port)))
+    }
+
+    fn trusted(&self, host: &str) -> Builder {
+        self.locks(host).root_certificates(self.authority.pem())
+    }
+}
+
+impl Drop for SecureServer {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.folder));
+    }
+}
+
+#[test]
+fn tls_is_as_good_as_a_plain_port() {
+    for kind in Kind::all("lock_driver") {
+        let mut secure = SecureServer::start(kind, "127.0.0.1", "no");
+        run(async {
+            let (ours, theirs) = (secure.trusted("127.0.0.1"), secure.trusted("127.0.0.1"));
+            let (ours, theirs) = (built(ours).await, built(theirs).await);
+            everything_works(&ours, &theirs).await;
+            comes_back(&mut secure.server, &ours).await;
+        });
+    }
+}
+
+#[test]
+fn servers_that_show_a_wrong_certificate_are_refused_with_the_reason() {
+    for kind in Kind::all("lock_driver") {
+        let secure = SecureServer::start(kind, "localhost", "no");
+        run(async {
+            let refused = async |builder: Builder| {
+                let refusal = builder.build().await.expect_err("it must be refused");
+                refusal.to_string()
+            };
+            let other = Authority::new("another").pem();
+            let unknown = refused(secure.locks("localhost").root_certificates(other.clone())).await;
+            assert!(unknown.contains("signed by none of the root certificates"), "{unknown}");
+            // Nobody has told the system of our authority.
+            let unknown = refused(secure.locks("localhost")).await;
+            assert!(unknown.contains("root certificates"), "{unknown}");
+            let wrong = refused(secure.trusted("127.0.0.1")).await;
+            assert!(wrong.contains("is for another name"), "{wrong}");
+            let none = refused(secure.locks("localhost").root_certificates("nothing")).await;
+            assert_eq!(none, "there is no certificate in the PEM text");
+            let odd = refused(secure.trusted("local_host..")).await;
+            assert!(odd.contains("local_host.."), "{odd}");
+            // A port without TLS.
+            let plain = format!("rediss://localhost:{}", secure.server.port());
+            let plain = Locks::builder().node(plain).root_certificates(other.clone());
+            assert!(refused(timed(plain)).await.starts_with("1 servers must be there"));
+            // Both authorities, one after the other.
+            let both = other + &secure.authority.pem();
+            let good = built(secure.locks("localhost").root_certificates(both)).await;
+            assert!(good.lock("stock").await.is_ok());
+        });
+    }
+}
+
+#[test]
+fn a_client_shows_its_certificate_where_it_must() {
+    for kind in Kind::all("lock_driver") {
+        let secure = SecureServer::start(kind, "localhost", "yes");
+        let show = |builder: Builder, identity: &Identity| {
+            builder.client_certificate(identity.certificate.as_str(), identity.key.as_str())
+        };
+        run(async {
+            secure.trusted("localhost").build().await.expect_err("it shows none");
+            let foreign = Authority::new("another").certify("client");
+            let foreign = show(secure.trusted("localhost"), &foreign).build().await;
+            foreign.expect_err("it is signed by somebody else");
+            let good = secure.authority.certify("client");
+            let ours = built(show(secure.trusted("localhost"), &good)).await;
+            ours.lock("stock").await.expect("it is free").release().await.expect("it is held");
+            let mixed = Identity { key: secure.authority.certify("client").key, ..good };
+            let mixed = show(secure.trusted("localhost"), &mixed).build().await;
+            let mixed = mixed.expect_err("the key of another certificate").to_string();
+            assert!(mixed.contains("the client's certificate and key"), "{mixed}");
+        });
     }
 }
 

@@ -1,12 +1,9 @@
-//! Authorities and certificates that are made for a test, and clients that use them.
+//! Clients that use certificates made for a test.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
-};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -16,47 +13,11 @@ use tokio_rustls::rustls::{
     SupportedProtocolVersion,
 };
 
+use crate::authority::{Authority, Identity};
 use crate::process::PATIENCE;
 
 /// Both versions that there are.
 pub(crate) const ANY: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
-
-/// Who signs certificates.
-pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-/// A certificate and its key, in PEM form.
-pub(crate) struct Identity {
-    pub(crate) certificate: String,
-    pub(crate) key: String,
-}
-
-impl Authority {
-    pub(crate) fn new(name: &str) -> Self {
-        let mut params = params(name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        let key = KeyPair::generate().expect("keys can be made");
-        Self(CertifiedIssuer::self_signed(params, key).expect("an authority signs itself"))
-    }
-
-    /// The authority's own certificate in PEM form.
-    pub(crate) fn pem(&self) -> String {
-        self.0.pem()
-    }
-
-    /// A certificate for `name`, which is its common name.
-    pub(crate) fn certify(&self, name: &str) -> Identity {
-        let key = KeyPair::generate().expect("keys can be made");
-        let certificate = params(name).signed_by(&key, &self.0).expect("the authority signs");
-        Identity { certificate: certificate.pem(), key: key.serialize_pem() }
-    }
-}
-
-fn params(name: &str) -> CertificateParams {
-    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a good name");
-    params.distinguished_name.push(DnType::CommonName, name);
-    params
-}
 
 /// A client with TLS.
 pub(crate) type Stream = StreamOwned<ClientConnection, TcpStream>;

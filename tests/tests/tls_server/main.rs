@@ -1,6 +1,7 @@
 //! The `orrery-server` program over TLS: who gets in, what a bad client can do, and what changes at
 //! run time.
 
+mod authority;
 mod certificates;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../server_process/process.rs"]
@@ -15,7 +16,8 @@ use rustix::process::Signal;
 use tokio_rustls::rustls::ProtocolVersion;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 
-use certificates::{ANY, Authority, Client, Identity, is_resumed, shows};
+use authority::{Authority, Identity};
+use certificates::{ANY, Client, is_resumed, shows};
 use process::{Folder, PATIENCE, Server, bulk, command, expect_last, free_port, talk};
 
 /// An authority, the server's files, and a server that uses them on a port for TLS.
