@@ -1,6 +1,6 @@
 //! The page of a story: well formed, nothing missing, nothing fetched.
 
-use orrery_sim::locks::{algorithm, happen, page, read};
+use orrery_sim::locks::{algorithm, happen, page, read, tell};
 
 const LATE_HOLDER: &str = "
 story late-holder
@@ -90,9 +90,9 @@ fn a_page_is_well_formed_and_says_every_violation() {
     let (page, violations) = page_of(LATE_HOLDER, "naive");
     assert!(violations > 0);
     for words in [
-        "I1: two clients take the lock for theirs: B and A",
-        "I3: a write of a holder before is taken: A writes after B",
-        "I4: an update is lost: A writes over what it has not read",
+        "I1 BROKEN: two clients take the lock for theirs: B and A",
+        "I3 BROKEN: a write of a holder before is taken: A writes after B",
+        "I4 BROKEN: an update is lost: A writes over what it has not read",
         "A is paused",
         "A takes the lock for its own from 1 to",
         "B has the key of n1 from",
@@ -101,6 +101,32 @@ fn a_page_is_well_formed_and_says_every_violation() {
     }
     let (page, _) = page_of(LATE_HOLDER, "single");
     assert!(page.contains("Nothing was broken.") && page.contains("A is refused"), "{page}");
+}
+
+#[test]
+fn a_page_lists_what_is_told_and_its_chart_uses_the_same_words() {
+    let escaped = |text: &str| text.replace('\'', "&#39;");
+    for name in ["redlock", "redlock-net", "fenced"] {
+        let (page, _) = page_of(TROUBLE, name);
+        let story = read(TROUBLE, &[]).expect("a story");
+        let outcome = happen(&story, algorithm(name).expect("an algorithm"), true);
+        let lines = tell(&outcome.trace.expect("it was to be written down"));
+        assert_eq!(page.matches("<tr").count(), lines.len(), "{name}");
+        let mut rest = page.as_str();
+        for line in lines {
+            let row = format!("<td>{}</td></tr>", escaped(&line.text));
+            let at = rest.find(&row).unwrap_or_else(|| panic!("{name}: {row}"));
+            rest = &rest[at + row.len()..];
+        }
+        for title in [
+            "<title>n1 answers nobody for 500 ms</title>",
+            "<title>at 2 ms: What is sent on A-n2 is lost for 30 ms</title>",
+            "; the request is lost</title>",
+            "; the answer arrives at ",
+        ] {
+            assert!(page.contains(title), "{name}: {title}");
+        }
+    }
 }
 
 #[test]

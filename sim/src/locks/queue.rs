@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::judge::Invariant;
 use super::spelling::letter;
 use super::story::{Step, Story, What, Who};
-use super::telling::Line;
+use super::telling::{Line, words};
 
 /// A semaphore or a queue, by name.
 #[derive(Clone, Copy, Debug)]
@@ -160,7 +160,7 @@ impl Hall<'_> {
 
     fn violate(&mut self, at_us: u64, invariant: Invariant, who: &str) {
         self.broken.insert(invariant);
-        let text = format!("{invariant} BROKEN: {} ({who}).", invariant.words());
+        let text = format!("{}.", words::broken(invariant, who));
         self.lines.push(Line { at_us, text, broken: Some(invariant) });
     }
 
@@ -226,17 +226,16 @@ impl Hall<'_> {
 
     fn step(&mut self, at_us: u64, event: Event) {
         match event {
-            Event::Step(Step { who: Who::Client(client), what, .. }) => match what {
+            Event::Step(step @ Step { who: Who::Client(client), what, .. }) => match what {
                 What::Work { for_us } => {
                     let party = &mut self.parties[client];
                     (party.works_us, party.since) = (for_us, Some(at_us));
-                    self.tell(at_us, format!("{} asks for the lock.", letter(client)));
+                    self.tell(at_us, format!("{}.", words::step(step)));
                     self.post(at_us + WAY_US, Event::Asks(client));
                 }
                 What::Clock { by_ms } => {
                     self.parties[client].clock_us += by_ms * 1000;
-                    let name = letter(client);
-                    self.tell(at_us, format!("{name}'s clock is set by {by_ms:+} ms."));
+                    self.tell(at_us, format!("{}.", words::step(step)));
                 }
                 _ => {}
             },

@@ -59,8 +59,8 @@ pub fn letter(client: usize) -> char {
     char::from(b'A' + (client % 26) as u8)
 }
 
-/// Microseconds as milliseconds.
-struct Millis(u64);
+/// Microseconds as milliseconds with up to three decimals.
+pub(super) struct Millis(pub(super) u64);
 
 impl fmt::Display for Millis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use super::axis::Axis;
 use super::escape;
 use super::scene::{Lane, Message, Scene, Shade, Span};
-use super::words::{millis, span};
 use crate::locks::story::Who;
+use crate::locks::telling::words::{millis, span, violation};
 
 /// Pixels that a character takes at most, in tenths.
 const CHARACTER: u64 = 66;
@@ -225,9 +225,10 @@ fn marks(out: &mut String, axis: &Axis, lane: &Lane, place: &Place) {
             out,
             "<line class=\"tick{class}\" x1=\"{x:.1}\" y1=\"{top}\" x2=\"{x:.1}\" y2=\"{bottom}\"/>\
              <text class=\"label{class}\" x=\"{text:.1}\" y=\"{y}\">{label}\
-             <title>{at} ms</title></text>",
+             <title>at {at} ms: {words}</title></text>",
             label = escape(&mark.label),
             at = millis(mark.at_us),
+            words = escape(&mark.words),
         );
     }
 }
@@ -280,12 +281,12 @@ fn curves(out: &mut String, axis: &Axis, lane: &Lane, place: &Place, until_us: u
 /// Where invariants are broken: lines across all lanes, with the numbers of the list above.
 fn broken(out: &mut String, axis: &Axis, scene: &Scene, height: u64) {
     let mut free_from = 0.0;
-    for (number, violation) in scene.violations.iter().enumerate() {
-        let x = axis.x(violation.at_us);
+    for (number, broken) in scene.violations.iter().enumerate() {
+        let x = axis.x(broken.at_us);
         // Several at one moment stand side by side.
         let badge = f64::max(x, free_from);
         free_from = badge + 18.0;
-        let title = escape(&super::words::broken(violation));
+        let title = escape(&violation(broken));
         let _ = writeln!(
             out,
             "<line class=\"moment\" x1=\"{x:.1}\" y1=\"36\" x2=\"{x:.1}\" y2=\"{height}\">\

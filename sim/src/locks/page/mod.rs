@@ -13,16 +13,16 @@ use super::happen::happen;
 use super::judge::Violation;
 use super::kinds::scenario;
 use super::story::Story;
-use super::trace::{Happening, Trace};
+use super::telling::{tell, words};
+use super::trace::Trace;
 
 mod axis;
 mod chart;
 mod clocks;
 mod scene;
-mod words;
 
-/// More events than these are not listed.
-const EVENTS_MAX: usize = 3_000;
+/// More lines than these are not listed.
+const LINES_MAX: usize = 3_000;
 const STYLE: &str = include_str!("style.css");
 
 /// The page of a story as it happens with an algorithm.
@@ -63,7 +63,7 @@ fn violations(out: &mut String, violations: &[Violation]) {
     }
     out.push_str("<div class=\"broken\">\n<ol>\n");
     for violation in violations {
-        let (at, words) = (words::millis(violation.at_us), words::broken(violation));
+        let (at, words) = (words::millis(violation.at_us), words::violation(violation));
         let _ = writeln!(out, "<li>at {at} ms: {}</li>", escape(&words));
     }
     out.push_str("</ol>\n</div>\n");
@@ -107,18 +107,15 @@ fn legend(out: &mut String, clients: usize) {
 
 fn events(out: &mut String, trace: &Trace) {
     out.push_str("<h2>What happened</h2>\n<table>\n");
-    let mut listed = 0;
-    for (at_us, happening) in &trace.entries {
-        let Some(words) = words::happening(happening) else { continue };
-        let class = if matches!(happening, Happening::Broken(_)) { " class=\"bad\"" } else { "" };
-        let (at, words) = (words::millis(*at_us), escape(&words));
-        let _ = writeln!(out, "<tr{class}><td class=\"at\">{at}</td><td>{words}</td></tr>");
-        listed += 1;
-        if listed == EVENTS_MAX {
-            let rest = trace.entries.len();
-            let _ = writeln!(out, "<tr><td></td><td>and so on; {rest} events in all</td></tr>");
-            break;
-        }
+    let lines = tell(trace);
+    for line in lines.iter().take(LINES_MAX) {
+        let class = if line.broken.is_some() { " class=\"bad\"" } else { "" };
+        let (at, text) = (words::millis(line.at_us), escape(&line.text));
+        let _ = writeln!(out, "<tr{class}><td class=\"at\">{at}</td><td>{text}</td></tr>");
+    }
+    if lines.len() > LINES_MAX {
+        let all = lines.len();
+        let _ = writeln!(out, "<tr><td></td><td>and so on; {all} lines in all</td></tr>");
     }
     out.push_str("</table>\n");
 }

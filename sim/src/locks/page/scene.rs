@@ -8,13 +8,14 @@ use std::collections::BTreeMap;
 use orrery_engine::lock::{Ended, LossSignal, Request};
 
 use super::clocks::Clocks;
-use super::words;
 use crate::locks::algorithm::Algorithm;
 use crate::locks::judge::Violation;
 use crate::locks::lab::Servers;
 use crate::locks::spelling::letter;
 use crate::locks::store::Access;
 use crate::locks::story::{Step, Story, What, Who};
+use crate::locks::telling::talk::{Said, Talk};
+use crate::locks::telling::words;
 use crate::locks::trace::{Happening, Spoken, Told, Trace, Work};
 
 /// What a span shows.
@@ -43,7 +44,9 @@ pub(super) struct Span {
 #[derive(Clone, Debug)]
 pub(super) struct Mark {
     pub(super) at_us: u64,
+    /// What there is room for: of a step what the story says.
     pub(super) label: String,
+    pub(super) words: String,
     pub(super) is_fault: bool,
 }
 
@@ -102,6 +105,9 @@ struct Painter<'a> {
     places: BTreeMap<Who, usize>,
     /// The key of each server: since when, who, until when.
     keys: Vec<Option<(u64, usize, u64)>>,
+    /// Servers that answer nobody: which, from when until when.
+    stops: Vec<(usize, (u64, u64))>,
+    talk: Talk,
 }
 
 /// The place of the store among all who there are.
@@ -117,6 +123,8 @@ impl Scene {
             clients: vec![Client::default(); story.clients],
             places: BTreeMap::new(),
             keys: vec![None; story.nodes.into()],
+            stops: Vec::new(),
+            talk: Talk::default(),
         };
         painter.lay_out(trace);
         for (at_us, happening) in &trace.entries {
@@ -175,9 +183,9 @@ impl Painter<'_> {
         self.scene.lanes.push(lane);
     }
 
-    fn mark(&mut self, who: Who, at_us: u64, label: String, is_fault: bool) {
+    fn mark(&mut self, who: Who, mark: Mark) {
         if let Some(&place) = self.places.get(&who) {
-            self.scene.lanes[place].marks.push(Mark { at_us, label, is_fault });
+            self.scene.lanes[place].marks.push(mark);
         }
     }
 
@@ -190,62 +198,80 @@ impl Painter<'_> {
     }
 
     fn take(&mut self, at_us: u64, happening: &Happening) {
+        let said = self.talk.said(happening);
         match *happening {
             Happening::Step(step) => self.step(at_us, step),
             Happening::Sent { link, is_request, spoken, arrives_us } => {
-                self.message(at_us, link, is_request, arrives_us, happening);
+                if let (Who::Store(client), Spoken::Worked(Work::Refused)) = (link, spoken) {
+                    let label = format!("{} is refused", letter(client));
+                    let words = said.as_ref().map(Said::text).unwrap_or_default();
+                    self.mark(STORE, Mark { at_us, label, words, is_fault: true });
+                }
                 if let (Who::Link(client, _), Spoken::Asked(request)) = (link, spoken) {
                     self.asked(at_us, client, request);
                 }
-                if let (Who::Store(client), Spoken::Worked(Work::Refused)) = (link, spoken) {
-                    self.mark(STORE, at_us, format!("{} is refused", letter(client)), true);
-                }
+                let said = said.map(|said| said.with_arrival(is_request, arrives_us));
+                let words = said.as_ref().map(Said::text).unwrap_or_default();
+                self.message((at_us, arrives_us), link, is_request, words);
             }
             Happening::Arrived {
                 link: Who::Store(client),
                 spoken: Spoken::Accessed(Access::Read, _),
                 ..
-            } => self.mark(STORE, at_us, format!("{} reads", letter(client)), false),
+            } => {
+                let step = Step { at_us, who: Who::Client(client), what: What::Read };
+                let label = format!("{} {}", step.who, step.what);
+                self.mark(STORE, Mark { at_us, label, words: words::step(step), is_fault: false });
+            }
             Happening::Arrived { .. } => {}
             Happening::Told(client, told) => self.told(at_us, client, told),
             Happening::Key { node, holder } => self.key(at_us, node, holder),
             Happening::GoesOn(client) => self.goes_on(at_us, client),
             Happening::Changed { client, before, base, value } => {
                 let label = format!("{} writes {value}", letter(client));
-                self.mark(STORE, at_us, label, before != base);
+                let words = words::changed(client, before, base, value);
+                self.mark(STORE, Mark { at_us, label, words, is_fault: before != base });
             }
             Happening::Broken(violation) => self.scene.violations.push(violation),
         }
     }
 
     fn step(&mut self, at_us: u64, step: Step) {
-        let words = format!("{} {}", step.who, step.what);
+        let words = words::step(step);
         let lasts = |for_us: u64| (at_us, at_us.saturating_add(for_us));
+        // The lane of the store is everybody's, and says whose way it is.
+        let (who, label) = match step.who {
+            Who::Store(_) => (STORE, format!("{} {}", step.who, step.what)),
+            who @ Who::Link(..) => (who, format!("{who} {}", step.what)),
+            who => (who, step.what.to_string()),
+        };
+        let mark = Mark { at_us, label, words: words.clone(), is_fault: step.what.is_fault() };
         match step.what {
             What::Stop { for_us } | What::Fill { for_us } | What::Grace { for_us } => {
-                self.span(step.who, lasts(for_us), Shade::Fault, words);
+                if let (Who::Node(node), What::Stop { .. }) = (who, step.what) {
+                    self.stops.push((node, lasts(for_us)));
+                }
+                self.span(who, lasts(for_us), Shade::Fault, words);
             }
             What::Cut { for_us }
             | What::SlowRequests { for_us, .. }
             | What::SlowReplies { for_us, .. } => {
-                let who = if matches!(step.who, Who::Store(_)) { STORE } else { step.who };
-                self.span(who, lasts(for_us), Shade::Fault, words.clone());
-                return self.mark(who, at_us, words, true);
+                self.span(who, lasts(for_us), Shade::Fault, words);
             }
             What::Pause { .. } => {
-                if let Who::Client(client) = step.who {
+                if let Who::Client(client) = who {
                     self.clients[client].paused_since.get_or_insert(at_us);
                 }
             }
             What::Crash => {
-                if let Who::Client(client) = step.who {
+                if let Who::Client(client) = who {
                     self.stops_to_hold(at_us, client);
                     self.clients[client].is_gone = true;
-                    self.span(step.who, (at_us, u64::MAX), Shade::Fault, words);
+                    self.span(who, (at_us, u64::MAX), Shade::Fault, words);
                 }
             }
             What::Clock { by_ms } => {
-                if let Who::Node(node) = step.who
+                if let Who::Node(node) = who
                     && self.story.servers == Servers::IdealWall
                     && let Some(Some((.., until_us))) = self.keys.get_mut(node)
                 {
@@ -254,33 +280,31 @@ impl Painter<'_> {
             }
             _ => {}
         }
-        self.mark(step.who, at_us, step.what.to_string(), step.what.is_fault());
+        self.mark(who, mark);
     }
 
     fn message(
         &mut self,
-        sent_us: u64,
+        (sent_us, arrives_us): (u64, Option<u64>),
         link: Who,
         is_request: bool,
-        arrives_us: Option<u64>,
-        happening: &Happening,
+        words: String,
     ) {
         let (client, other) = match link {
             Who::Link(client, node) => (client, Who::Node(node)),
             Who::Store(client) | Who::Client(client) => (client, STORE),
             Who::Node(_) => return,
         };
+        let is_stopped = |at: u64| {
+            let mut stops = self.stops.iter().filter(|stop| Who::Node(stop.0) == other);
+            stops.any(|&(_, (from_us, until_us))| from_us <= at && at < until_us)
+        };
+        let is_lost = arrives_us.is_none_or(|at| is_request && is_stopped(at));
         let ends = [self.places.get(&Who::Client(client)), self.places.get(&other)];
         let [Some(&client), Some(&other)] = ends else { return };
         let (from, to) = if is_request { (client, other) } else { (other, client) };
-        let stopped = |lane: &Lane, at: u64| {
-            let mut stops = lane.spans.iter().filter(|span| span.words.contains("stops"));
-            stops.any(|span| span.from_us <= at && at < span.until_us)
-        };
-        let is_lost = arrives_us.is_none_or(|at| is_request && stopped(&self.scene.lanes[to], at));
         let usual_us = 2 * self.story.network.most_us;
         let is_late = arrives_us.is_some_and(|at| at - sent_us > usual_us);
-        let words = words::happening(happening).unwrap_or_default();
         let message = Message { from, to, sent_us, arrives_us, is_late, is_lost, words };
         self.scene.messages.push(message);
     }
