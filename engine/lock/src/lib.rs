@@ -36,4 +36,6 @@ pub use settings::{
     AtQuorum, Cleanup, Doubt, Drift, Expiry, Extension, FailedExtension, Fencing, LocalClock,
     LossSignal, NODES_MAX, Order, Replicas, Settings, Since, TTL_MS_MAX, TokenRule,
 };
-pub use wire::{Dialect, Manner, Names, REPLY_BYTES_MAX, Said, read, write, write_after};
+pub use wire::{
+    Dialect, Manner, Names, REPLY_BYTES_MAX, Said, read, write, write_after, write_wait,
+};

@@ -56,7 +56,7 @@ mod tests {
     fn a_script_is_sent_once_and_again_when_it_was_forgotten() {
         let script = Script { bit: 2, text: b"return 1", sha1: &[b'f'; 40] };
         let mut sent = Sent::default();
-        let mut call = |sent: &mut Sent| {
+        let call = |sent: &mut Sent| {
             let mut out = Vec::new();
             sent.call(&script, [b"0".as_slice()].into_iter(), &mut out);
             String::from_utf8(out).expect("all words are text")

@@ -129,12 +129,16 @@ pub fn write_after(
     sent: &mut Sent,
     out: &mut Vec<u8>,
 ) {
-    let replicas = awaited(request, manner.replicas);
-    if replicas.is_some_and(|it| it.none_will_do) {
+    if awaited(request, manner.replicas).is_some_and(|it| it.none_will_do) {
         command(out, [b"EVAL".as_slice(), COUNT_REPLICAS, b"0"]);
     }
     write_one(request, names, manner.dialect, sent, out);
-    if let Some(Replicas { needed, timeout_ms, .. }) = replicas {
+    write_wait(request, manner.replicas, out);
+}
+
+/// Appends what waits for the replicas of a request that was just written.
+pub fn write_wait(request: &Request, replicas: Option<Replicas>, out: &mut Vec<u8>) {
+    if let Some(Replicas { needed, timeout_ms, .. }) = awaited(request, replicas) {
         command(out, [b"WAIT".as_slice(), &decimal(needed.into()), &decimal(timeout_ms)]);
     }
 }

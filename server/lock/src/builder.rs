@@ -5,7 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use orrery_lock_machine::{Doubt, Extension, FailedExtension, Fencing, Settings, TTL_MS_MAX};
+use orrery_lock_machine::{
+    Doubt, Extension, FailedExtension, Fencing, Replicas, Settings, TTL_MS_MAX,
+};
 use tokio::task::JoinSet;
 
 use crate::address::Address;
@@ -40,6 +42,7 @@ pub struct Builder {
     retry_delay: Duration,
     extends: bool,
     held_max: Option<Duration>,
+    replicas: Option<(u16, Duration)>,
     connect_timeout: Duration,
     #[cfg(feature = "tls")]
     certificates: Certificates,
@@ -56,6 +59,7 @@ impl Default for Builder {
             retry_delay: RETRY_DELAY,
             extends: true,
             held_max: None,
+            replicas: None,
             connect_timeout: CONNECT_TIMEOUT,
             #[cfg(feature = "tls")]
             certificates: Certificates::default(),
@@ -117,6 +121,17 @@ impl Builder {
     /// times the time to live if it is not said. A holder that hangs loses it after that.
     pub fn held_at_most(mut self, time: Duration) -> Self {
         self.held_max = Some(time);
+        self
+    }
+
+    /// So many of each server's replicas must have a grant, and every extension, before it is one;
+    /// they are waited for so long (WAIT). No replica is waited for if it is not said.
+    ///
+    /// Where a replica may take its primary's place this makes it less likely that a lock is lost
+    /// with it, and not impossible: one that does not have it may be chosen (S10). While a server
+    /// waits for its replicas, nothing else that is asked over the same connection is answered.
+    pub fn replicas(mut self, needed: u16, timeout: Duration) -> Self {
+        self.replicas = Some((needed, timeout));
         self
     }
 
@@ -239,7 +254,13 @@ impl Builder {
             failed: FailedExtension::Keep,
         };
         let fencing = if nodes == 1 { Fencing::Counter } else { Fencing::Proposed };
+        let replicas = self.replicas.map(|(needed, timeout)| Replicas {
+            needed,
+            timeout_ms: millis(timeout),
+            none_will_do: false,
+        });
         let usual = (ttl_ms / 50).clamp(NODE_TIMEOUT_MS.0, NODE_TIMEOUT_MS.1);
+        let usual = usual.saturating_add(replicas.map_or(0, |it| it.timeout_ms));
         let settings = Settings {
             quorum: self.quorum.unwrap_or(base.quorum),
             node_timeout_ms: self.node_timeout.map_or(usual, millis),
@@ -248,6 +269,7 @@ impl Builder {
             retries: 0,
             extension: self.extends.then_some(extension),
             fencing,
+            replicas,
             ..base
         };
         settings.problem().map_or(Ok(settings), |why| Err(Refusal::Settings(why)))
@@ -313,7 +335,9 @@ impl Builder {
 fn doubts(settings: &Settings) -> (Vec<Warning>, Option<Doubt>) {
     // What one process tries again is a new acquisition with an identity of its own.
     let doubts = settings.doubts();
-    let serious = doubts.iter().copied().find(|doubt| *doubt != Doubt::EvenNodes);
+    let is_bearable =
+        |doubt: &Doubt| matches!(doubt, Doubt::EvenNodes | Doubt::Failover | Doubt::OtherReplicas);
+    let serious = doubts.iter().copied().find(|doubt| !is_bearable(doubt));
     (doubts.into_iter().map(Warning::Doubt).collect(), serious)
 }
 

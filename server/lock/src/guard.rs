@@ -8,7 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use crate::clock::Deadline;
-use crate::lease::{Lease, Lost, Stage};
+use crate::lease::{Lease, Lost, Number, Stage};
 use crate::locks::Owner;
 
 /// A lock that is held. Dropped, it is given back in the background.
@@ -22,7 +22,7 @@ pub struct Guard {
     id: u64,
     lease: Arc<Lease>,
     name: String,
-    token: u64,
+    number: Number,
 }
 
 impl Guard {
@@ -31,9 +31,9 @@ impl Guard {
         id: u64,
         lease: Arc<Lease>,
         name: String,
-        token: u64,
+        number: Number,
     ) -> Self {
-        Self { owner, id, lease, name, token }
+        Self { owner, id, lease, name, number }
     }
 
     /// The lock's name.
@@ -47,7 +47,15 @@ impl Guard {
     /// what it has seen, for example with the command FENCE of Orrery.
     #[must_use]
     pub fn token(&self) -> u64 {
-        self.token
+        self.number.number
+    }
+
+    /// The token with whose it is, as the command FENCE takes it: `N:OWNER`. Servers that have lost
+    /// their counters may give a number twice; with their owners the two are told apart.
+    #[must_use]
+    pub fn fence(&self) -> String {
+        let Number { number, owner } = self.number;
+        format!("{number}:{owner}")
     }
 
     /// Until when the lock is good: counted from before it was asked for, and less than what the
@@ -110,7 +118,7 @@ impl Drop for Guard {
 
 impl fmt::Debug for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, token, .. } = self;
-        f.debug_struct("Guard").field("name", name).field("token", token).finish_non_exhaustive()
+        let mut debug = f.debug_struct("Guard");
+        debug.field("name", &self.name).field("token", &self.token()).finish_non_exhaustive()
     }
 }

@@ -17,7 +17,7 @@ use orrery_lock_machine::{
 use tokio::sync::{Notify, oneshot};
 
 use crate::clock;
-use crate::lease::{Lease, Lost, Stage};
+use crate::lease::{Lease, Lost, Number, Stage};
 use crate::link::{Answer, Answered, Link, LockNames};
 use crate::metrics::Counts;
 use crate::reply::Odd;
@@ -319,7 +319,7 @@ impl Hub {
                 self.counts.waited_micros.add(now.mono.since(entry.since).0);
                 // All settings of this crate have numbers.
                 let number = grant.fence.unwrap_or(0);
-                entry.lease.grant(grant.until, number);
+                entry.lease.grant(grant.until, Number { number, owner: grant.token });
                 if self.settings.fencing == Fencing::Proposed {
                     note_number(&mut state.numbers, &entry.names.lock, number);
                 }

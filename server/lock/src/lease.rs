@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use orrery_base::time::Instant;
+use orrery_lock_machine::Token;
 use tokio::sync::watch;
 
 use crate::clock::{self, Deadline};
@@ -38,14 +39,21 @@ impl std::error::Error for Lost {}
 pub(crate) enum Stage {
     /// It is waited for.
     Wanted,
-    /// It is held, with this number.
-    Held(u64),
+    /// It is held.
+    Held(Number),
     /// It was not granted.
     NotAcquired,
     /// It was granted and is no more.
     Lost(Lost),
     /// It was given back.
     Released,
+}
+
+/// A grant's number, and whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Number {
+    pub(crate) number: u64,
+    pub(crate) owner: Token,
 }
 
 /// A lock between its holder and its keepers.
@@ -70,7 +78,7 @@ impl Default for Lease {
 
 impl Lease {
     /// It is granted.
-    pub(crate) fn grant(&self, until: Instant, number: u64) {
+    pub(crate) fn grant(&self, until: Instant, number: Number) {
         self.until.store(until.0, Ordering::Release);
         self.stage.send_replace(Stage::Held(number));
     }
@@ -170,6 +178,10 @@ impl Lease {
 mod tests {
     use super::*;
 
+    fn number(number: u64) -> Number {
+        Number { number, owner: Token { client: 1, attempt: 1 } }
+    }
+
     fn in_ms(millis: u64) -> Instant {
         Instant(clock::now().mono.0 + millis * 1000)
     }
@@ -178,10 +190,10 @@ mod tests {
     fn who_has_seen_the_deadline_pass_never_sees_the_lock_again() {
         let lease = Lease::default();
         assert_eq!(lease.check(), Err(Lost::DeadlinePassed), "not granted");
-        lease.grant(in_ms(60_000), 1);
+        lease.grant(in_ms(60_000), number(1));
         assert_eq!(lease.check(), Ok(()));
         assert!(lease.prolong(in_ms(90_000)) && lease.deadline() > Deadline(in_ms(80_000)));
-        lease.grant(Instant(1), 1);
+        lease.grant(Instant(1), number(1));
         assert_eq!(lease.check(), Err(Lost::DeadlinePassed));
         assert!(!lease.prolong(in_ms(60_000)), "too late");
         assert_eq!(lease.check(), Err(Lost::DeadlinePassed));
@@ -191,7 +203,7 @@ mod tests {
     fn an_extension_never_makes_the_time_shorter_and_the_first_end_counts() {
         let lease = Lease::default();
         let late = in_ms(60_000);
-        lease.grant(late, 7);
+        lease.grant(late, number(7));
         assert!(lease.prolong(in_ms(10)));
         assert_eq!(lease.deadline(), Deadline(late));
         lease.end(Stage::Lost(Lost::GoneFromServers));

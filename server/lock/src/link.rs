@@ -13,7 +13,7 @@ use orrery_base::encode::command;
 use orrery_base::time::{Instant, Micros};
 use orrery_lock_machine::{
     Dialect, Manner, Names, Replicas, Reply, Request, RequestId, Said, Sent, read as read_reply,
-    write_after,
+    write_after, write_wait,
 };
 use tokio::sync::{Notify, oneshot};
 
@@ -131,6 +131,7 @@ impl Link {
         let out = &mut self.out;
         if let Some(turn) = &names.turn {
             turn.write(&request, &names.counter, &mut self.sent_turns, out);
+            write_wait(&request, self.replicas, out);
         } else {
             let names = Names { lock: &names.lock, counter: &names.counter };
             let manner = Manner { dialect: self.dialect, replicas: self.replicas };
@@ -161,9 +162,9 @@ impl Link {
         }
     }
 
-    /// Writes what the socket takes, for the connection's task, which must not wake itself: it would
-    /// do so again and again, and nobody would ever look at the socket. Returns whether something
-    /// is left.
+    /// Writes what the socket takes, for the connection's task, which must not wake itself: it
+    /// would do so again and again, and nobody would ever look at the socket. Returns whether
+    /// something is left.
     pub(crate) fn write_out(&mut self) -> io::Result<bool> {
         let Some(writer) = &self.writer else { return Ok(false) };
         let mut written = 0;
@@ -205,17 +206,14 @@ impl Link {
             // Nobody asked: a server that ends tells why, and closes the connection.
             let Some(open) = self.open.front() else { return Err(Odd) };
             let len = match &open.asked {
-                Asked::Request { request, names, .. } => {
-                    let replicas = self.replicas.filter(|_| names.turn.is_none());
-                    match read_reply(request, replicas, rest) {
-                        Said::Part => break,
-                        Said::Odd => return Err(Odd),
-                        Said::Reply(reply, len) => {
-                            self.answered(reply, &rest[..len], now, answers);
-                            len
-                        }
+                Asked::Request { request, .. } => match read_reply(request, self.replicas, rest) {
+                    Said::Part => break,
+                    Said::Odd => return Err(Odd),
+                    Said::Reply(reply, len) => {
+                        self.answered(reply, &rest[..len], now, answers);
+                        len
                     }
-                }
+                },
                 Asked::Command(_) => match reply::read(rest)? {
                     None => break,
                     Some((value, len)) => {
@@ -313,7 +311,7 @@ mod tests {
     #[tokio::test(flavor = "current_thread")]
     async fn who_finds_the_socket_full_wakes_the_task_and_the_task_does_not_wake_itself() {
         let (stream, _peer) = UnixStream::pair().expect("there are sockets");
-        let mut link = Link::new(Micros(u64::MAX));
+        let mut link = Link::new(Micros(u64::MAX), None);
         link.attach(Arc::new(Stream::Unix(stream).into_split().1), Dialect::Scripts);
         let wake = Arc::clone(&link.wake);
         let is_woken = async || timeout(Duration::from_millis(1), wake.notified()).await.is_ok();

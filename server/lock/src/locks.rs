@@ -18,7 +18,7 @@ use crate::clock::Alarm;
 use crate::found::{Found, look};
 use crate::guard::Guard;
 use crate::hub::{FOREIGN_FORM, Hub};
-use crate::lease::{Lease, Stage};
+use crate::lease::{Lease, Number, Stage};
 use crate::link::LockNames;
 use crate::listener::listen;
 use crate::many::{ManyGuard, lock_in_order};
@@ -324,7 +324,7 @@ impl Wish {
         }
     }
 
-    fn fulfilled(mut self, number: u64) -> Guard {
+    fn fulfilled(mut self, number: Number) -> Guard {
         self.is_fulfilled = true;
         let (owner, lease) = (Arc::clone(&self.owner), Arc::clone(&self.lease));
         Guard::new(owner, self.id, lease, std::mem::take(&mut self.name), number)

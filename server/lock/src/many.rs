@@ -52,6 +52,12 @@ impl ManyGuard {
         self.guards.iter().find(|guard| guard.name() == name).map(Guard::token)
     }
 
+    /// The same with whose it is: [`Guard::fence`].
+    #[must_use]
+    pub fn fence(&self, name: &str) -> Option<String> {
+        self.guards.iter().find(|guard| guard.name() == name).map(Guard::fence)
+    }
+
     /// Until when all of them are good.
     #[must_use]
     pub fn deadline(&self) -> Deadline {

@@ -10,6 +10,7 @@ mod examples;
 mod faults;
 mod queues;
 mod quorum;
+mod replicas;
 mod servers;
 mod setup;
 mod single;
