@@ -1,6 +1,6 @@
 //! Stories of locks, as they are spelled, and what is broken in them with which algorithm.
 
-use orrery_sim::locks::{Invariant, algorithm, happen, read};
+use orrery_sim::locks::{Invariant, algorithm, happen, read, tell};
 
 /// What is broken when the story happens with an algorithm, as the catalogue counts it.
 fn broken(story: &str, name: &str) -> String {
@@ -53,4 +53,32 @@ fn a_clock_that_is_set_forward_breaks_a_bare_majority() {
     check(CLOCK, &[("redlock", "I1 I2 I3 I4 I10")]);
     let monotonic = CLOCK.replace("ideal-wall", "ideal");
     check(&monotonic, &[("redlock", "")]);
+}
+
+/// Two answers of n2 reach C at one moment, late.
+const AT_ONCE: &str = "
+nodes 3
+clients 3
+ttl 1000
+until 3000
+network 0.859 0.859 10 10
+seed 171
+0     B acquires
+0     B releases
+400   C works 0
+500   n3 forgets
+800   A acquires
+2000  C works 0
+";
+
+#[test]
+fn what_one_server_says_twice_at_one_moment_is_told_twice() {
+    let story = read(AT_ONCE, &[]).expect("a story");
+    let algorithm = algorithm("redlock-rb").expect("an algorithm");
+    let trace = happen(&story, algorithm, true).trace.expect("it was to be written down");
+    let lines = tell(&trace);
+    let answers = lines.iter().filter(|line| line.text == "What is answered by n2 reaches C.");
+    let times: Vec<u64> = answers.map(|line| line.at_us).collect();
+    assert!(times.windows(2).any(|pair| pair[0] == pair[1]), "{times:?}");
+    assert!(lines.iter().all(|line| !line.text.contains("n2 and n2")), "{lines:#?}");
 }

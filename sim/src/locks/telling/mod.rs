@@ -38,7 +38,7 @@ pub fn tell(trace: &Trace) -> Vec<Line> {
         let Some(said) = told(*at_us, happening, &mut talk) else { continue };
         if let Some((last_us, last, None)) = all.last_mut()
             && *last_us == *at_us
-            && !said.nodes.is_empty()
+            && said.nodes.iter().any(|node| !last.nodes.contains(node))
             && (&last.before, &last.after) == (&said.before, &said.after)
         {
             // The same of several servers at one moment is told once.
