@@ -88,7 +88,10 @@ impl Mishaps {
                 (What::Forget, _) => &mut seen.forgets,
                 (What::Delete, _) => &mut seen.deletes,
                 (What::Use { .. }, _) => &mut seen.uses,
-                (What::Cut { .. } | What::SlowRequests { .. }, Who::Store(_)) => &mut seen.store,
+                (
+                    What::Cut { .. } | What::SlowRequests { .. } | What::SlowReplies { .. },
+                    Who::Store(_),
+                ) => &mut seen.store,
                 (What::Cut { .. } | What::SlowRequests { .. } | What::SlowReplies { .. }, _)
                 | (What::Stop { .. } | What::Fill { .. }, _) => &mut seen.messages,
                 (What::Crash | What::Rate { .. } | What::Grace { .. }, _) => &mut seen.others,

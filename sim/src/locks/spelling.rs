@@ -316,6 +316,7 @@ seed 7
 10        A-store cut 10
 11        A-store slow-requests 500 10
 12        A-n4 slow-replies 500 10
+13        A-store slow-replies 500 10
 ";
         let story = read(text, &[]).expect("a story");
         assert_eq!(story.to_string(), text);

@@ -140,7 +140,7 @@ pub enum What {
         /// For so long.
         for_us: u64,
     },
-    /// What the server sends for so long takes so much time.
+    /// What the server or the store sends for so long takes so much time.
     SlowReplies {
         /// So much time.
         by_us: u64,
@@ -205,9 +205,9 @@ impl What {
             | Self::Delete
             | Self::Fill { .. }
             | Self::Grace { .. } => matches!(who, Who::Node(_)),
-            Self::Cut { .. } => matches!(who, Who::Link(..) | Who::Store(_)),
-            Self::SlowRequests { .. } => matches!(who, Who::Link(..) | Who::Store(_)),
-            Self::SlowReplies { .. } => matches!(who, Who::Link(..)),
+            Self::Cut { .. } | Self::SlowRequests { .. } | Self::SlowReplies { .. } => {
+                matches!(who, Who::Link(..) | Who::Store(_))
+            }
         }
     }
 }
