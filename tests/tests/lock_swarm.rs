@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use orrery_sim::locks::{
-    ALGORITHMS, Algorithm, Found, Invariant, RUNS_MAX, Scenario, Shrunk, Story, Swarm, Totals,
-    algorithm, draw, happen, read, scenario, shrink, swarm,
+    ALGORITHMS, Algorithm, CALM, Found, Invariant, RUNS_MAX, Scenario, Shrunk, Step, Story, Swarm,
+    Totals, What, Who, algorithm, draw, happen, read, scenario, shrink, swarm,
 };
 
 fn named(name: &str) -> &'static Algorithm {
@@ -59,6 +59,7 @@ fn a_swarm_is_a_function_of_its_seed() {
 
 #[test]
 fn what_is_made_small_breaks_the_same_and_no_step_can_be_left_out() {
+    let (mut all, mut by_chance) = (0, 0);
     for algorithm in ALGORITHMS {
         let totals = told(algorithm.name, 300);
         assert!(totals.failures > 0 && totals.failures < totals.stories, "{}", algorithm.name);
@@ -74,10 +75,84 @@ fn what_is_made_small_breaks_the_same_and_no_step_can_be_left_out() {
                     assert!(!breaks(&less, algorithm, invariant), "{step}: {place}");
                 }
                 let again = shrink(&shrunk.story, algorithm, invariant, RUNS_MAX);
+                (all, by_chance) = (all + 1, by_chance + usize::from(shrunk.has_chance()));
                 assert_eq!(again.map(|again| again.story), Some(shrunk.story), "{place}");
             }
         }
     }
+    assert!(all > 300 && by_chance < all / 100, "{by_chance} of {all} are left to chance");
+}
+
+/// A small story whose network is left to chance, what it breaks with which algorithm, and the kind
+/// of step without which it would not.
+type ByChance = (&'static str, &'static str, Invariant, fn(What) -> bool);
+
+const BY_CHANCE: [ByChance; 3] = [
+    (
+        // The release of an attempt is slow, and takes away what a later one was granted.
+        "nodes 3\nclients 3\nttl 2000\nuntil 1000\nnetwork 0.747 0.747 10 0\nseed 21738\n\
+         0 B works 800\n0 C works 100\n600 A works 0\n",
+        "redsync",
+        Invariant::Belief,
+        |what| matches!(what, What::SlowRequests { .. }),
+    ),
+    (
+        // An answer is lost, and another one comes late.
+        "nodes 3\nclients 2\nttl 1000\nuntil 1000\nnetwork 0.202 0.202 10 10\nseed 1\n\
+         0 A acquires\n0 B works 0\n",
+        "node-redlock-4",
+        Invariant::Belief,
+        |what| matches!(what, What::Cut { .. }),
+    ),
+    (LATE_ANSWER, "node-redlock-4", Invariant::LostUpdate, |what| {
+        matches!(what, What::SlowReplies { .. })
+    }),
+];
+
+/// One server's answer comes when the others have granted the lock already.
+const LATE_ANSWER: &str = "nodes 3\nclients 2\nttl 10000\nuntil 20000\n\
+    network 0.824 0.824 10 0\nseed 1\n0 B works 10000\n4000 A works 0\n4000 n3 forgets\n";
+
+#[test]
+fn chance_in_a_network_is_said_by_steps() {
+    for (text, name, invariant, is_needed) in BY_CHANCE {
+        let (story, algorithm) = (read(text, &[]).expect("a story"), named(name));
+        assert!(breaks(&story, algorithm, invariant), "{text}");
+        let calm = Story { network: CALM, ..story.clone() };
+        assert!(!breaks(&calm, algorithm, invariant), "chance is needed: {text}");
+        let shrunk = shrink(&story, algorithm, invariant, RUNS_MAX).expect("it breaks it");
+        assert!(!shrunk.has_chance() && shrunk.is_minimal, "{}", shrunk.story);
+        assert!(breaks(&shrunk.story, algorithm, invariant), "{}", shrunk.story);
+        assert!(shrunk.story.steps.iter().any(|step| is_needed(step.what)), "{}", shrunk.story);
+        assert!(shrunk.faults() <= 4, "{}", shrunk.story);
+        for runs_max in 1..=shrunk.runs {
+            let less = shrink(&story, algorithm, invariant, runs_max).expect("it breaks it");
+            assert!(less.runs <= runs_max && breaks(&less.story, algorithm, invariant));
+        }
+    }
+}
+
+#[test]
+fn the_order_of_answers_is_what_a_step_says() {
+    let (story, algorithm) = (read(LATE_ANSWER, &[]).expect("a story"), named("node-redlock-4"));
+    let invariant = Invariant::LostUpdate;
+    let with_seed = |story: &Story, seed| Story { seed, ..story.clone() };
+    let broken = |story: &Story| {
+        (1..=100).filter(|&seed| breaks(&with_seed(story, seed), algorithm, invariant)).count()
+    };
+    assert!((1..50).contains(&broken(&story)), "only some seeds do: {}", broken(&story));
+    let small = shrink(&story, algorithm, invariant, RUNS_MAX).expect("it breaks it").story;
+    assert_eq!(broken(&small), 100, "nothing is left to a seed: {small}");
+    let is_late = |step: &&Step| matches!(step.what, What::SlowReplies { .. });
+    let late = *small.steps.iter().find(is_late).expect("an answer is late");
+    let Who::Link(client, node) = late.who else { panic!("it is a server's: {small}") };
+    // As late as that, but in the order in which they were: it is not the time.
+    let mut together = small;
+    let others = (0..3).filter(|&other| other != node);
+    let slow = others.map(|other| Step { who: Who::Link(client, other), ..late });
+    together.steps.extend(slow);
+    together.steps.sort_by_key(|step| step.at_us);
+    assert_eq!(broken(&together), 0, "{together}");
 }
 
 #[test]

@@ -10,6 +10,7 @@
 mod algorithm;
 pub mod atlas;
 pub mod exhaustive;
+mod explicit;
 mod happen;
 mod judge;
 mod kinds;

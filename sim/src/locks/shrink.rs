@@ -1,15 +1,18 @@
 //! Stories made as small as they can be while the same thing is still broken in them.
 //!
 //! Everything that is left to chance is keyed, so that what is taken out of a story changes little
-//! of the rest; what it does change is told again and looked at.
+//! of the rest; what it does change is told again and looked at. Of what a network leaves to chance
+//! only what mattered is kept, and by steps ([`super::explicit`]): such a story can have more steps
+//! than one with a seed that must be believed.
 //!
 //! Invariant: what comes out breaks the same invariant with the same algorithm; unless it ran out
 //! of runs, no step can be left out of it.
 
 use super::algorithm::Algorithm;
+use super::explicit::{Manner, even, explicit, has_chance};
 use super::happen::happen;
 use super::judge::Invariant;
-use super::lab::{CALM, Network, Servers};
+use super::lab::{Network, Servers};
 use super::story::{Step, Story, What, Who};
 
 /// As many times a story is told while it is made smaller, unless somebody wants it otherwise.
@@ -36,6 +39,13 @@ impl Shrunk {
         self.story.steps.len() - self.operations() + of_network
     }
 
+    /// Whether a reader must believe its seed: messages are slow or lost now and then, or take
+    /// different times.
+    #[must_use]
+    pub fn has_chance(&self) -> bool {
+        has_chance(self.story.network)
+    }
+
     /// How many of its steps are what clients do by themselves.
     #[must_use]
     pub fn operations(&self) -> usize {
@@ -55,7 +65,7 @@ pub fn shrink(
     if !shrinker.breaks(story) {
         return None;
     }
-    while shrinker.pass() {}
+    while shrinker.pass() || shrinker.without_chance() {}
     let Shrinker { best, runs, .. } = shrinker;
     Some(Shrunk { story: best, runs, is_minimal: runs < runs_max })
 }
@@ -99,6 +109,7 @@ impl Shrinker<'_> {
         self.fewer_steps();
         self.fewer_clients();
         self.fewer_servers();
+        self.fewer_troubles();
         self.calmer();
         self.closer_together();
         self.rounder();
@@ -154,17 +165,44 @@ impl Shrinker<'_> {
         }
     }
 
+    /// Says by one step what two say of messages to and from a server, and what lies between.
+    fn fewer_troubles(&mut self) {
+        let mut first = 0;
+        while first < self.best.steps.len() {
+            let mut second = first + 1;
+            while second < self.best.steps.len() {
+                if !self.join(first, second) {
+                    second += 1;
+                }
+            }
+            first += 1;
+        }
+    }
+
+    fn join(&mut self, first: usize, second: usize) -> bool {
+        let steps = &self.best.steps;
+        let all: Vec<Story> = joined(steps[first], steps[second])
+            .into_iter()
+            .map(|step| {
+                let mut story = self.best.clone();
+                story.steps.remove(second);
+                story.steps[first] = step;
+                story
+            })
+            .collect();
+        all.into_iter().any(|story| self.take(story))
+    }
+
     /// Leaves less to chance.
     fn calmer(&mut self) {
         let Network { least_us, .. } = self.best.network;
-        let networks = [
-            CALM,
+        let some_chance = [
             Network { slow_one_in: 0, lost_one_in: 0, ..self.best.network },
             Network { slow_one_in: 0, ..self.best.network },
             Network { lost_one_in: 0, ..self.best.network },
             Network { most_us: least_us, ..self.best.network },
         ];
-        for network in networks {
+        for network in even(self.best.network).into_iter().chain(some_chance) {
             if self.best.network != network {
                 let story = Story { network, ..self.best.clone() };
                 self.take(story);
@@ -178,6 +216,23 @@ impl Shrinker<'_> {
             let story = Story { seed: 1, ..self.best.clone() };
             self.take(story);
         }
+    }
+
+    /// Says by steps what chance does to messages, and leaves nothing of the network to it; false:
+    /// nothing was left to it, or the story needs that.
+    fn without_chance(&mut self) -> bool {
+        let network = self.best.network;
+        if !has_chance(network) || self.runs >= self.runs_max {
+            return false;
+        }
+        self.runs += 1;
+        let outcome = happen(&self.best, self.algorithm, true);
+        let trace = outcome.trace.unwrap_or_default();
+        let story = self.best.clone();
+        Manner::all().any(|manner| {
+            let mut networks = even(network).into_iter();
+            networks.any(|network| self.take(explicit(&story, &trace, network, manner)))
+        })
     }
 
     /// Brings the rest of the story closer to what was before it.
@@ -314,6 +369,39 @@ fn digits(mut value: u64) -> u32 {
         value /= 10;
     }
     value.checked_ilog10().map_or(0, |digits| digits + 1)
+}
+
+/// Steps of which each might do alone what two do that are about messages to and from a server.
+fn joined(first: Step, second: Step) -> Vec<Step> {
+    let trouble = |step: Step| match (step.who, step.what) {
+        (Who::Link(_, node), What::Cut { for_us }) => Some((node, for_us, 0)),
+        (
+            Who::Link(_, node),
+            What::SlowRequests { by_us, for_us } | What::SlowReplies { by_us, for_us },
+        ) => Some((node, for_us, by_us)),
+        (Who::Node(node), What::Stop { for_us }) => Some((node, for_us, 0)),
+        _ => None,
+    };
+    let (Some((node, for_us, by_us)), Some((other, other_for_us, other_by_us))) =
+        (trouble(first), trouble(second))
+    else {
+        return Vec::new();
+    };
+    if node != other {
+        return Vec::new();
+    }
+    let until_us = (first.at_us + for_us).max(second.at_us + other_for_us);
+    let (for_us, by_us) = (until_us - first.at_us, by_us.max(other_by_us));
+    let mut all = Vec::new();
+    if first.who == second.who && first.who != Who::Node(node) {
+        all.push(Step { what: What::Cut { for_us }, ..first });
+        if by_us > 0 {
+            all.push(Step { what: What::SlowRequests { by_us, for_us }, ..first });
+            all.push(Step { what: What::SlowReplies { by_us, for_us }, ..first });
+        }
+    }
+    all.push(Step { who: Who::Node(node), what: What::Stop { for_us }, ..first });
+    all
 }
 
 /// The story without a client; those after it move up.

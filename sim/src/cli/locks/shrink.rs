@@ -75,8 +75,9 @@ fn shrunk(arguments: &Arguments) -> Result<ExitCode, String> {
     if arguments.json {
         let value = json!({
             "algorithm": algorithm.name, "invariant": invariant.to_string(), "broken": names,
-            "scenario": kind, "faults": faults, "operations": operations, "runs": small.runs,
-            "minimal": small.is_minimal, "story": small.story.to_string(),
+            "scenario": kind, "faults": faults, "operations": operations,
+            "chance": small.has_chance(), "runs": small.runs, "minimal": small.is_minimal,
+            "story": small.story.to_string(),
         });
         print(&format!("{value}\n"));
     } else {
@@ -88,6 +89,11 @@ fn shrunk(arguments: &Arguments) -> Result<ExitCode, String> {
             names.join(" "),
             small.runs
         );
+        if small.has_chance() {
+            eprintln!(
+                "what becomes of messages is left to chance: no steps were found that say it"
+            );
+        }
     }
     if !small.is_minimal {
         eprintln!("orrery-sim: the runs were used up; --runs allows more");

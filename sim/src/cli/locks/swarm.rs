@@ -151,12 +151,14 @@ fn as_text(arguments: &Arguments, totals: &Totals, small: &[Small]) -> String {
         let [faults, operations] = sizes(small);
         let _ = writeln!(
             text,
-            "\n{} made small: faults {} (median), {} (most); operations {}, {}",
+            "\n{} made small: faults {} (median), {} (most); operations {}, {}; \
+             {} left to chance",
             small.len(),
             faults.0,
             faults.1,
             operations.0,
-            operations.1
+            operations.1,
+            small.iter().filter(|small| small.shrunk.has_chance()).count()
         );
     }
     text
@@ -211,6 +213,7 @@ fn as_json(arguments: &Arguments, totals: &Totals, small: &[Small]) -> serde_jso
                 "scenario": small.scenario.map(|scenario| scenario.to_string()),
                 "faults": small.shrunk.faults(),
                 "operations": small.shrunk.operations(),
+                "chance": small.shrunk.has_chance(),
                 "runs": small.shrunk.runs,
                 "minimal": small.shrunk.is_minimal,
                 "story": small.shrunk.story.to_string(),
