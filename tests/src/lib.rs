@@ -3,6 +3,7 @@
 pub mod free_port;
 pub mod memory_disk;
 pub mod model;
+pub mod program;
 pub mod real_check_aof;
 pub mod real_redis;
 pub mod resp_value;

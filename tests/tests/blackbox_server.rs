@@ -3,13 +3,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use orrery_jepsen::{Kind, Options, Status, Summary, Target, run};
 use orrery_sim::fault::FaultKind;
 use orrery_sim::setup::Setup;
 use orrery_sim::workload::Workload;
+use orrery_tests::program;
 
 const WORKLOADS: [Workload; 3] = [Workload::Registers, Workload::Counters, Workload::Ttl];
 
@@ -29,21 +29,6 @@ impl Drop for Folder {
     fn drop(&mut self) {
         drop(fs::remove_dir_all(&self.0));
     }
-}
-
-/// `ORRERY_SERVER`, or the program that is built beside this test.
-fn orrery_server() -> PathBuf {
-    if let Some(given) = std::env::var_os("ORRERY_SERVER") {
-        return given.into();
-    }
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--package", "orrery-server"]);
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
-    }
-    assert!(build.status().expect("cargo runs").success(), "the server does not build");
-    let test = std::env::current_exe().expect("a test knows its own program");
-    test.ancestors().nth(2).expect("tests are in target/*/deps").join("orrery-server")
 }
 
 /// Debian's server; without it there is nothing to test, which must not look like success.
@@ -95,7 +80,7 @@ fn assert_expected_with_loss(summary: &Summary) {
 
 #[test]
 fn orrery_under_kill_and_pause_is_as_expected() {
-    let (target, summary) = test(&orrery_server(), "orrery", &[FaultKind::Kill, FaultKind::Pause]);
+    let (target, summary) = test(program::server(), "orrery", &[FaultKind::Kill, FaultKind::Pause]);
     assert_eq!(target.kind, Kind::Orrery);
     assert_expected_with_loss(&summary);
 }

@@ -9,11 +9,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use orrery_tests::program;
 use orrery_tests::resp_value::{Value, encode, words};
 use rustix::process::{Pid, Signal, kill_process};
-
-#[path = "../server_process/program.rs"]
-mod program;
 
 /// Longer than anything takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -76,7 +74,7 @@ impl Server {
     /// Starts it at the same port, with nothing.
     pub(crate) fn restart(&mut self) {
         let program = match self.kind {
-            Kind::Orrery => program::program().to_owned(),
+            Kind::Orrery => program::server().to_owned(),
             Kind::Redis => "redis-server".into(),
         };
         let child = Command::new(program)

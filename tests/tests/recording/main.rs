@@ -256,26 +256,13 @@ fn a_reply_that_is_another_is_found_where_it_is() {
     assert_eq!(difference.what, "the data is another at the end");
 }
 
-/// The program, or nothing where it was not built.
-fn simulator() -> PathBuf {
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--package", "orrery-sim"]);
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
-    }
-    assert!(build.status().expect("cargo runs").success(), "the simulator does not build");
-    let test = std::env::current_exe().expect("a test knows its own program");
-    test.ancestors().nth(2).expect("tests are in target/*/deps").join("orrery-sim")
-}
-
 #[test]
 fn the_program_tells_the_verdict_by_its_status() {
     let folder = Folder::new();
     let path = small(&folder);
-    let program = simulator();
+    let program = orrery_tests::program::simulator();
     let run = |arguments: &[&str]| {
-        let output =
-            Command::new(&program).arg("replay").args(arguments).output().expect("it runs");
+        let output = Command::new(program).arg("replay").args(arguments).output().expect("it runs");
         let text = String::from_utf8(output.stdout).expect("it is text");
         (output.status.code(), text, String::from_utf8(output.stderr).expect("it is text"))
     };

@@ -214,7 +214,7 @@ fn a_file_standard_input_and_arguments_add_up() {
     fs::write(folder.0.join("more-a.conf"), "logfile \"the log\"\n").unwrap();
     fs::write(folder.0.join("more-b.conf"), format!("pidfile {}\n", folder.file("pid"))).unwrap();
     let arguments = ["redis.conf", "--port", &port.to_string(), "--activerehashing", "no"];
-    let mut child = std::process::Command::new(crate::process::program())
+    let mut child = std::process::Command::new(orrery_tests::program::server())
         .args(arguments)
         .current_dir(&folder.0)
         .spawn()

@@ -8,12 +8,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use orrery_tests::program;
 use rustix::process::{Pid, Signal, kill_process};
-
-#[path = "program.rs"]
-mod program;
-
-pub(crate) use program::program;
 
 /// Longer than anything takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -50,7 +46,7 @@ impl Drop for Folder {
 
 /// Runs the program to its end.
 pub(crate) fn run(arguments: &[&str], input: &str) -> Output {
-    let mut child = Command::new(program())
+    let mut child = Command::new(program::server())
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -93,7 +89,7 @@ impl Server {
     }
 
     pub(crate) fn spawn(arguments: &[String], port: u16) -> Self {
-        let mut child = Command::new(program())
+        let mut child = Command::new(program::server())
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
