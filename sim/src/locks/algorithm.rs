@@ -80,6 +80,10 @@ const PLAIN: Algorithm = Algorithm {
     resends_ms: None,
 };
 
+/// The holder looks before it writes, and the store checks its numbers.
+const NUMBERED: Algorithm =
+    Algorithm { fences: Fences::All, looks: true, names_owners: true, ..PLAIN };
+
 /// All that there are.
 pub const ALGORITHMS: &[Algorithm] = &[
     Algorithm {
@@ -94,40 +98,28 @@ pub const ALGORITHMS: &[Algorithm] = &[
         words: "one server, a deadline, and numbers that every access to the data carries",
         settings: |_, ttl_ms| Settings::single(ttl_ms),
         is_single: true,
-        fences: Fences::All,
-        looks: true,
-        names_owners: true,
-        ..PLAIN
+        ..NUMBERED
     },
     Algorithm {
         name: "failover",
         words: "as single, on a primary whose place a replica may take, with what it has",
         settings: |_, ttl_ms| replicated(Settings::single(ttl_ms), 0, false),
         is_single: true,
-        fences: Fences::All,
-        looks: true,
-        names_owners: true,
-        ..PLAIN
+        ..NUMBERED
     },
     Algorithm {
         name: "wait-one",
         words: "as failover, and a grant is one when one replica has it (WAIT 1)",
         settings: |_, ttl_ms| replicated(Settings::single(ttl_ms), 1, false),
         is_single: true,
-        fences: Fences::All,
-        looks: true,
-        names_owners: true,
-        ..PLAIN
+        ..NUMBERED
     },
     Algorithm {
         name: "wait-two",
         words: "as failover, and a grant is one when two replicas have it (WAIT 2)",
         settings: |_, ttl_ms| replicated(Settings::single(ttl_ms), 2, false),
         is_single: true,
-        fences: Fences::All,
-        looks: true,
-        names_owners: true,
-        ..PLAIN
+        ..NUMBERED
     },
     Algorithm { name: "redlock", words: "Redlock as it is specified", ..PLAIN },
     Algorithm {
@@ -144,28 +136,20 @@ pub const ALGORITHMS: &[Algorithm] = &[
             fencing: Fencing::Counter,
             ..Settings::redlock(nodes, ttl_ms)
         },
-        fences: Fences::All,
-        looks: true,
-        names_owners: true,
-        ..PLAIN
+        ..NUMBERED
     },
     Algorithm {
         name: "fenced-writes",
         words: "as fenced, but only writes carry the number",
         settings: Settings::fenced,
         fences: Fences::Writes,
-        looks: true,
-        names_owners: true,
-        ..PLAIN
+        ..NUMBERED
     },
     Algorithm {
         name: "fenced",
         words: "Redlock whose number a majority has first, and every access carries it",
         settings: Settings::fenced,
-        fences: Fences::All,
-        looks: true,
-        names_owners: true,
-        ..PLAIN
+        ..NUMBERED
     },
     Algorithm {
         name: "fenced-proposed",
@@ -174,10 +158,7 @@ pub const ALGORITHMS: &[Algorithm] = &[
             fencing: Fencing::Proposed,
             ..Settings::fenced(nodes, ttl_ms)
         },
-        fences: Fences::All,
-        looks: true,
-        names_owners: true,
-        ..PLAIN
+        ..NUMBERED
     },
     Algorithm {
         name: "plain-del",

@@ -2,23 +2,18 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+pub(crate) use orrery_tests::free_port::free_port;
 use orrery_tests::program;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Longer than anything takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A port that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
-    let socket = TcpListener::bind("127.0.0.1:0").expect("there are free ports");
-    socket.local_addr().expect("it is bound").port()
-}
 
 /// A folder of its own for one test.
 pub(crate) struct Folder(pub(crate) PathBuf);
