@@ -14,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use crate::address::Address;
 use crate::facts::{Facts, Roster};
 use crate::hub::Hub;
+use crate::link::GiveUp;
 use crate::reply::{self, Value};
 use crate::stream::{Dialer, Reader, Stream, Writer};
 
@@ -208,7 +209,8 @@ impl Keeper {
                     Ok(0) => return io::ErrorKind::UnexpectedEof.into(),
                     Ok(_) => match self.hub.received(self.node, &bytes) {
                         Ok(len) => drop(bytes.drain(..len)),
-                        Err(reply::Odd) => return odd(),
+                        Err(GiveUp::Odd) => return odd(),
+                        Err(GiveUp::Demoted) => return demoted(),
                     },
                     Err(error) => return error,
                 },
@@ -228,6 +230,10 @@ impl Keeper {
             }
         }
     }
+}
+
+fn demoted() -> io::Error {
+    io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "it is a primary no more")
 }
 
 fn odd() -> io::Error {

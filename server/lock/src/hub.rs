@@ -18,9 +18,8 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::clock;
 use crate::lease::{Lease, Lost, Number, Stage};
-use crate::link::{Answer, Answered, Link, LockNames};
+use crate::link::{Answer, Answered, GiveUp, Link, LockNames};
 use crate::metrics::Counts;
-use crate::reply::Odd;
 use crate::stream::Writer;
 use crate::turn::channel;
 
@@ -130,7 +129,7 @@ impl Hub {
     }
 
     /// Takes what a server said; returns how many bytes of it are done with.
-    pub(crate) fn received(&self, node: usize, bytes: &[u8]) -> Result<usize, Odd> {
+    pub(crate) fn received(&self, node: usize, bytes: &[u8]) -> Result<usize, GiveUp> {
         let mut state = self.state();
         let now = clock::now();
         let mut answers = std::mem::take(&mut state.answers);

@@ -17,7 +17,7 @@ use orrery_lock_machine::{
 };
 use tokio::sync::{Notify, oneshot};
 
-use crate::reply::{self, Odd, Value};
+use crate::reply::{self, Value};
 use crate::stream::Writer;
 use crate::turn::Turn;
 
@@ -58,6 +58,15 @@ pub(crate) struct Answered {
     pub(crate) reply: Reply,
     /// What the server said if that was an error.
     pub(crate) error: Option<String>,
+}
+
+/// Why nothing more is read from a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GiveUp {
+    /// Whoever is there speaks something else.
+    Odd,
+    /// It copies from another server now.
+    Demoted,
 }
 
 /// A server, connected or not.
@@ -199,22 +208,25 @@ impl Link {
         bytes: &[u8],
         now: Instant,
         answers: &mut Vec<Answered>,
-    ) -> Result<usize, Odd> {
+    ) -> Result<usize, GiveUp> {
         let mut at = 0;
         while at < bytes.len() {
             let rest = &bytes[at..];
             // Nobody asked: a server that ends tells why, and closes the connection.
-            let Some(open) = self.open.front() else { return Err(Odd) };
+            let Some(open) = self.open.front() else { return Err(GiveUp::Odd) };
             let len = match &open.asked {
                 Asked::Request { request, .. } => match read_reply(request, self.replicas, rest) {
                     Said::Part => break,
-                    Said::Odd => return Err(Odd),
+                    Said::Odd => return Err(GiveUp::Odd),
                     Said::Reply(reply, len) => {
                         self.answered(reply, &rest[..len], now, answers);
+                        if is_replicas(&rest[..len]) {
+                            return Err(GiveUp::Demoted);
+                        }
                         len
                     }
                 },
-                Asked::Command(_) => match reply::read(rest)? {
+                Asked::Command(_) => match reply::read(rest).map_err(|reply::Odd| GiveUp::Odd)? {
                     None => break,
                     Some((value, len)) => {
                         if let Some(Open { asked: Asked::Command(answer), .. }) =
@@ -260,6 +272,16 @@ impl Link {
         self.writer.is_some() && self.open.len() < OPEN_MAX && self.out.len() < OUT_BYTES_MAX
     }
 }
+
+/// Whether only a replica answers so: writing is refused, or it has lost its primary. Before Redis
+/// 7 the error of a script had the reason behind other words.
+fn is_replicas(line: &[u8]) -> bool {
+    let is_old = line.starts_with(b"-ERR Error running script")
+        && line.windows(OLD_REASON.len()).any(|words| words == OLD_REASON);
+    is_old || line.starts_with(b"-READONLY ") || line.starts_with(b"-MASTERDOWN ")
+}
+
+const OLD_REASON: &[u8] = b": -READONLY ";
 
 #[cfg(test)]
 mod tests {
@@ -338,14 +360,34 @@ mod tests {
         let replies: Vec<(u64, Reply)> = answers.iter().map(|it| (it.id.0, it.reply)).collect();
         assert_eq!(replies, [(0, Reply::Done { counter: 1 }), (10, Reply::Refused { counter: 0 })]);
         assert_eq!(link.open.len(), 1, "the release was sent");
-        assert_eq!(link.take_replies(b":1\r\n:1\r\n", Instant(12), &mut answers), Err(Odd));
+        assert_eq!(link.take_replies(b":1\r\n:1\r\n", Instant(12), &mut answers), Err(GiveUp::Odd));
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_server_that_has_become_a_replica_is_given_up() {
+        let old =
+            "-ERR Error running script (call to f_1): @user_script:1: -READONLY You can't\r\n";
+        for line in ["-READONLY You can't\r\n", "-MASTERDOWN Link\r\n", old] {
+            let (mut link, _writer, names) = link(Micros(u64::MAX)).await;
+            for id in 0..2 {
+                assert!(link.request(Instant(0), 1, RequestId(id), ACQUIRE, &names));
+            }
+            let mut answers = Vec::new();
+            let taken = link.take_replies(line.as_bytes(), Instant(0), &mut answers);
+            assert_eq!(taken, Err(GiveUp::Demoted), "{line}");
+            assert_eq!(answers.len(), 1, "the other is answered when it is detached");
+            assert_eq!(answers[0].reply, Reply::Failed);
+        }
+        for other in ["-ERR x: -READONLY y\r\n", "-READONLYISH z\r\n"] {
+            assert!(!is_replicas(other.as_bytes()), "{other}");
+        }
     }
 
     #[tokio::test(flavor = "current_thread")]
     async fn no_bytes_make_it_panic() {
         let (mut link, writer, names) = link(Micros(u64::MAX)).await;
         let mut draw = Rng::new(Seed(1), "bytes");
-        let pieces: [&[u8]; 12] = [
+        let pieces: [&[u8]; 13] = [
             b"+",
             b"-",
             b":",
@@ -357,6 +399,7 @@ mod tests {
             b"99999999999999999999",
             b"NOSCRIPT x",
             b"FORM y",
+            b"READONLY z",
             b"\xff\0",
         ];
         for _ in 0..20_000 {
@@ -367,12 +410,12 @@ mod tests {
             }
             let mut bytes = Vec::new();
             for _ in 0..draw.below(12) {
-                bytes.extend_from_slice(pieces[draw.below(12) as usize]);
+                bytes.extend_from_slice(pieces[draw.below(13) as usize]);
             }
             let mut answers = Vec::new();
             match link.take_replies(&bytes, Instant(0), &mut answers) {
                 Ok(len) => assert!(len <= bytes.len()),
-                Err(Odd) => {
+                Err(_) => {
                     link.detach(&mut answers);
                     link.attach(Arc::clone(&writer), Dialect::Scripts);
                 }
