@@ -63,6 +63,27 @@ impl Address {
         self.database
     }
 
+    /// Reads an address of something that listens elsewhere if it is not said.
+    pub(crate) fn with_usual_port(text: &str, port: u16) -> Result<Self, &'static str> {
+        if text.len() > BYTES_MAX {
+            return Err("an address is at most 2048 bytes long");
+        }
+        let (scheme, rest) = text.split_once("://").unwrap_or_default();
+        match scheme {
+            "redis" => tcp(rest, port, false),
+            "rediss" if cfg!(feature = "tls") => tcp(rest, port, true),
+            "rediss" => Err("rediss:// needs the feature `tls` of orrery-lock"),
+            "redis+unix" | "unix" => unix(rest),
+            _ => Err("an address begins with redis://, rediss:// or redis+unix://"),
+        }
+    }
+
+    /// The same login and database elsewhere.
+    pub(crate) fn moved_to(&self, host: String, port: u16) -> Self {
+        let is_secure = matches!(self.place, Place::Tcp { is_secure: true, .. });
+        Self { place: Place::Tcp { host, port, is_secure }, ..self.clone() }
+    }
+
     #[cfg(feature = "tls")]
     pub(crate) fn is_secure(&self) -> bool {
         matches!(self.place, Place::Tcp { is_secure: true, .. })
@@ -93,17 +114,7 @@ impl FromStr for Address {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.len() > BYTES_MAX {
-            return Err("an address is at most 2048 bytes long");
-        }
-        let (scheme, rest) = text.split_once("://").unwrap_or_default();
-        match scheme {
-            "redis" => tcp(rest, false),
-            "rediss" if cfg!(feature = "tls") => tcp(rest, true),
-            "rediss" => Err("rediss:// needs the feature `tls` of orrery-lock"),
-            "redis+unix" | "unix" => unix(rest),
-            _ => Err("an address begins with redis://, rediss:// or redis+unix://"),
-        }
+        Self::with_usual_port(text, PORT)
     }
 }
 
@@ -134,14 +145,14 @@ impl fmt::Debug for Address {
     }
 }
 
-fn tcp(rest: &str, is_secure: bool) -> Result<Address, &'static str> {
+fn tcp(rest: &str, usual_port: u16, is_secure: bool) -> Result<Address, &'static str> {
     let (place, database) = rest.split_once('/').unwrap_or((rest, ""));
     let (login, place) = match place.rsplit_once('@') {
         Some((login, place)) => (Some(login), place),
         None => (None, place),
     };
     let (user, password) = login.map_or(Ok((None, None)), user_and_password)?;
-    let (host, port) = host_and_port(place)?;
+    let (host, port) = host_and_port(place, usual_port)?;
     let database = if database.is_empty() { 0 } else { number(database)? };
     let place = Place::Tcp { host: host.to_owned(), port, is_secure };
     Ok(Address { place, database, user, password })
@@ -197,7 +208,7 @@ fn number(digits: &str) -> Result<u32, &'static str> {
     digits.parse().map_err(|_| "a database is a number")
 }
 
-fn host_and_port(place: &str) -> Result<(&str, u16), &'static str> {
+fn host_and_port(place: &str, usual_port: u16) -> Result<(&str, u16), &'static str> {
     let (host, port) = match place.strip_prefix('[') {
         Some(rest) => rest.split_once(']').ok_or("a [ without a ]")?,
         None => place.find(':').map_or((place, ""), |at| place.split_at(at)),
@@ -207,7 +218,7 @@ fn host_and_port(place: &str) -> Result<(&str, u16), &'static str> {
     }
     let port = match port.strip_prefix(':') {
         Some(digits) => digits.parse().map_err(|_| "behind the : stands a port")?,
-        None if port.is_empty() => PORT,
+        None if port.is_empty() => usual_port,
         None => return Err("behind the ] stands a : and a port"),
     };
     if port == 0 { Err("no server has port 0") } else { Ok((host, port)) }

@@ -10,11 +10,13 @@ use orrery_lock_machine::{
 };
 use tokio::task::JoinSet;
 
+#[cfg(feature = "tls")]
 use crate::address::Address;
-use crate::connection::{Greeted, Keeper, greet};
+use crate::connection::{Greeted, Keeper};
 use crate::facts::{Facts, Roster, Unfit};
-use crate::hub::Hub;
+use crate::hub::{Hub, millis};
 use crate::locks::{Locks, Owner};
+use crate::primary::{Source, Whereabouts};
 use crate::refusal::{Refusal, Warning};
 use crate::stream::Dialer;
 #[cfg(feature = "tls")]
@@ -34,7 +36,7 @@ const STALL_MS: (u64, u64) = (1000, 5000);
 #[derive(Clone, Debug)]
 #[must_use = "nothing happens before `build`"]
 pub struct Builder {
-    nodes: Vec<String>,
+    nodes: Vec<Result<Source, &'static str>>,
     ttl: Duration,
     quorum: Option<u16>,
     node_timeout: Option<Duration>,
@@ -73,7 +75,36 @@ impl Builder {
     /// feature `tls`. One is enough; three or five that do not copy from each other survive the
     /// loss of one or two.
     pub fn node(mut self, address: impl Into<String>) -> Self {
-        self.nodes.push(address.into());
+        self.nodes.push(Source::one(&address.into()));
+        self
+    }
+
+    /// One more server: whichever of these is primary, asked anew whenever the connection breaks or
+    /// the primary turns out to be one no more. If two say that they are primary, the one that more
+    /// replicas follow is used, then the one that has written more.
+    ///
+    /// What a primary had not sent when a replica takes over is lost, locks and numbers alike: see
+    /// [`Warning::Failover`].
+    pub fn primary_among<I>(mut self, addresses: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.nodes.push(Source::among(addresses.into_iter().map(Into::into)));
+        self
+    }
+
+    /// One more server: the primary that sentinels name, asked one after another. It is known to
+    /// them by `primary`, a plain name, or one with a login, a database or TLS as in
+    /// `redis://:password@name/2`. What stands in the sentinels' own addresses is for them alone;
+    /// their port is 26379 where none is named. [`Warning::Failover`] holds here, too.
+    pub fn sentinels<I>(mut self, primary: impl Into<String>, addresses: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        let addresses = addresses.into_iter().map(Into::into);
+        self.nodes.push(Source::sentinels(&primary.into(), addresses));
         self
     }
 
@@ -169,27 +200,28 @@ impl Builder {
     /// # Panics
     /// Outside of a tokio runtime that has I/O and time.
     pub async fn build(self) -> Result<Locks, Refusal> {
-        let addresses = self.addresses()?;
-        let settings = self.settings(addresses.len() as u16)?;
+        let sources = self.sources()?;
+        let settings = self.settings(sources.len() as u16)?;
         let (mut warnings, serious) = doubts(&settings);
         if let Some(doubt) = serious {
             return Err(Refusal::Unsafe(doubt));
         }
-        let dialer = self.dialer(&addresses)?;
-        let found = greet_all(&addresses, &dialer).await;
-        let roster = Roster::new(addresses.len());
+        let dialer = self.dialer(&sources)?;
+        let found = greet_all(&sources, &dialer).await;
+        let roster = Roster::new(sources.len());
+        let mut names: Vec<String> = sources.iter().map(ToString::to_string).collect();
         let mut there = Vec::new();
         let mut troubles = Vec::new();
         for (node, result) in found.into_iter().enumerate() {
-            let server = addresses[node].to_string();
             match result {
                 Ok(greeted) => {
-                    admit(&roster, node, &greeted.facts, &addresses)?;
-                    note_facts(&greeted.facts, &server, &mut warnings);
+                    names[node] = greeted.address.to_string();
+                    admit(&roster, node, &greeted.facts, &names)?;
+                    note_facts(&greeted.facts, &names[node], &mut warnings);
                     there.push(Some(greeted));
                 }
                 Err(why) => {
-                    troubles.push((server, why.to_string()));
+                    troubles.push((names[node].clone(), why.to_string()));
                     there.push(None);
                 }
             }
@@ -200,27 +232,32 @@ impl Builder {
         }
         let no_server = |(server, why)| Warning::Unreachable { server, why };
         warnings.extend(troubles.into_iter().map(no_server));
-        let settings = self.with_round_trips(settings, &there, &mut warnings)?;
+        let changing = sources.iter().filter(|source| source.may_change());
+        warnings.extend(changing.map(|it| Warning::Failover { servers: it.to_string() }));
+        self.check_round_trips(&settings, &there, &mut warnings)?;
         for warning in &warnings {
             tracing::warn!(%warning, "locks are not as they should be");
         }
-        self.start(settings, addresses, dialer, roster, there, warnings)
+        self.start(settings, sources, dialer, roster, there, warnings)
     }
 
-    fn addresses(&self) -> Result<Vec<Address>, Refusal> {
-        let mut addresses: Vec<Address> = Vec::new();
-        for text in &self.nodes {
-            let address: Address = text.parse().map_err(Refusal::Address)?;
-            if let Some(twin) = addresses.iter().find(|other| other.is_same_server(&address)) {
-                let (one, other) = (twin.to_string(), address.to_string());
-                return Err(Refusal::SameServer { one, other });
+    fn sources(&self) -> Result<Vec<Source>, Refusal> {
+        let mut sources: Vec<Source> = Vec::new();
+        for source in &self.nodes {
+            let source = source.clone().map_err(Refusal::Address)?;
+            for address in source.servers() {
+                let mut others = sources.iter().flat_map(Source::servers);
+                if let Some(twin) = others.find(|other| other.is_same_server(address)) {
+                    let (one, other) = (twin.to_string(), address.to_string());
+                    return Err(Refusal::SameServer { one, other });
+                }
             }
-            addresses.push(address);
+            sources.push(source);
         }
-        if addresses.is_empty() {
+        if sources.is_empty() {
             return Err(Refusal::Settings("a lock has 1 to 64 servers"));
         }
-        Ok(addresses)
+        Ok(sources)
     }
 
     #[cfg_attr(
@@ -231,9 +268,11 @@ impl Builder {
             reason = "only certificates can be wrong"
         )
     )]
-    fn dialer(&self, addresses: &[Address]) -> Result<Dialer, Refusal> {
+    fn dialer(&self, sources: &[Source]) -> Result<Dialer, Refusal> {
         #[cfg(feature = "tls")]
-        let tls = addresses.iter().any(Address::is_secure).then(|| self.certificates.connector());
+        let is_secure = sources.iter().flat_map(Source::addresses).any(Address::is_secure);
+        #[cfg(feature = "tls")]
+        let tls = is_secure.then(|| self.certificates.connector());
         Ok(Dialer {
             patience: self.connect_timeout,
             #[cfg(feature = "tls")]
@@ -276,57 +315,54 @@ impl Builder {
     }
 
     /// Compares the times of the settings with the time that the servers take.
-    fn with_round_trips(
+    fn check_round_trips(
         &self,
-        settings: Settings,
+        settings: &Settings,
         there: &[Option<Greeted>],
         warnings: &mut Vec<Warning>,
-    ) -> Result<Settings, Refusal> {
+    ) -> Result<(), Refusal> {
         let trips = there.iter().flatten().map(|greeted| greeted.facts.round_trip);
         let slowest = trips.max().unwrap_or_default();
         if self.ttl < slowest * 2 {
             return Err(Refusal::ShortTtl { ttl: self.ttl, round_trip: slowest });
         }
-        let needed_ms = millis(slowest * 4).max(1);
-        if self.node_timeout.is_none() {
-            let node_timeout_ms = settings.node_timeout_ms.max(needed_ms);
-            return Ok(Settings { node_timeout_ms, ..settings });
-        }
         let timeout = Duration::from_millis(settings.node_timeout_ms);
-        if timeout < slowest * 2 {
+        if self.node_timeout.is_some() && timeout < slowest * 2 {
             warnings.push(Warning::ShortTimeout { timeout, round_trip: slowest });
         }
-        Ok(settings)
+        Ok(())
     }
 
     fn start(
         self,
         settings: Settings,
-        addresses: Vec<Address>,
+        sources: Vec<Source>,
         dialer: Dialer,
         roster: Roster,
         there: Vec<Option<Greeted>>,
         warnings: Vec<Warning>,
     ) -> Result<Locks, Refusal> {
         let (identity, seed) = entropy()?;
-        let hub = Arc::new(Hub::new(settings, identity, seed));
+        let hub = Arc::new(Hub::new(settings, self.node_timeout.is_some(), identity, seed));
         let stall_ms = settings.ttl_ms.clamp(STALL_MS.0, STALL_MS.1);
         let roster = Arc::new(roster);
+        let place = |source| Arc::new(Whereabouts::new(source));
+        let servers: Vec<_> = sources.into_iter().map(place).collect();
         let mut tasks = JoinSet::new();
-        for (node, (address, greeted)) in addresses.iter().zip(there).enumerate() {
+        for (node, (server, greeted)) in servers.iter().zip(there).enumerate() {
             let keeper = Keeper {
                 hub: Arc::clone(&hub),
                 node,
-                address: address.clone(),
+                server: Arc::clone(server),
                 dialer: dialer.clone(),
-                stall: Duration::from_millis(stall_ms.max(settings.node_timeout_ms * 4)),
+                stall: Duration::from_millis(stall_ms),
                 roster: Arc::clone(&roster),
             };
             let attached = greeted.map(|greeted| keeper.attach(greeted));
             tasks.spawn(keeper.keep(attached));
         }
-        let owner = Owner::new(hub, addresses, dialer, self.wait, warnings, tasks)
-            .map_err(Refusal::Clock)?;
+        let owner =
+            Owner::new(hub, servers, dialer, self.wait, warnings, tasks).map_err(Refusal::Clock)?;
         Ok(Locks::of(owner))
     }
 }
@@ -341,24 +377,19 @@ fn doubts(settings: &Settings) -> (Vec<Warning>, Option<Doubt>) {
     (doubts.into_iter().map(Warning::Doubt).collect(), serious)
 }
 
-async fn greet_all(addresses: &[Address], dialer: &Dialer) -> Vec<std::io::Result<Greeted>> {
+async fn greet_all(sources: &[Source], dialer: &Dialer) -> Vec<std::io::Result<Greeted>> {
     let mut greetings = JoinSet::new();
-    for (node, address) in addresses.iter().cloned().enumerate() {
+    for (node, source) in sources.iter().cloned().enumerate() {
         let dialer = dialer.clone();
-        greetings.spawn(async move { (node, greet(&address, &dialer).await) });
+        greetings.spawn(async move { (node, source.greet(&dialer).await) });
     }
     let mut found: Vec<(usize, _)> = greetings.join_all().await;
     found.sort_by_key(|(node, _)| *node);
     found.into_iter().map(|(_, result)| result).collect()
 }
 
-fn admit(
-    roster: &Roster,
-    node: usize,
-    facts: &Facts,
-    addresses: &[Address],
-) -> Result<(), Refusal> {
-    let name = |node: usize| addresses[node].to_string();
+fn admit(roster: &Roster, node: usize, facts: &Facts, names: &[String]) -> Result<(), Refusal> {
+    let name = |node: usize| names[node].clone();
     roster.admit(node, facts).map_err(|unfit| match unfit {
         Unfit::Replica => Refusal::Replica(name(node)),
         Unfit::Same(twin) => Refusal::SameServer { one: name(twin), other: name(node) },
@@ -381,8 +412,4 @@ fn entropy() -> Result<(u128, u64), Refusal> {
     let (identity, seed) = bytes.split_at(16);
     let identity = identity.iter().fold(0, |sum, &byte| sum << 8 | u128::from(byte));
     Ok((identity, seed.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte))))
-}
-
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_micros().div_ceil(1000)).unwrap_or(u64::MAX)
 }

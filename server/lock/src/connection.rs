@@ -15,6 +15,7 @@ use crate::address::Address;
 use crate::facts::{Facts, Roster};
 use crate::hub::Hub;
 use crate::link::GiveUp;
+use crate::primary::Whereabouts;
 use crate::reply::{self, Value};
 use crate::stream::{Dialer, Reader, Stream, Writer};
 
@@ -31,6 +32,7 @@ const READ_BYTES: usize = 16 * 1024;
 
 /// A connection that has been greeted.
 pub(crate) struct Greeted {
+    pub(crate) address: Address,
     pub(crate) stream: Stream,
     pub(crate) facts: Facts,
 }
@@ -65,12 +67,22 @@ pub(crate) async fn greet(address: &Address, dialer: &Dialer) -> io::Result<Gree
             round_trip = round_trip.min(start.elapsed());
         }
         let facts = Facts::read(&infos, &delex, round_trip);
-        Ok(Greeted { stream, facts })
+        Ok(Greeted { address: address.clone(), stream, facts })
     };
-    match timeout(dialer.patience, greeting).await {
-        Ok(greeted) => greeted,
-        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "it does not answer in time")),
-    }
+    timeout(dialer.patience, greeting).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// Asks one thing, over a connection of its own.
+pub(crate) async fn ask(address: &Address, dialer: &Dialer, words: &[&[u8]]) -> io::Result<Value> {
+    let asking = async {
+        let mut stream = connect(address, dialer).await?;
+        let mut out = Vec::new();
+        command(&mut out, words.iter().copied());
+        let mut speaker = Speaker { stream: &mut stream, pending: Vec::new() };
+        speaker.say(&out).await?;
+        speaker.hear().await
+    };
+    timeout(dialer.patience, asking).await.unwrap_or_else(|_| Err(late()))
 }
 
 /// Connects as whom the address says, to the database that it says; waits while the server loads.
@@ -145,7 +157,7 @@ pub(crate) struct Attached {
 pub(crate) struct Keeper {
     pub(crate) hub: Arc<Hub>,
     pub(crate) node: usize,
-    pub(crate) address: Address,
+    pub(crate) server: Arc<Whereabouts>,
     pub(crate) dialer: Dialer,
     /// How long it may owe an answer.
     pub(crate) stall: Duration,
@@ -170,7 +182,7 @@ impl Keeper {
                 }
                 Err(why) => why,
             };
-            tracing::warn!(server = %self.address, why, "not connected");
+            tracing::warn!(server = %self.server, why, "not connected");
             sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
@@ -178,16 +190,23 @@ impl Keeper {
 
     /// Hands a connection to those who ask.
     pub(crate) fn attach(&self, greeted: Greeted) -> Attached {
-        let dialect = greeted.facts.dialect;
+        let Facts { dialect, round_trip, .. } = greeted.facts;
+        let ttl = Duration::from_millis(self.hub.ttl_ms());
+        if ttl < round_trip * 2 {
+            let server = &greeted.address;
+            tracing::warn!(%server, ?round_trip, ?ttl, "locks are over when they are there");
+        }
         let (reader, writer) = greeted.stream.into_split();
         let writer = Arc::new(writer);
-        self.hub.attach(self.node, Arc::clone(&writer), dialect);
-        tracing::debug!(server = %self.address, ?dialect, "connected");
+        self.hub.attach(self.node, Arc::clone(&writer), dialect, round_trip);
+        // Who listens goes there, too, and finds everything in place.
+        self.server.note(&greeted.address);
+        tracing::debug!(server = %greeted.address, ?dialect, "connected");
         Attached { reader, writer }
     }
 
     async fn connect(&self) -> Result<Attached, String> {
-        let greeted = greet(&self.address, &self.dialer).await;
+        let greeted = self.server.source.greet(&self.dialer).await;
         let greeted = greeted.map_err(|error| error.to_string())?;
         let fit = self.roster.admit(self.node, &greeted.facts);
         fit.map_err(|unfit| unfit.to_string())?;
@@ -201,6 +220,7 @@ impl Keeper {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut bytes = Vec::with_capacity(READ_BYTES);
         let stall = Micros(self.stall.as_micros() as u64);
+        let stall = stall.max(Micros::from_millis(self.hub.node_timeout_ms() * 4));
         let mut is_full = false;
         loop {
             tokio::select! {
@@ -234,6 +254,10 @@ impl Keeper {
 
 fn demoted() -> io::Error {
     io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "it is a primary no more")
+}
+
+fn late() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "it does not answer in time")
 }
 
 fn odd() -> io::Error {

@@ -14,6 +14,12 @@ pub(crate) struct Facts {
     /// Different for each process; `None`: it does not tell.
     pub(crate) run_id: Option<String>,
     pub(crate) is_replica: bool,
+    /// It says so; one that says nothing of itself is neither.
+    pub(crate) is_primary: bool,
+    /// So many copy from it.
+    pub(crate) replicas: u64,
+    /// How much it has sent them, or would have.
+    pub(crate) offset: u64,
     /// What it does when its memory is full.
     pub(crate) policy: Option<String>,
     pub(crate) dialect: Dialect,
@@ -32,10 +38,14 @@ impl Facts {
                 Some(String::from_utf8_lossy(line).trim_end().to_owned())
             })
         };
+        let number = |name| field(name).and_then(|digits| digits.parse().ok()).unwrap_or(0);
         let knows_delex = matches!(delex, Value::Array(rows)
             if matches!(rows[..], [Value::Array(ref row)] if !row.is_empty()));
         Self {
             run_id: field("run_id").filter(|id| !id.is_empty()),
+            is_primary: field("role").is_some_and(|role| role == "master"),
+            replicas: number("connected_slaves"),
+            offset: number("master_repl_offset"),
             is_replica: field("role").is_some_and(|role| role == "slave"),
             policy: field("maxmemory_policy"),
             dialect: if knows_delex { Dialect::Conditions } else { Dialect::Scripts },

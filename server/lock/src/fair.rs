@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::guard::Guard;
 use crate::link::LockNames;
-use crate::locks::{LockError, Locks, Wish, check_name, lock_names};
+use crate::locks::{LockError, Locks, Wish, check_name, granted_by, lock_names};
 use crate::turn::{Mode, Turn};
 
 /// Most permits of a semaphore, and most readers at once.
@@ -155,7 +155,7 @@ struct Queue {
 
 impl Queue {
     fn new(locks: &Locks, name: &str, form: String, limit: u32) -> Result<Self, LockError> {
-        if locks.owner().hub.settings.nodes != 1 {
+        if locks.owner().hub.settings().nodes != 1 {
             return Err(LockError::NeedsOneServer(
                 "queues, readers and permits need one server: several keep no common order, and \
                  a majority of servers does not bound a count (S34)",
@@ -169,8 +169,11 @@ impl Queue {
         let owner = self.locks.owner();
         let end = Instant::now() + owner.wait;
         owner.listen();
-        let wish = Wish::waiting(owner, self.names(mode)?, &self.name, self.ask_every_ms());
-        wish.granted_by(end).await
+        let wish = || {
+            let names = self.names(mode)?;
+            Ok(Wish::waiting(owner, names, &self.name, self.ask_every_ms()))
+        };
+        granted_by(owner, end, wish).await
     }
 
     async fn attempt(&self, mode: Mode) -> Result<Guard, LockError> {
@@ -185,7 +188,7 @@ impl Queue {
     }
 
     fn ask_every_ms(&self) -> u64 {
-        let node_timeout_ms = self.locks.owner().hub.settings.node_timeout_ms;
+        let node_timeout_ms = self.locks.owner().hub.node_timeout_ms();
         (ASK_EVERY.as_millis() as u64).max(node_timeout_ms)
     }
 }

@@ -8,13 +8,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use orrery_base::rng::{Rng, Seed};
 use orrery_base::time::{Instant, Micros, Now};
 use orrery_lock_machine::{
     Action, Client, Dialect, Ended, Fencing, Phase, Reply, Request, RequestId, Settings,
 };
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::clock;
 use crate::lease::{Lease, Lost, Number, Stage};
@@ -27,13 +28,18 @@ use crate::turn::channel;
 pub(crate) struct Hub {
     state: Mutex<State>,
     pub(crate) counts: Counts,
-    pub(crate) settings: Settings,
+    settings: Settings,
+    /// Whether it was said how long servers have to answer.
+    is_timeout_said: bool,
+    node_timeout_ms: watch::Sender<u64>,
     /// The alarm must ring earlier than it is set to.
     pub(crate) earlier: Notify,
 }
 
 struct State {
     links: Vec<Link>,
+    /// Of each server, the round trip when it was greeted last.
+    trips: Vec<Duration>,
     locks: BTreeMap<u64, Entry>,
     /// When which lock wants to be ticked.
     dues: BTreeSet<(Instant, u64)>,
@@ -60,6 +66,8 @@ struct Entry {
 
 /// How a server begins to say that a queue is there for something else.
 pub(crate) const FOREIGN_FORM: &str = "FORM ";
+/// A server has time for so many round trips if nothing is said.
+const ROUND_TRIPS_TO_ANSWER: u32 = 4;
 /// Locks whose last numbers are remembered: without one, a lock takes a second round trip.
 const NUMBERS_MAX: usize = 4096;
 /// Bits of an identity that tell the locks of one client apart.
@@ -67,10 +75,16 @@ const SERIAL_BITS: u32 = 48;
 
 impl Hub {
     /// `identity` and `seed` are random.
-    pub(crate) fn new(settings: Settings, identity: u128, seed: u64) -> Self {
+    pub(crate) fn new(
+        settings: Settings,
+        is_timeout_said: bool,
+        identity: u128,
+        seed: u64,
+    ) -> Self {
         let silence = Micros::from_millis(settings.node_timeout_ms);
         let state = State {
             links: (0..settings.nodes).map(|_| Link::new(silence, settings.replicas)).collect(),
+            trips: vec![Duration::ZERO; settings.nodes.into()],
             locks: BTreeMap::new(),
             dues: BTreeSet::new(),
             alarm: Instant(u64::MAX),
@@ -81,8 +95,14 @@ impl Hub {
             actions: Vec::new(),
             answers: Vec::new(),
         };
-        let earlier = Notify::new();
-        Self { state: Mutex::new(state), counts: Counts::default(), settings, earlier }
+        Self {
+            state: Mutex::new(state),
+            counts: Counts::default(),
+            settings,
+            is_timeout_said,
+            node_timeout_ms: watch::Sender::new(settings.node_timeout_ms),
+            earlier: Notify::new(),
+        }
     }
 
     /// Begins to acquire a lock.
@@ -167,9 +187,48 @@ impl Hub {
     }
 
     /// A server is there.
-    pub(crate) fn attach(&self, node: usize, writer: Arc<Writer>, dialect: Dialect) {
+    pub(crate) fn attach(
+        &self,
+        node: usize,
+        writer: Arc<Writer>,
+        dialect: Dialect,
+        round_trip: Duration,
+    ) {
         self.counts.connected.one();
-        self.state().links[node].attach(writer, dialect);
+        let mut state = self.state();
+        state.links[node].attach(writer, dialect);
+        state.trips[node] = round_trip;
+        if self.is_timeout_said {
+            return;
+        }
+        let slowest = state.trips.iter().max().copied().unwrap_or_default();
+        let needed_ms = millis(slowest * ROUND_TRIPS_TO_ANSWER);
+        let timeout_ms = self.settings.node_timeout_ms.max(needed_ms);
+        self.node_timeout_ms.send_replace(timeout_ms);
+        for link in &mut state.links {
+            link.silence = Micros::from_millis(timeout_ms);
+        }
+    }
+
+    /// How a lock that is asked for now is to be acquired.
+    pub(crate) fn settings(&self) -> Settings {
+        Settings { node_timeout_ms: self.node_timeout_ms(), ..self.settings }
+    }
+
+    /// How long a server has to answer, as far away as it is now.
+    pub(crate) fn node_timeout_ms(&self) -> u64 {
+        *self.node_timeout_ms.borrow()
+    }
+
+    /// Waits until servers have more time to answer than this.
+    pub(crate) async fn slower_than(&self, timeout_ms: u64) {
+        let mut timeout = self.node_timeout_ms.subscribe();
+        let slower = timeout.wait_for(|now_ms| *now_ms > timeout_ms).await.map(drop);
+        slower.expect("the sender is this hub's");
+    }
+
+    pub(crate) fn ttl_ms(&self) -> u64 {
+        self.settings.ttl_ms
     }
 
     /// A server is there no more.
@@ -393,6 +452,11 @@ impl State {
         entry.due = due;
         self.dues.extend(due.map(|at| (at, id)));
     }
+}
+
+/// Whole milliseconds, none too few.
+pub(crate) fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_micros().div_ceil(1000)).unwrap_or(u64::MAX)
 }
 
 fn note_number(numbers: &mut BTreeMap<Vec<u8>, u64>, lock: &[u8], number: u64) {

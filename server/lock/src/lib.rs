@@ -20,6 +20,11 @@
 //! [`Guard::run`], [`Guard::deadline`]) and numbers every grant ([`Guard::token`]), so that whoever
 //! keeps the data can refuse what comes late.
 //!
+//! A server is reached over TCP, a unix socket or, with the feature `tls`, TLS: see
+//! [`Builder::node`]. It may also be whichever of several is primary now
+//! ([`Builder::primary_among`], [`Builder::sentinels`]); then a takeover can lose a lock and the
+//! count of its tokens, and [`Warning::Failover`] says so.
+//!
 //! The algorithms are the state machines of `orrery-lock-machine`, the same that Orrery's simulator
 //! runs; this crate gives them connections, clocks and entropy.
 //!
@@ -42,6 +47,7 @@ mod listener;
 mod locks;
 mod many;
 mod metrics;
+mod primary;
 mod reentrant;
 mod refusal;
 mod reply;

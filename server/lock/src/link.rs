@@ -82,7 +82,7 @@ pub(crate) struct Link {
     /// Wakes the connection's task: there is something to be written, or nothing to be hoped for.
     pub(crate) wake: Arc<Notify>,
     /// A server whose oldest request is older than this is asked for nothing more, but to release.
-    silence: Micros,
+    pub(crate) silence: Micros,
 }
 
 impl Link {

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a wake-up that is lost, because the connection broke or none was there yet, delays a
 //! waiter no longer than until it asks again by itself (S36); whenever the connection is made anew,
-//! all who wait ask at once.
+//! to the same server or to another, all who wait ask at once.
 
 use std::io;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 use crate::address::Address;
 use crate::connection::{PING, connect};
 use crate::hub::Hub;
+use crate::primary::Whereabouts;
 use crate::reply::{self, Value};
 use crate::stream::Dialer;
 use crate::turn::woken;
@@ -23,17 +24,28 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// A server that says nothing for so long is asked whether it is there.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// Listens for ever.
-pub(crate) async fn listen(hub: Arc<Hub>, address: Address, dialer: Dialer) {
+/// Listens for ever, wherever the server is.
+pub(crate) async fn listen(hub: Arc<Hub>, server: Arc<Whereabouts>, dialer: Dialer) {
+    let mut current = server.watch();
     let mut pause = PAUSE_MIN;
     loop {
-        let why = match hear(&hub, &address, &dialer, &mut pause).await {
-            Ok(()) => io::ErrorKind::UnexpectedEof.into(),
-            Err(error) => error,
+        let address = current.borrow_and_update().clone();
+        let heard = async {
+            // Where nobody was found yet there is nothing to be heard until somebody is.
+            let Some(address) = &address else { return std::future::pending().await };
+            let why = match hear(&hub, address, &dialer, &mut pause).await {
+                Ok(()) => io::ErrorKind::UnexpectedEof.into(),
+                Err(error) => error,
+            };
+            tracing::debug!(server = %address, %why, "nobody is woken by the server for now");
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
         };
-        tracing::debug!(server = %address, %why, "nobody is woken by the server for now");
-        sleep(pause).await;
-        pause = (pause * 2).min(PAUSE_MAX);
+        tokio::select! {
+            () = heard => {}
+            // The sender lives as long as the server's whereabouts.
+            _ = current.changed() => {}
+        }
     }
 }
 

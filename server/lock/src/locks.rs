@@ -12,7 +12,6 @@ use orrery_lock_machine::{Cleanup, Settings, TokenRule};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::address::Address;
 use crate::builder::Builder;
 use crate::clock::Alarm;
 use crate::found::{Found, look};
@@ -23,6 +22,7 @@ use crate::link::LockNames;
 use crate::listener::listen;
 use crate::many::{ManyGuard, lock_in_order};
 use crate::metrics::Metrics;
+use crate::primary::Whereabouts;
 use crate::reentrant::ReentrantLock;
 use crate::refusal::Warning;
 use crate::stream::Dialer;
@@ -78,8 +78,8 @@ impl Locks {
     }
 
     pub(crate) async fn lock_until(&self, name: &str, end: Instant) -> Result<Guard, LockError> {
-        let wish = Wish::contending(&self.owner, lock_names(name)?, name);
-        wish.granted_by(end).await
+        let wish = || Ok(Wish::contending(&self.owner, lock_names(name)?, name));
+        granted_by(&self.owner, end, wish).await
     }
 
     /// Acquires a lock if nobody has it.
@@ -126,7 +126,7 @@ impl Locks {
 
 impl fmt::Debug for Locks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Locks").field("servers", &self.owner.addresses).finish_non_exhaustive()
+        f.debug_struct("Locks").field("servers", &self.owner.names()).finish_non_exhaustive()
     }
 }
 
@@ -175,7 +175,7 @@ impl std::error::Error for LockError {}
 /// What all locks of a client have in common; its tasks end with it.
 pub(crate) struct Owner {
     pub(crate) hub: Arc<Hub>,
-    pub(crate) addresses: Vec<Address>,
+    servers: Vec<Arc<Whereabouts>>,
     pub(crate) dialer: Dialer,
     /// How long [`Locks::lock`] tries.
     pub(crate) wait: Duration,
@@ -188,7 +188,7 @@ pub(crate) struct Owner {
 impl Owner {
     pub(crate) fn new(
         hub: Arc<Hub>,
-        addresses: Vec<Address>,
+        servers: Vec<Arc<Whereabouts>>,
         dialer: Dialer,
         wait: Duration,
         warnings: Vec<Warning>,
@@ -197,21 +197,25 @@ impl Owner {
         let alarm = Alarm::new()?;
         tasks.spawn(keep_time(Arc::clone(&hub), alarm));
         let (tasks, is_listening) = (Mutex::new(tasks), AtomicBool::new(false));
-        Ok(Self { hub, addresses, dialer, wait, warnings, tasks, is_listening })
+        Ok(Self { hub, servers, dialer, wait, warnings, tasks, is_listening })
     }
 
     /// Sees to it that waiters in queues are woken.
     pub(crate) fn listen(&self) {
         if !self.is_listening.swap(true, Ordering::Relaxed) {
             let (hub, dialer) = (Arc::clone(&self.hub), self.dialer.clone());
-            let listener = listen(hub, self.addresses[0].clone(), dialer);
+            let listener = listen(hub, Arc::clone(&self.servers[0]), dialer);
             self.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(listener);
         }
     }
 
+    fn names(&self) -> Vec<String> {
+        self.servers.iter().map(ToString::to_string).collect()
+    }
+
     async fn look(&self, key: &[u8]) -> Vec<Found> {
-        let servers = self.addresses.iter().map(ToString::to_string);
-        let patience = Duration::from_millis(self.hub.settings.node_timeout_ms);
+        let servers = self.names().into_iter();
+        let patience = Duration::from_millis(self.hub.node_timeout_ms());
         look(&self.hub, servers, key, patience).await
     }
 }
@@ -238,6 +242,24 @@ async fn keep_time(hub: Arc<Hub>, alarm: Alarm) {
     }
 }
 
+/// Waits for a lock. If another server has taken over that is so far away that no answer would come
+/// in the time that the wish leaves for it, the wish is made anew.
+pub(crate) async fn granted_by(
+    owner: &Owner,
+    end: Instant,
+    wish: impl Fn() -> Result<Wish, LockError>,
+) -> Result<Guard, LockError> {
+    loop {
+        let timeout_ms = owner.hub.node_timeout_ms();
+        let wish = wish()?;
+        tokio::select! {
+            biased;
+            granted = wish.granted_by(end) => return granted,
+            () = owner.hub.slower_than(timeout_ms.saturating_mul(2)) => {}
+        }
+    }
+}
+
 /// A lock that is waited for; dropped, it is given up.
 pub(crate) struct Wish {
     owner: Arc<Owner>,
@@ -252,12 +274,12 @@ pub(crate) struct Wish {
 impl Wish {
     /// One that is given up when it is not fulfilled at once.
     pub(crate) fn at_once(owner: &Arc<Owner>, names: LockNames, name: &str) -> Self {
-        Self::new(owner, names, name, owner.hub.settings)
+        Self::new(owner, names, name, owner.hub.settings())
     }
 
     /// One that tries again and again.
     fn contending(owner: &Arc<Owner>, names: LockNames, name: &str) -> Self {
-        Self::new(owner, names, name, Settings { retries: RETRIES, ..owner.hub.settings })
+        Self::new(owner, names, name, Settings { retries: RETRIES, ..owner.hub.settings() })
     }
 
     /// One that waits in a queue and asks every so often whether it is its turn.
@@ -274,7 +296,7 @@ impl Wish {
             cleanup: Cleanup::Nowhere,
             retry_delay_ms: ask_every_ms,
             retry_jitter_ms: ask_every_ms / 8,
-            ..owner.hub.settings
+            ..owner.hub.settings()
         };
         Self::new(owner, names, name, settings)
     }
@@ -293,7 +315,7 @@ impl Wish {
         }
     }
 
-    pub(crate) async fn granted_by(self, end: Instant) -> Result<Guard, LockError> {
+    async fn granted_by(self, end: Instant) -> Result<Guard, LockError> {
         match self.decided_by(end).await {
             Stage::Held(number) => Ok(self.fulfilled(number)),
             _ => {

@@ -106,6 +106,14 @@ pub enum Warning {
         /// Which.
         server: String,
     },
+    /// The primary may change. Replicas are sent what it does after it has answered, so what it had
+    /// not sent when a replica takes over is lost: a lock may be granted to somebody else while its
+    /// holder has it, and both may have the same token, since the count is lost, too. Servers that
+    /// do not copy from each other, and a quorum of them, do not have this.
+    Failover {
+        /// Which of them is meant.
+        servers: String,
+    },
     /// Servers are given less time than they take.
     ShortTimeout {
         /// So much.
@@ -127,6 +135,11 @@ impl fmt::Display for Warning {
             Self::Nameless { server } => {
                 write!(f, "{server} does not tell its run_id: it may be one of the others")
             }
+            Self::Failover { servers } => write!(
+                f,
+                "{servers} may change: what it had not sent when a replica takes over is lost, so \
+                 a lock may be granted twice at once, and both holders may have the same token"
+            ),
             Self::ShortTimeout { timeout, round_trip } => write!(
                 f,
                 "servers have {timeout:?} to answer, less than two round trips of {round_trip:?}"

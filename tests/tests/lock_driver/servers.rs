@@ -134,19 +134,24 @@ impl Server {
 
     /// Runs a command that is written as a line, as for `redis-cli`, over a connection of its own.
     pub(crate) fn line(&self, line: &str) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("it listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket has a timeout");
-        stream.write_all(&encode(&words(line))).expect("it reads");
-        let mut bytes = Vec::new();
-        let mut buffer = [0; 4096];
-        loop {
-            if let Some((value, _)) = Value::read(&bytes).expect("it speaks RESP") {
-                return value.to_string();
-            }
-            let len = stream.read(&mut buffer).expect("it answers");
-            assert!(len > 0, "it has closed the connection");
-            bytes.extend_from_slice(&buffer[..len]);
+        line_to(self.port, line)
+    }
+}
+
+/// Runs a command that is written as a line at whoever listens there.
+pub(crate) fn line_to(port: u16, line: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket has a timeout");
+    stream.write_all(&encode(&words(line))).expect("it reads");
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        if let Some((value, _)) = Value::read(&bytes).expect("it speaks RESP") {
+            return value.to_string();
         }
+        let len = stream.read(&mut buffer).expect("it answers");
+        assert!(len > 0, "it has closed the connection");
+        bytes.extend_from_slice(&buffer[..len]);
     }
 }
 
