@@ -27,5 +27,9 @@ fn the_examples_run_and_say_what_they_should() {
         let said = example("queue", &servers[..1]);
         assert!(said.contains("number 9 has token 10\n"), "{said}");
         assert!(said.contains("a fourth permit: the lock example:pool was not granted"), "{said}");
+        let said = example("primary", &servers[1..2]);
+        let place = format!("127.0.0.1:{}", servers[1].port());
+        assert!(said.starts_with(&format!("warning: the primary among {place} may ")), "{said}");
+        assert!(said.contains(&format!("token 3, {place}: somebody has it, for ")), "{said}");
     }
 }
