@@ -256,7 +256,9 @@ impl Link {
             }
         }
         let error = line.strip_prefix(b"-").map(|said| {
-            let said = String::from_utf8_lossy(said).trim_end().to_owned();
+            // What comes behind the first line is about replicas.
+            let said = said.split(|&byte| byte == b'\r').next().unwrap_or_default();
+            let said = String::from_utf8_lossy(said).into_owned();
             tracing::debug!(said, "a server answered with an error");
             said
         });

@@ -108,8 +108,9 @@ pub enum Warning {
     },
     /// The primary may change. Replicas are sent what it does after it has answered, so what it had
     /// not sent when a replica takes over is lost: a lock may be granted to somebody else while its
-    /// holder has it, and both may have the same token, since the count is lost, too. Servers that
-    /// do not copy from each other, and a quorum of them, do not have this.
+    /// holder has it, and both may have the same token, since the count is lost, too.
+    /// [`Builder::replicas`](crate::Builder::replicas) makes it less likely. Servers that do not
+    /// copy from each other, and a quorum of them, do not have this.
     Failover {
         /// Which of them is meant.
         servers: String,

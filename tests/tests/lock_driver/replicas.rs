@@ -7,7 +7,7 @@ use orrery_lock::{Doubt, LockError, Lost, Refusal, Warning};
 use crate::servers::{Kind, Server};
 use crate::{builder, built, run, until};
 
-const PATIENCE: Duration = Duration::from_millis(200);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A redis-server and a replica of it that has caught up; none, with a message, where there is no
 /// redis-server.
@@ -27,8 +27,9 @@ fn a_lock_is_one_when_its_servers_replica_has_it() {
     run(async {
         let Some((primary, mut replica)) = pair("lock_driver replicas").await else { return };
         let servers = [primary];
-        let builder = builder(&servers).replicas(1, PATIENCE).wait(Duration::from_millis(700));
-        let locks = built(builder).await;
+        // On a busy machine a replica takes its time.
+        let builder = builder(&servers).ttl(4 * PATIENCE).node_timeout(2 * PATIENCE);
+        let locks = built(builder.replicas(1, PATIENCE)).await;
         assert_eq!(locks.warnings(), [Warning::Doubt(Doubt::OtherReplicas)]);
         let [primary] = &servers;
         let guard = locks.lock("stock").await.expect("the replica has it");
@@ -41,7 +42,7 @@ fn a_lock_is_one_when_its_servers_replica_has_it() {
 
         replica.kill();
         assert_eq!(guard.lost().await, Lost::DeadlinePassed, "no extension counts any more");
-        let refused = locks.lock("other").await;
+        let refused = locks.try_lock("other").await;
         assert!(matches!(refused, Err(LockError::NotAcquired { .. })), "{refused:?}");
         until("what was not granted is given back", || {
             primary.line("EXISTS other stock") == "(integer) 0"

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub(crate) use orrery_tests::free_port::free_port;
 use orrery_tests::program;
 use orrery_tests::resp_value::{Value, encode, words};
 use rustix::process::{Pid, Signal, kill_process};
@@ -199,10 +200,4 @@ fn copy_late(mut from: TcpStream, mut into: TcpStream, delay: Duration) {
             _ => return,
         }
     }
-}
-
-/// A port that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
-    let socket = TcpListener::bind("127.0.0.1:0").expect("there are free ports");
-    socket.local_addr().expect("it is bound").port()
 }
