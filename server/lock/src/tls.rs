@@ -249,6 +249,85 @@ impl Write for Socket<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpSocket};
+    use tokio::time::timeout;
+    use tokio_rustls::TlsAcceptor;
+    use tokio_rustls::rustls::ServerConfig;
+    use tokio_rustls::server::TlsStream as ServerStream;
+
+    /// Longer than anything takes on a busy machine.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// A session through a small buffer, and who is at the other end.
+    async fn session() -> (Session, ServerStream<TcpStream>) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]);
+        let made = made.expect("a certificate can be made");
+        let key = PrivateKeyDer::from_pem_slice(made.signing_key.serialize_pem().as_bytes());
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("there are versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key.expect("it was just made"))
+            .expect("they belong together");
+        let certificates =
+            Certificates { roots: Some(made.cert.pem().into_bytes()), identity: None };
+        let connector = certificates.connector().expect("it is good");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("there are ports");
+        let socket = TcpSocket::new_v4().expect("there are sockets");
+        socket.set_send_buffer_size(4096).expect("it may be small");
+        let address = listener.local_addr().expect("it is bound");
+        let near = async {
+            let socket = socket.connect(address).await.expect("it listens");
+            connect(&connector, "localhost", socket).await.expect("it is trusted")
+        };
+        let far = async {
+            let (socket, _) = listener.accept().await.expect("it comes");
+            let acceptor = TlsAcceptor::from(Arc::new(config));
+            acceptor.accept(socket).await.expect("it shakes hands")
+        };
+        let (near, far) = tokio::join!(near, far);
+        (Session::new(near), far)
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn what_finds_no_room_is_kept_and_sent_once_there_is() {
+        let (session, mut far) = session().await;
+        let mut sent = Vec::new();
+        for number in 0_u32.. {
+            let text = number.to_be_bytes().repeat(1000);
+            match session.try_write(&text) {
+                Ok(len) => sent.extend_from_slice(&text[..len]),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                    break;
+                }
+            }
+        }
+        assert_eq!(session.try_flush().ok(), Some(true), "a part is encrypted and waits");
+        let mut heard = vec![0; sent.len()];
+        let flush = async {
+            while session.try_flush()? {
+                session.writable().await?;
+            }
+            io::Result::Ok(())
+        };
+        let both = timeout(PATIENCE, async { tokio::join!(flush, far.read_exact(&mut heard)) });
+        let (flushed, read) = both.await.expect("nothing stays behind");
+        assert!(flushed.is_ok() && read.is_ok() && heard == sent);
+        far.write_all(b"heard").await.expect("there is room");
+        let mut answer = Vec::new();
+        while answer.len() < 5 {
+            let read = timeout(PATIENCE, session.read_buf(&mut answer)).await;
+            read.expect("it comes").expect("it is whole");
+        }
+        assert_eq!(answer, b"heard");
+        // The end is said, not only made.
+        drop(session);
+        let end = timeout(PATIENCE, far.read(&mut heard)).await.expect("it ends");
+        assert_eq!(end.expect("it was not cut off"), 0);
+    }
 
     #[test]
     fn texts_without_certificates_are_refused_and_so_are_those_that_are_too_long() {

@@ -15,8 +15,8 @@ use crate::{LATE_MAX, built, run, until, with_patience};
 const MS: Duration = Duration::from_millis(1);
 /// A socket's path has no more bytes than this.
 const PATH_BYTES_MAX: usize = 107;
-/// More locks at once than one write to a socket takes.
-const CROWD: usize = 2000;
+/// More locks at once than a socket takes whose server stands still.
+const CROWD: usize = 4000;
 
 /// The path of a socket, as long as one can be; removed when dropped.
 struct SocketPath(PathBuf);
@@ -52,7 +52,8 @@ fn a_unix_socket_is_as_good_as_a_port() {
             };
             let one = to("redis+unix", ":p%2Fss@", "?db=2");
             let other = to("unix", "", "?db=2&password=p%2Fss");
-            everything_works(&built(timed(one)).await, &built(timed(other)).await).await;
+            let [one, other] = [built(timed(one)).await, built(timed(other)).await];
+            everything_works(&server, &one, &other).await;
             let elsewhere = built(timed(to("unix", "default:p%2Fss@", ""))).await;
             assert_eq!(elsewhere.lock("stock").await.expect("another database").token(), 1);
             let wrong = timed(to("unix", ":wrong@", "")).build().await.expect_err("no password");
@@ -125,7 +126,7 @@ fn tls_is_as_good_as_a_plain_port() {
         run(async {
             let (ours, theirs) = (secure.trusted("127.0.0.1"), secure.trusted("127.0.0.1"));
             let (ours, theirs) = (built(ours).await, built(theirs).await);
-            everything_works(&ours, &theirs).await;
+            everything_works(&secure.server, &ours, &theirs).await;
             comes_back(&mut secure.server, &ours).await;
         });
     }
@@ -192,7 +193,7 @@ fn timed(builder: Builder) -> Builder {
 }
 
 /// What clients do with one server, as two of them see it.
-async fn everything_works(ours: &Locks, theirs: &Locks) {
+async fn everything_works(server: &Server, ours: &Locks, theirs: &Locks) {
     let guard = ours.lock("stock").await.expect("it is free");
     let taken = theirs.try_lock("stock").await;
     assert!(matches!(taken, Err(LockError::NotAcquired { .. })), "{taken:?}");
@@ -204,7 +205,7 @@ async fn everything_works(ours: &Locks, theirs: &Locks) {
     assert!(next.token() > token);
     drop(next);
     queue_is_woken(ours, theirs).await;
-    a_crowd_is_served(ours).await;
+    a_crowd_is_served(server, ours).await;
 }
 
 /// Waiters in a queue are told when it is their turn, and not only when they ask again.
@@ -237,7 +238,8 @@ async fn queue_is_woken(ours: &Locks, theirs: &Locks) {
 }
 
 /// Requests that no socket takes at once are written when it does.
-async fn a_crowd_is_served(locks: &Locks) {
+async fn a_crowd_is_served(server: &Server, locks: &Locks) {
+    server.pause();
     let mut tasks = JoinSet::new();
     for number in 0..CROWD {
         let locks = locks.clone();
@@ -246,6 +248,8 @@ async fn a_crowd_is_served(locks: &Locks) {
             guard.expect("nobody else wants it").release().await.expect("it is held");
         });
     }
+    sleep(100 * MS).await;
+    server.go_on();
     tasks.join_all().await;
 }
 
