@@ -100,7 +100,12 @@ install_packages() {
 
 step_format() { check 'rustfmt' cargo fmt --all --check; }
 
-step_lints() { check 'clippy' cargo clippy --workspace --all-targets -- -D warnings; }
+step_lints() {
+    check 'clippy' cargo clippy --workspace --all-targets -- -D warnings
+    # The tests of the workspace use its TLS.
+    check 'clippy of the lock client without TLS' \
+        cargo clippy -p orrery-lock --all-targets -- -D warnings
+}
 
 step_docs() { check 'rustdoc' env RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps; }
 
@@ -119,6 +124,8 @@ step_rust() {
     program orrery-server >"$log_dir/program.log"
     cargo test --workspace --no-fail-fast 2>&1 | tee "$log" | grep -E '^test .*FAILED|^SKIPPED|panicked at'
     status=${PIPESTATUS[0]}
+    # The tests of the workspace use its TLS.
+    cargo test -p orrery-lock --no-fail-fast >>"$log" 2>&1 || status=1
     grep -aE '^test result' "$log" | awk '{ p += $4; f += $6 } END { print p " passed, " f " failed (Rust)" }'
     add_counts "$log" "$status"
 }
