@@ -149,6 +149,7 @@ impl Speaker<'_> {
 
 /// A connection that requests are written to.
 pub(crate) struct Attached {
+    address: Address,
     reader: Reader,
     writer: Arc<Writer>,
 }
@@ -202,7 +203,7 @@ impl Keeper {
         // Who listens goes there, too, and finds everything in place.
         self.server.note(&greeted.address);
         tracing::debug!(server = %greeted.address, ?dialect, "connected");
-        Attached { reader, writer }
+        Attached { address: greeted.address, reader, writer }
     }
 
     async fn connect(&self) -> Result<Attached, String> {
@@ -214,7 +215,9 @@ impl Keeper {
     }
 
     /// Reads what the server says until the connection breaks.
-    async fn serve(&self, Attached { mut reader, writer }: Attached) -> io::Error {
+    async fn serve(&self, Attached { address, mut reader, writer }: Attached) -> io::Error {
+        let moved = self.server.source.moved(&address, &self.dialer);
+        tokio::pin!(moved);
         let wake = self.hub.wake(self.node);
         let mut looks = interval(LOOK_EVERY.min(self.stall));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -244,6 +247,7 @@ impl Keeper {
                         Err(error) => return error,
                     }
                 }
+                () = &mut moved => return io::Error::other("sentinels name another primary"),
                 _ = looks.tick() => if self.hub.is_silent(self.node, stall) {
                     return io::Error::new(io::ErrorKind::TimedOut, "it owes answers for too long");
                 },

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::address::Address;
 use crate::connection::{Greeted, ask, greet};
@@ -26,6 +26,9 @@ const HOST_BYTES_MAX: usize = 255;
 /// How much longer others are waited for when one has said that it is primary: one that hangs must
 /// not keep everybody from the one that is there.
 const GRACE: Duration = Duration::from_millis(250);
+/// How often sentinels are asked whether they name another by now: a primary that was cut off from
+/// them and answers this client would otherwise be asked for ever.
+const ASK_EVERY: Duration = Duration::from_secs(3);
 
 /// Where one of a lock's servers is to be found.
 #[derive(Clone, Debug)]
@@ -108,6 +111,26 @@ impl Source {
             Self::One(address) => greet(address, dialer).await,
             Self::Among(addresses) => among(addresses, dialer).await,
             Self::Sentinels { primary, sentinels } => named(primary, sentinels, dialer).await,
+        }
+    }
+
+    /// Waits until sentinels name another primary than the one here, and that one says so, too.
+    pub(crate) async fn moved(&self, here: &Address, dialer: &Dialer) {
+        let Self::Sentinels { primary, sentinels } = self else {
+            return std::future::pending().await;
+        };
+        loop {
+            sleep(ASK_EVERY).await;
+            // As when it is looked for: the first that answers is believed, if whom it names is.
+            for sentinel in sentinels {
+                let Ok(named) = named_by(sentinel, primary, dialer).await else { continue };
+                if named == *here {
+                    break;
+                }
+                if greet(&named, dialer).await.is_ok_and(|it| primary_only(it).is_ok()) {
+                    return;
+                }
+            }
         }
     }
 }
@@ -224,14 +247,10 @@ fn first_choice<'a>(primaries: impl Iterator<Item = &'a Facts>) -> usize {
 
 /// Asks one sentinel after another, and whom it names.
 async fn named(primary: &Address, sentinels: &[Address], dialer: &Dialer) -> io::Result<Greeted> {
-    let name = primary.host().unwrap_or_default();
-    let words: [&[u8]; 3] = [b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", name.as_bytes()];
     let mut troubles = Vec::new();
     for sentinel in sentinels {
-        let said = ask(sentinel, dialer, &words).await.map_err(|error| error.to_string());
-        let why = match said.and_then(|said| place(&said)) {
-            Ok((host, port)) => {
-                let address = primary.moved_to(host, port);
+        let why = match named_by(sentinel, primary, dialer).await {
+            Ok(address) => {
                 let greeted = greet(&address, dialer).await.map_err(|error| error.to_string());
                 match greeted.and_then(primary_only) {
                     Ok(greeted) => return Ok(greeted),
@@ -243,6 +262,18 @@ async fn named(primary: &Address, sentinels: &[Address], dialer: &Dialer) -> io:
         troubles.push((sentinel.to_string(), why));
     }
     Err(nobody(troubles.into_iter()))
+}
+
+/// Whom a sentinel names.
+async fn named_by(
+    sentinel: &Address,
+    primary: &Address,
+    dialer: &Dialer,
+) -> Result<Address, String> {
+    let name = primary.host().unwrap_or_default();
+    let words: [&[u8]; 3] = [b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", name.as_bytes()];
+    let said = ask(sentinel, dialer, &words).await.map_err(|error| error.to_string())?;
+    place(&said).map(|(host, port)| primary.moved_to(host, port))
 }
 
 /// The host and the port that a sentinel names.

@@ -2,8 +2,12 @@
 //! what a takeover costs.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use orrery_lock::{Builder, Found, Locks, Refusal, Warning};
@@ -321,6 +325,60 @@ fn the_primary_that_sentinels_name_is_followed() {
         assert!(is_at(&ours.look("stock").await.expect("it is a name"), &replica));
         next.release().await.expect("it is held");
     });
+}
+
+/// Somebody who answers everything as a sentinel that names this port.
+fn names(port: &Arc<AtomicU16>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there are free ports");
+    let address = format!("redis://{}", listener.local_addr().expect("it is bound"));
+    let port = Arc::clone(port);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut bytes = [0; 1024];
+            // A ping first, and then the question.
+            while let Ok(len @ 1..) = stream.read(&mut bytes) {
+                let port = port.load(Ordering::Relaxed).to_string();
+                let is_ping = bytes[..len].ends_with(b"PING\r\n");
+                let named = format!("*2\r\n$9\r\n127.0.0.1\r\n${}\r\n{port}\r\n", port.len());
+                let said = if is_ping { "+PONG\r\n" } else { &named };
+                if stream.write_all(said.as_bytes()).is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn a_primary_that_answers_and_is_named_no_more_is_left() {
+    for kind in Kind::all("lock_driver") {
+        let (first, second) = (Server::start(kind), Server::start(kind));
+        let named = Arc::new(AtomicU16::new(first.port()));
+        run(async {
+            let builder = with_patience(Locks::builder()).sentinels("shop", [names(&named)]);
+            let ours = built(builder).await;
+            let guard = ours.lock("stock").await.expect("it is free");
+            assert_eq!(first.line("EXISTS stock"), "(integer) 1");
+            named.store(second.port(), Ordering::Relaxed);
+            let start = Instant::now();
+            while !is_at(&ours.look("stock").await.expect("it is a name"), &second) {
+                assert!(start.elapsed() < PATIENCE, "the other is not found");
+                sleep(10 * MS).await;
+            }
+            drop(guard);
+            let next = ours.lock("stock").await.expect("nobody has it there");
+            assert_eq!(second.line("EXISTS stock"), "(integer) 1");
+            next.release().await.expect("it is held");
+            // One that is no primary is not gone to, whoever names it.
+            named.store(free_port(), Ordering::Relaxed);
+            sleep(Duration::from_secs(4)).await;
+            let there = ours.lock("stock").await.expect("the last one still answers");
+            assert_eq!(second.line("EXISTS stock"), "(integer) 1");
+            there.release().await.expect("it is held");
+        });
+    }
 }
 
 fn sentinel_line(sentinel: &Sentinel, line: &str) -> String {
