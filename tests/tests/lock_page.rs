@@ -130,6 +130,19 @@ fn a_page_lists_what_is_told_and_its_chart_uses_the_same_words() {
 }
 
 #[test]
+fn a_server_that_waits_for_its_replicas_in_vain_is_shown() {
+    let alone = |replicas: u16| {
+        let story = format!("nodes 1\nclients 1\nreplicas {replicas}\nuntil 500\n0 A works 10\n");
+        page_of(&story, "wait-one").0
+    };
+    let page = alone(0);
+    for words in ["n1 is alone", "n1 waits for its replicas: too few have it"] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    assert!(!alone(1).contains("n1 is alone"));
+}
+
+#[test]
 fn a_page_needs_nothing_but_itself_and_takes_nothing_for_markup() {
     let (page, _) = page_of(TROUBLE, "redlock");
     for banned in ["<script", "<link", "<img", "src=", "href=", "url(", "http", "@import"] {

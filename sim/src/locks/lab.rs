@@ -520,6 +520,7 @@ impl Lab {
                     let vain_us = self.servers[node].waits_in_vain_us(&request, replicas);
                     if let Some(vain_us) = vain_us {
                         reply = Reply::Failed;
+                        self.note(Happening::IsAlone(node));
                         takes_us = Some(vain_us + self.network.least_us);
                     }
                 }

@@ -77,6 +77,8 @@ pub enum Happening {
         /// Who has it; nobody: it is gone.
         holder: Option<(usize, u64)>,
     },
+    /// A server has done what was asked, and waits in vain for enough of its replicas.
+    IsAlone(usize),
     /// A client that was paused goes on.
     GoesOn(usize),
     /// The store has taken a change: the value before, what its writer had read, and the new one.

@@ -226,6 +226,10 @@ impl Painter<'_> {
             Happening::Arrived { .. } => {}
             Happening::Told(client, told) => self.told(at_us, client, told),
             Happening::Key { node, holder } => self.key(at_us, node, holder),
+            Happening::IsAlone(node) => {
+                let (label, words) = (format!("{} is alone", Who::Node(node)), words::alone(node));
+                self.mark(Who::Node(node), Mark { at_us, label, words, is_fault: true });
+            }
             Happening::GoesOn(client) => self.goes_on(at_us, client),
             Happening::Changed { client, before, base, value } => {
                 let label = format!("{} writes {value}", letter(client));

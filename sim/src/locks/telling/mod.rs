@@ -76,6 +76,7 @@ fn told(at_us: u64, happening: &Happening, talk: &mut Talk) -> Option<Said> {
         Happening::Arrived { .. } | Happening::Key { .. } => return None,
         Happening::Step(step) => words::step(step),
         Happening::Told(client, told) => words::news(client, told),
+        Happening::IsAlone(node) => words::alone(node),
         Happening::GoesOn(client) => format!("{} goes on", letter(client)),
         Happening::Changed { client, before, base, value } => {
             words::changed(client, before, base, value)

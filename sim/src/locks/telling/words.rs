@@ -73,6 +73,11 @@ pub(in crate::locks) fn step(Step { who, what, .. }: Step) -> String {
     }
 }
 
+/// A server waits for its replicas.
+pub(in crate::locks) fn alone(node: usize) -> String {
+    format!("{} waits for its replicas: too few have it", Who::Node(node))
+}
+
 /// What a client is told.
 pub(super) fn news(client: usize, told: Told) -> String {
     let client = letter(client);
