@@ -37,6 +37,10 @@ impl Grant {
     }
 }
 
+/// An extension that something suspected makes early comes no sooner after the one before than this
+/// part of the usual time.
+const EARLY_PART: u64 = 8;
+
 /// A lock that is held.
 #[derive(Clone, Debug)]
 pub(super) struct Held {
@@ -49,6 +53,10 @@ pub(super) struct Held {
     pub(super) since: Instant,
     pub(super) next_extension: Option<Instant>,
     pub(super) round: Option<Round>,
+    /// When the last extension began.
+    extension_began: Option<Instant>,
+    /// Somebody says that a server may have lost the key, and no extension has begun since.
+    is_suspected: bool,
 }
 
 /// An extension under way.
@@ -74,7 +82,26 @@ impl Held {
         extension: Option<Extension>,
     ) -> Self {
         let next_extension = extension.map(|it| since + Micros::from_millis(it.every_ms));
-        Self { grant, granted, late, since, next_extension, round: None }
+        Self {
+            grant,
+            granted,
+            late,
+            since,
+            next_extension,
+            round: None,
+            extension_began: None,
+            is_suspected: false,
+        }
+    }
+
+    /// The next extension is early if something is suspected.
+    fn hasten(&mut self, rule: Extension, now: Instant) {
+        if !self.is_suspected {
+            return;
+        }
+        let pause = Micros(rule.every_ms.saturating_mul(1000) / EARLY_PART);
+        let earliest = self.extension_began.map_or(now, |began| now.max(began + pause));
+        self.next_extension = self.next_extension.map(|next| next.min(earliest));
     }
 
     pub(super) fn believes(&self, local: u64, loss: LossSignal) -> bool {
@@ -146,9 +173,21 @@ impl Client {
         }
     }
 
+    /// Somebody says that a server may have lost the key: an extension, which finds that out,
+    /// begins now, but not before an eighth of the usual time has passed since the last one, so
+    /// that false news do not make too many.
+    pub fn suspect(&mut self, now: Now, out: &mut Vec<Action>) {
+        let (Some(held), Some(rule)) = (&mut self.held, self.settings.extension) else { return };
+        held.is_suspected = true;
+        held.hasten(rule, now.mono);
+        self.tick(now, out);
+    }
+
     fn extend(&mut self, now: Now, out: &mut Vec<Action>) {
         let (Some(held), Some(rule)) = (&mut self.held, self.settings.extension) else { return };
         held.next_extension = None;
+        held.extension_began = Some(now.mono);
+        held.is_suspected = false;
         if held.since + Micros::from_millis(rule.held_ms_max) <= now.mono {
             return;
         }
@@ -188,6 +227,7 @@ impl Client {
             && let Some(round) = held.round.take_if(|round| round.votes.waiting() == 0)
         {
             held.next_extension = Some(round.began + Micros::from_millis(rule.every_ms));
+            held.hasten(rule, now.mono);
         }
     }
 

@@ -25,6 +25,17 @@ pub struct Manner {
     pub dialect: Dialect,
     /// The replicas that are waited for.
     pub replicas: Option<Replicas>,
+    /// Whether the key is read when it was set, so that a server that tracks what its clients have
+    /// read tells when somebody else deletes it.
+    pub is_tracked: bool,
+}
+
+impl Manner {
+    /// One command for each request.
+    #[must_use]
+    pub fn plain(dialect: Dialect) -> Self {
+        Self { dialect, replicas: None, is_tracked: false }
+    }
 }
 
 /// The keys of a lock. In a cluster both must be in one slot.
@@ -133,6 +144,9 @@ pub fn write_after(
         command(out, [b"EVAL".as_slice(), COUNT_REPLICAS, b"0"]);
     }
     write_one(request, names, manner.dialect, sent, out);
+    if manner.is_tracked && request.is_to_last() {
+        command(out, [b"EXISTS".as_slice(), names.lock]);
+    }
     write_wait(request, manner.replicas, out);
 }
 
@@ -236,31 +250,26 @@ fn write_until(
 }
 
 /// Reads the reply to a request from the front of what a server said, in either protocol, with
-/// what it said about its replicas.
+/// what it said to the commands that went with it.
 #[must_use]
-pub fn read(request: &Request, replicas: Option<Replicas>, bytes: &[u8]) -> Said {
+pub fn read(request: &Request, manner: Manner, bytes: &[u8]) -> Said {
     let counts = match request {
         Request::Acquire { counter, .. } | Request::AcquireUntil { counter, .. } => {
             *counter != CounterUse::Ignore
         }
         _ => false,
     };
-    let of_request = |line: &[u8]| one_reply(line, counts);
-    match awaited(request, replicas) {
-        None => {
-            line(bytes, of_request).map_or_else(|said| said, |(reply, len)| Said::Reply(reply, len))
-        }
-        Some(replicas) => {
-            read_with_replicas(replicas, bytes, of_request).unwrap_or_else(|said| said)
-        }
-    }
+    let is_tracked = manner.is_tracked && request.is_to_last();
+    read_all(awaited(request, manner.replicas), is_tracked, counts, bytes)
+        .unwrap_or_else(|said| said)
 }
 
-/// The replies to a request and to what waits for replicas: with too few of them it has failed.
-fn read_with_replicas(
-    Replicas { needed, none_will_do, .. }: Replicas,
+/// The replies to a request and to what goes with it: with too few replicas it has failed.
+fn read_all(
+    replicas: Option<Replicas>,
+    is_tracked: bool,
+    counts: bool,
     bytes: &[u8],
-    of_request: impl Fn(&[u8]) -> Option<Reply>,
 ) -> Result<Said, Said> {
     let how_many = |line: &[u8]| match line {
         [b'-', ..] => Some(None),
@@ -269,18 +278,23 @@ fn read_with_replicas(
     };
     let mut at = 0;
     let mut connected = None;
-    if none_will_do {
+    if replicas.is_some_and(|it| it.none_will_do) {
         (connected, at) = line(bytes, how_many)?;
     }
-    let (reply, len) = line(&bytes[at..], of_request)?;
+    let (mut reply, len) = line(&bytes[at..], |line| one_reply(line, counts))?;
     at += len;
-    let (acknowledged, len) = line(&bytes[at..], how_many)?;
-    let is_enough = connected == Some(0) || acknowledged >= Some(needed.into());
-    let reply = match reply {
-        Reply::Done { .. } if !is_enough => Reply::Failed,
-        reply => reply,
-    };
-    Ok(Said::Reply(reply, at + len))
+    if is_tracked {
+        at += line(&bytes[at..], how_many)?.1;
+    }
+    if let Some(Replicas { needed, .. }) = replicas {
+        let (acknowledged, len) = line(&bytes[at..], how_many)?;
+        at += len;
+        let is_enough = connected == Some(0) || acknowledged >= Some(needed.into());
+        if matches!(reply, Reply::Done { .. }) && !is_enough {
+            reply = Reply::Failed;
+        }
+    }
+    Ok(Said::Reply(reply, at))
 }
 
 /// What the first line means, and its length.
@@ -335,7 +349,8 @@ mod tests {
     fn replies_are_read_whole_and_only_as_what_they_can_be() {
         let (plain, counted) = (acquire(CounterUse::Ignore), acquire(CounterUse::Read));
         let release = Request::Release { token: Some(Token { client: 1, attempt: 2 }) };
-        let read = |request: &Request, bytes: &[u8]| read(request, None, bytes);
+        let manner = Manner::plain(Dialect::Scripts);
+        let read = |request: &Request, bytes: &[u8]| read(request, manner, bytes);
         assert_eq!(read(&plain, b"+OK\r\n:1"), Said::Reply(done(0), 5));
         assert_eq!(read(&plain, b"$-1\r\n"), Said::Reply(REFUSED, 5));
         assert_eq!(read(&plain, b"_\r\n"), Said::Reply(REFUSED, 3));
@@ -361,9 +376,11 @@ mod tests {
     #[test]
     fn a_grant_is_one_when_enough_replicas_have_it() {
         let counted = acquire(CounterUse::Increment);
-        let read = |none_will_do, bytes: &[u8]| {
-            read(&counted, Some(Replicas { needed: 2, timeout_ms: 9, none_will_do }), bytes)
+        let manner = |none_will_do| Manner {
+            replicas: Some(Replicas { needed: 2, timeout_ms: 9, none_will_do }),
+            ..Manner::plain(Dialect::Scripts)
         };
+        let read = |none_will_do, bytes: &[u8]| read(&counted, manner(none_will_do), bytes);
         assert_eq!(read(false, b":7\r\n:2\r\n+"), Said::Reply(done(7), 8));
         assert_eq!(read(false, b":7\r\n:1\r\n"), Said::Reply(Reply::Failed, 8));
         assert_eq!(read(false, b"$-1\r\n:2\r\n"), Said::Reply(REFUSED, 9));
@@ -378,7 +395,26 @@ mod tests {
         assert_eq!(read(true, b":1\r\n:7\r\n:0\r\n"), refused);
         assert_eq!(read(true, b":3\r\n:7\r\n:2\r\n"), Said::Reply(done(7), 12));
         let release = Request::Release { token: None };
-        let replicas = Some(Replicas { needed: 2, timeout_ms: 9, none_will_do: true });
-        assert_eq!(super::read(&release, replicas, b":1\r\n"), Said::Reply(done(0), 4));
+        assert_eq!(super::read(&release, manner(true), b":1\r\n"), Said::Reply(done(0), 4));
+    }
+
+    #[test]
+    fn what_is_read_for_news_is_no_part_of_the_answer() {
+        let counted = acquire(CounterUse::Increment);
+        let tracked = Manner { is_tracked: true, ..Manner::plain(Dialect::Scripts) };
+        let mut out = Vec::new();
+        write(&counted, Names { lock: b"l", counter: b"c" }, tracked, &mut out);
+        assert!(out.ends_with(b"*2\r\n$6\r\nEXISTS\r\n$1\r\nl\r\n"), "{}", out.escape_ascii());
+        assert_eq!(read(&counted, tracked, b":7\r\n:1\r\n:"), Said::Reply(done(7), 8));
+        assert_eq!(read(&counted, tracked, b"$-1\r\n:1\r\n"), Said::Reply(REFUSED, 9));
+        assert_eq!(read(&counted, tracked, b":7\r\n-NOPERM\r\n"), Said::Reply(done(7), 13));
+        assert_eq!(read(&counted, tracked, b":7\r\n"), Said::Part);
+        assert_eq!(read(&counted, tracked, b":7\r\n+OK\r\n"), Said::Odd);
+        let waits = Replicas { needed: 2, timeout_ms: 9, none_will_do: false };
+        let both = Manner { replicas: Some(waits), ..tracked };
+        assert_eq!(read(&counted, both, b":7\r\n:1\r\n:2\r\n"), Said::Reply(done(7), 12));
+        assert_eq!(read(&counted, both, b":7\r\n:1\r\n:1\r\n"), Said::Reply(Reply::Failed, 12));
+        let release = Request::Release { token: None };
+        assert_eq!(read(&release, tracked, b":1\r\n:1"), Said::Reply(done(0), 4));
     }
 }

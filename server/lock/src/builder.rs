@@ -45,6 +45,7 @@ pub struct Builder {
     extends: bool,
     held_max: Option<Duration>,
     replicas: Option<(u16, Duration)>,
+    hears_of_losses: bool,
     connect_timeout: Duration,
     #[cfg(feature = "tls")]
     certificates: Certificates,
@@ -62,6 +63,7 @@ impl Default for Builder {
             extends: true,
             held_max: None,
             replicas: None,
+            hears_of_losses: false,
             connect_timeout: CONNECT_TIMEOUT,
             #[cfg(feature = "tls")]
             certificates: Certificates::default(),
@@ -163,6 +165,16 @@ impl Builder {
     /// waits for its replicas, nothing else that is asked over the same connection is answered.
     pub fn replicas(mut self, needed: u16, timeout: Duration) -> Self {
         self.replicas = Some((needed, timeout));
+        self
+    }
+
+    /// Servers tell when somebody else deletes or changes the key of a lock, or it is evicted or
+    /// flushed, and the lock is extended at once to find out whether it is lost. Otherwise the next
+    /// extension finds out, within a third of the time to live. It takes a second connection to
+    /// each server, and one short command more for each request (client-side caching: Redis 6 and
+    /// later). It is good for stopping early; what changes data must still check the token.
+    pub fn hears_of_losses(mut self) -> Self {
+        self.hears_of_losses = true;
         self
     }
 
@@ -357,6 +369,7 @@ impl Builder {
                 dialer: dialer.clone(),
                 stall: Duration::from_millis(stall_ms),
                 roster: Arc::clone(&roster),
+                hears_of_losses: self.hears_of_losses,
             };
             let attached = greeted.map(|greeted| keeper.attach(greeted));
             tasks.spawn(keeper.keep(attached));

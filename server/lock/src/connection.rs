@@ -15,6 +15,7 @@ use crate::address::Address;
 use crate::facts::{Facts, Roster};
 use crate::hub::Hub;
 use crate::link::GiveUp;
+use crate::news;
 use crate::primary::Whereabouts;
 use crate::reply::{self, Value};
 use crate::stream::{Dialer, Reader, Stream, Writer};
@@ -113,24 +114,26 @@ pub(crate) async fn connect(address: &Address, dialer: &Dialer) -> io::Result<St
     }
 }
 
-fn refused(said: Value) -> io::Result<()> {
+pub(crate) fn refused(said: Value) -> io::Result<()> {
     let Value::Error(said) = said else { return Ok(()) };
     let said = String::from_utf8_lossy(&said).into_owned();
     Err(io::Error::new(io::ErrorKind::PermissionDenied, said))
 }
 
 /// Asks one thing after another, while nobody else does.
-struct Speaker<'a> {
-    stream: &'a mut Stream,
-    pending: Vec<u8>,
+pub(crate) struct Speaker<'a> {
+    pub(crate) stream: &'a mut Stream,
+    /// What has come and was not heard yet.
+    pub(crate) pending: Vec<u8>,
 }
 
 impl Speaker<'_> {
-    async fn say(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) async fn say(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes).await
     }
 
-    async fn hear(&mut self) -> io::Result<Value> {
+    /// Nothing is lost if nobody waits for it to the end.
+    pub(crate) async fn hear(&mut self) -> io::Result<Value> {
         loop {
             match reply::read(&self.pending) {
                 Ok(Some((value, len))) => {
@@ -163,6 +166,8 @@ pub(crate) struct Keeper {
     /// How long it may owe an answer.
     pub(crate) stall: Duration,
     pub(crate) roster: Arc<Roster>,
+    /// Whether the server is to tell that locks are gone.
+    pub(crate) hears_of_losses: bool,
 }
 
 impl Keeper {
@@ -217,7 +222,8 @@ impl Keeper {
     /// Reads what the server says until the connection breaks.
     async fn serve(&self, Attached { address, mut reader, writer }: Attached) -> io::Error {
         let moved = self.server.source.moved(&address, &self.dialer);
-        tokio::pin!(moved);
+        let news = news::hear(&self.hub, self.node, &address, &self.dialer);
+        tokio::pin!(moved, news);
         let wake = self.hub.wake(self.node);
         let mut looks = interval(LOOK_EVERY.min(self.stall));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -248,6 +254,7 @@ impl Keeper {
                     }
                 }
                 () = &mut moved => return io::Error::other("sentinels name another primary"),
+                () = &mut news, if self.hears_of_losses => {}
                 _ = looks.tick() => if self.hub.is_silent(self.node, stall) {
                     return io::Error::new(io::ErrorKind::TimedOut, "it owes answers for too long");
                 },
@@ -260,10 +267,10 @@ fn demoted() -> io::Error {
     io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "it is a primary no more")
 }
 
-fn late() -> io::Error {
+pub(crate) fn late() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "it does not answer in time")
 }
 
-fn odd() -> io::Error {
+pub(crate) fn odd() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "what it says is no answer of a Redis")
 }

@@ -280,6 +280,29 @@ impl Hub {
         self.settle(&mut state);
     }
 
+    /// A server tells when somebody else has changed the key of a lock, from now on.
+    pub(crate) fn track(&self, node: usize) {
+        self.state().links[node].track();
+    }
+
+    /// Somebody else may have changed this key, or any: who holds such a lock finds out.
+    pub(crate) fn suspect(&self, key: Option<&[u8]>) {
+        let mut state = self.state();
+        let now = clock::now();
+        let is_meant = |entry: &Entry| {
+            let is_lock =
+                entry.names.turn.is_none() && key.is_none_or(|key| key == entry.names.lock);
+            is_lock && entry.client.phase() == Phase::Holding
+        };
+        let meant = |(id, entry): (&u64, &Entry)| is_meant(entry).then_some(*id);
+        let suspected: Vec<u64> = state.locks.iter().filter_map(meant).collect();
+        for id in suspected {
+            self.counts.suspected.one();
+            self.change(&mut state, now, id, |client, actions| client.suspect(now, actions));
+        }
+        self.settle(&mut state);
+    }
+
     fn hurry_one(&self, state: &mut State, id: u64) {
         let Some(entry) = state.locks.get_mut(&id) else { return };
         entry.is_hurried = true;

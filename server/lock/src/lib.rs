@@ -47,6 +47,7 @@ mod listener;
 mod locks;
 mod many;
 mod metrics;
+mod news;
 mod primary;
 mod reentrant;
 mod refusal;

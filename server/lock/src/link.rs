@@ -37,7 +37,7 @@ struct Open {
 
 enum Asked {
     /// By a lock's state machine.
-    Request { lock: u64, id: RequestId, request: Request, names: Arc<LockNames> },
+    Request { lock: u64, id: RequestId, request: Request, names: Arc<LockNames>, manner: Manner },
     /// By somebody who waits for it.
     Command(oneshot::Sender<Answer>),
 }
@@ -72,9 +72,7 @@ pub(crate) enum GiveUp {
 /// A server, connected or not.
 pub(crate) struct Link {
     writer: Option<Arc<Writer>>,
-    dialect: Dialect,
-    /// The server's replicas that are waited for.
-    replicas: Option<Replicas>,
+    manner: Manner,
     sent: Sent,
     sent_turns: Sent,
     out: Vec<u8>,
@@ -89,8 +87,7 @@ impl Link {
     pub(crate) fn new(silence: Micros, replicas: Option<Replicas>) -> Self {
         Self {
             writer: None,
-            dialect: Dialect::Scripts,
-            replicas,
+            manner: Manner { replicas, ..Manner::plain(Dialect::Scripts) },
             sent: Sent::default(),
             sent_turns: Sent::default(),
             out: Vec::new(),
@@ -103,8 +100,13 @@ impl Link {
     pub(crate) fn attach(&mut self, writer: Arc<Writer>, dialect: Dialect) {
         assert!(self.open.is_empty() && self.out.is_empty(), "it was detached before");
         self.writer = Some(writer);
-        self.dialect = dialect;
+        self.manner = Manner { dialect, is_tracked: false, ..self.manner };
         self.forget_scripts();
+    }
+
+    /// The server tells from now on when somebody else has changed a key that was read.
+    pub(crate) fn track(&mut self) {
+        self.manner.is_tracked = true;
     }
 
     /// The connection is no more: nothing that was asked will be answered.
@@ -138,15 +140,16 @@ impl Link {
             return false;
         }
         let out = &mut self.out;
+        let is_tracked = self.manner.is_tracked && names.turn.is_none();
+        let manner = Manner { is_tracked, ..self.manner };
         if let Some(turn) = &names.turn {
             turn.write(&request, &names.counter, &mut self.sent_turns, out);
-            write_wait(&request, self.replicas, out);
+            write_wait(&request, manner.replicas, out);
         } else {
             let names = Names { lock: &names.lock, counter: &names.counter };
-            let manner = Manner { dialect: self.dialect, replicas: self.replicas };
             write_after(&request, names, manner, &mut self.sent, out);
         }
-        let asked = Asked::Request { lock, id, request, names: Arc::clone(names) };
+        let asked = Asked::Request { lock, id, request, names: Arc::clone(names), manner };
         self.open.push_back(Open { since: now, asked });
         !is_silent
     }
@@ -215,17 +218,19 @@ impl Link {
             // Nobody asked: a server that ends tells why, and closes the connection.
             let Some(open) = self.open.front() else { return Err(GiveUp::Odd) };
             let len = match &open.asked {
-                Asked::Request { request, .. } => match read_reply(request, self.replicas, rest) {
-                    Said::Part => break,
-                    Said::Odd => return Err(GiveUp::Odd),
-                    Said::Reply(reply, len) => {
-                        self.answered(reply, &rest[..len], now, answers);
-                        if is_replicas(&rest[..len]) {
-                            return Err(GiveUp::Demoted);
+                Asked::Request { request, manner, .. } => {
+                    match read_reply(request, *manner, rest) {
+                        Said::Part => break,
+                        Said::Odd => return Err(GiveUp::Odd),
+                        Said::Reply(reply, len) => {
+                            self.answered(reply, &rest[..len], now, answers);
+                            if is_replicas(&rest[..len]) {
+                                return Err(GiveUp::Demoted);
+                            }
+                            len
                         }
-                        len
                     }
-                },
+                }
                 Asked::Command(_) => match reply::read(rest).map_err(|reply::Odd| GiveUp::Odd)? {
                     None => break,
                     Some((value, len)) => {
@@ -245,7 +250,7 @@ impl Link {
 
     fn answered(&mut self, reply: Reply, line: &[u8], now: Instant, answers: &mut Vec<Answered>) {
         let Some(Open { asked, .. }) = self.open.pop_front() else { return };
-        let Asked::Request { lock, id, request, names } = asked else { return };
+        let Asked::Request { lock, id, request, names, .. } = asked else { return };
         if line.starts_with(b"-NOSCRIPT") {
             self.forget_scripts();
             // Nothing was done. What is late may not be done any more, but a release always may:

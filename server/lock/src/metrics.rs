@@ -53,6 +53,8 @@ counters! {
     disconnected,
     /// Wake-ups of waiters in queues that came from a server.
     woken,
+    /// Locks of which a server told that somebody else may have changed them.
+    suspected,
 }
 
 /// A counter.

@@ -313,6 +313,14 @@ impl Lab {
         had
     }
 
+    /// The client is told that a server may have lost the key of its lock.
+    pub fn suspect(&mut self, client: usize) {
+        let mut out = core::mem::take(&mut self.actions);
+        let now = self.now(client);
+        self.clients[client].suspect(now, &mut out);
+        self.carry_out(client, out);
+    }
+
     /// The client asks the store for something, with its number if it has one.
     pub fn access(&mut self, client: usize, access: Access) {
         let fence = self.clients[client].grant().and_then(|grant| grant.fence);

@@ -226,10 +226,10 @@ impl LockServer {
             }
             Kind::Engine { process, .. } => {
                 let mut command = Vec::new();
-                let manner = Manner { dialect: Dialect::Conditions, replicas: None };
+                let manner = Manner::plain(Dialect::Conditions);
                 write(&request, NAMES, manner, &mut command);
                 let said = process.ask(at_ns, &self.clock, &command);
-                match read(&request, None, said) {
+                match read(&request, manner, said) {
                     Said::Reply(reply, len) if len == said.len() => reply,
                     _ => panic!("{request:?} was answered with {}", said.escape_ascii()),
                 }

@@ -93,6 +93,42 @@ fn an_extension_is_none_that_replicas_do_not_have() {
 }
 
 #[test]
+fn news_of_a_loss_make_an_extension_early_but_not_too_many() {
+    let settings = Settings { retries: 0, ..Settings::fenced(3, TTL_MS) };
+    let mut lab = Lab::new(1, settings, 1, Servers::Ideal);
+    let extensions = |lab: &Lab| {
+        let is_extension = |sent: &&(_, _, _, Request)| matches!(sent.3, Request::Extend { .. });
+        lab.sent.iter().filter(is_extension).count() / 3
+    };
+    lab.acquire(0);
+    lab.run_until_ms(100);
+    lab.suspect(0);
+    assert_eq!(extensions(&lab), 1, "at once");
+    lab.run_until_ms(110);
+    for at_ms in 110..500 {
+        lab.run_until_ms(at_ms);
+        lab.suspect(0);
+    }
+    // An eighth of 3333 ms after the one before.
+    assert_eq!(extensions(&lab), 1, "{:?}", lab.sent);
+    lab.run_until_ms(530);
+    assert_eq!(extensions(&lab), 2, "what was told meanwhile is not forgotten");
+    lab.run_until_ms(3800);
+    assert_eq!(extensions(&lab), 2, "and nothing was told since");
+    lab.run_until_ms(3900);
+    assert_eq!(extensions(&lab), 3);
+    for node in 0..2 {
+        lab.ideal(node).key = None;
+    }
+    lab.run_until_ms(5000);
+    lab.suspect(0);
+    lab.run_until_ms(5010);
+    assert_eq!(lab.told_to(0).last(), Some(&Told::Ended(Ended::ExtensionFailed)));
+    lab.suspect(0);
+    assert!(!lab.believes(0), "there is nothing to find out");
+}
+
+#[test]
 fn a_number_is_above_those_that_only_servers_know_that_refuse() {
     for fencing in [Fencing::WriteBack, Fencing::Proposed] {
         let settings = Settings { fencing, ..Settings::fenced(5, TTL_MS) };

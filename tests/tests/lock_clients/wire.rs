@@ -37,10 +37,6 @@ fn drawn(draw: &mut Rng, ttl_ms: u64) -> Request {
 
 const REFUSED: Reply = Reply::Refused { counter: 0 };
 
-fn manner(dialect: Dialect) -> Manner {
-    Manner { dialect, replicas: None }
-}
-
 /// What an ideal server says, as far as a real one tells it.
 fn expected(ideal: &mut IdealServer, now_us: u64, request: Request) -> Reply {
     match (ideal.carry_out(now_us, request), request) {
@@ -62,11 +58,16 @@ fn check(
     ask: impl FnOnce(&[u8]) -> Vec<u8>,
 ) -> Reply {
     let mut bytes = Vec::new();
-    write_after(&request, NAMES, manner(dialect), sent, &mut bytes);
+    let manner = Manner::plain(dialect);
+    write_after(&request, NAMES, manner, sent, &mut bytes);
     let said = ask(&bytes);
     let reply = expected(ideal, now_us, request);
     let text = said.escape_ascii();
-    assert_eq!(read(&request, None, &said), Said::Reply(reply, said.len()), "{request:?}: {text}");
+    assert_eq!(
+        read(&request, manner, &said),
+        Said::Reply(reply, said.len()),
+        "{request:?}: {text}"
+    );
     reply
 }
 
@@ -121,10 +122,14 @@ fn an_end_that_is_a_time_of_day_may_be_over_already() {
             (Request::Look { token }, is_there),
         ] {
             let mut bytes = Vec::new();
-            write(&request, NAMES, manner(Dialect::Conditions), &mut bytes);
+            write(&request, NAMES, Manner::plain(Dialect::Conditions), &mut bytes);
             let said = server.send(conn, &bytes);
             let text = said.escape_ascii();
-            assert_eq!(read(&request, None, &said), Said::Reply(reply, said.len()), "{text}");
+            assert_eq!(
+                read(&request, Manner::plain(Dialect::Conditions), &said),
+                Said::Reply(reply, said.len()),
+                "{text}"
+            );
         }
     }
 }
@@ -137,7 +142,7 @@ fn a_server_that_cannot_is_no_grant() {
     let token = Token { client: 1, attempt: 1 };
     let asked = |request| {
         let mut bytes = Vec::new();
-        write(&request, NAMES, manner(Dialect::Conditions), &mut bytes);
+        write(&request, NAMES, Manner::plain(Dialect::Conditions), &mut bytes);
         (request, bytes)
     };
     for (request, reply) in [
@@ -150,7 +155,11 @@ fn a_server_that_cannot_is_no_grant() {
         let (request, bytes) = asked(request);
         let said = server.send(conn, &bytes);
         let text = said.escape_ascii();
-        assert_eq!(read(&request, None, &said), Said::Reply(reply, said.len()), "{text}");
+        assert_eq!(
+            read(&request, Manner::plain(Dialect::Conditions), &said),
+            Said::Reply(reply, said.len()),
+            "{text}"
+        );
     }
 }
 
@@ -159,10 +168,10 @@ fn ask_with_replicas(replicas: Replicas, ask: impl FnOnce(&[u8]) -> Vec<u8>) -> 
     let token = Token { client: 1, attempt: 1 };
     let request = Request::Acquire { token, ttl_ms: 5000, counter: CounterUse::Increment };
     let mut bytes = Vec::new();
-    let manner = Manner { dialect: Dialect::Scripts, replicas: Some(replicas) };
+    let manner = Manner { replicas: Some(replicas), ..Manner::plain(Dialect::Scripts) };
     write(&request, NAMES, manner, &mut bytes);
     let said = ask(&bytes);
-    match read(&request, Some(replicas), &said) {
+    match read(&request, manner, &said) {
         Said::Reply(reply, len) if len == said.len() => reply,
         other => panic!("{other:?}: {}", said.escape_ascii()),
     }

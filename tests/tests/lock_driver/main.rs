@@ -8,6 +8,7 @@
 mod authority;
 mod examples;
 mod faults;
+mod news;
 mod primaries;
 mod queues;
 mod quorum;
