@@ -172,7 +172,8 @@ impl Builder {
     /// flushed, and the lock is extended at once to find out whether it is lost. Otherwise the next
     /// extension finds out, within a third of the time to live. It takes a second connection to
     /// each server, and one short command more for each request (client-side caching: Redis 6 and
-    /// later). It is good for stopping early; what changes data must still check the token.
+    /// later). It is good for stopping early; what changes data must still check the token. Fair,
+    /// read-write and semaphore locks do not hear of it.
     pub fn hears_of_losses(mut self) -> Self {
         self.hears_of_losses = true;
         self
@@ -323,6 +324,11 @@ impl Builder {
             replicas,
             ..base
         };
+        if self.hears_of_losses && !self.extends {
+            return Err(Refusal::Settings(
+                "an extension finds out what was lost: without one no news helps",
+            ));
+        }
         settings.problem().map_or(Ok(settings), |why| Err(Refusal::Settings(why)))
     }
 

@@ -31,7 +31,10 @@ pub(crate) async fn hear(hub: &Hub, node: usize, address: &Address, dialer: &Dia
             Ok(()) => io::ErrorKind::UnexpectedEof.into(),
             Err(error) => error,
         };
-        tracing::debug!(server = %address, %why, "the server tells of no losses for now");
+        // Each time would be too often: the pauses end at two seconds.
+        if pause == PAUSE_MIN {
+            tracing::warn!(server = %address, %why, "the server tells of no losses for now");
+        }
         sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
     }

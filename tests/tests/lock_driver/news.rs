@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use orrery_lock::{Guard, Locks, Lost};
+use orrery_lock::{Guard, Locks, Lost, Refusal};
 use tokio::time::{sleep, timeout};
 
 use crate::servers::{Kind, PATIENCE, Server};
@@ -100,6 +100,16 @@ fn a_connection_for_news_that_breaks_is_made_again_and_what_was_missed_is_looked
             timeout(PATIENCE, again.lost()).await.expect("it is told");
         });
     }
+}
+
+#[test]
+fn news_without_extensions_would_help_nobody_and_are_refused() {
+    run(async {
+        let server = Server::start(Kind::Orrery);
+        let builder = Locks::builder().node(server.address()).hears_of_losses();
+        let refused = builder.without_extension().build().await;
+        assert!(matches!(refused, Err(Refusal::Settings(_))), "{refused:?}");
+    });
 }
 
 #[test]
