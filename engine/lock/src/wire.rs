@@ -1,6 +1,8 @@
 //! What a client of a lock asks, as commands of Redis, and their replies.
 //!
-//! Each request is one command that a server runs as a whole; its reply is one line.
+//! Each request is one command that a server runs as a whole; its reply is one line. Others may go
+//! with it over the same connection, with a line each: what counts replicas before it, what has the
+//! server track its key and what waits for replicas behind it.
 //!
 //! Invariant: both dialects do the same with a key and a counter that only these commands touch.
 

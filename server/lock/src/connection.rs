@@ -21,8 +21,8 @@ use crate::reply::{self, Value};
 use crate::stream::{Dialer, Reader, Stream, Writer};
 
 /// The first pause before a server is tried again, and the longest.
-const PAUSE_MIN: Duration = Duration::from_millis(20);
-const PAUSE_MAX: Duration = Duration::from_secs(2);
+pub(crate) const PAUSE_MIN: Duration = Duration::from_millis(20);
+pub(crate) const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// How often a connection is looked at whose server says nothing.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Round trips that are measured when a server is greeted.

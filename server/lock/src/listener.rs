@@ -12,15 +12,13 @@ use orrery_base::encode::command;
 use tokio::time::{sleep, timeout};
 
 use crate::address::Address;
-use crate::connection::{PING, connect};
+use crate::connection::{PAUSE_MAX, PAUSE_MIN, PING, connect};
 use crate::hub::Hub;
 use crate::primary::Whereabouts;
 use crate::reply::{self, Value};
 use crate::stream::Dialer;
 use crate::turn::woken;
 
-const PAUSE_MIN: Duration = Duration::from_millis(20);
-const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// A server that says nothing for so long is asked whether it is there.
 const QUIET: Duration = Duration::from_secs(5);
 

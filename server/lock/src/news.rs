@@ -13,13 +13,11 @@ use orrery_base::encode::command;
 use tokio::time::{sleep, timeout};
 
 use crate::address::Address;
-use crate::connection::{Speaker, connect, late, odd, refused};
+use crate::connection::{PAUSE_MAX, PAUSE_MIN, Speaker, connect, late, odd, refused};
 use crate::hub::Hub;
 use crate::reply::Value;
 use crate::stream::{Dialer, Stream};
 
-const PAUSE_MIN: Duration = Duration::from_millis(20);
-const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// The channel on which servers tell it to clients of RESP2.
 const CHANNEL: &[u8] = b"__redis__:invalidate";
 
@@ -57,8 +55,8 @@ async fn follow(
         speaker.say(&out).await?;
         let id = speaker.hear().await?.number().ok_or_else(odd)?.to_string();
         refused(speaker.hear().await?)?;
-        let redirect = [b"CLIENT".as_slice(), b"TRACKING", b"ON", b"REDIRECT", id.as_bytes()];
-        let words: Vec<&[u8]> = redirect.into_iter().chain([b"NOLOOP".as_slice()]).collect();
+        let words: [&[u8]; 6] =
+            [b"CLIENT", b"TRACKING", b"ON", b"REDIRECT", id.as_bytes(), b"NOLOOP"];
         let answer = hub.command(node, &words).await.ok().flatten();
         refused(answer.ok_or(io::ErrorKind::NotConnected)?)?;
         Ok::<_, io::Error>((speaker.pending, stream))
